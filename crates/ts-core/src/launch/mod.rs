@@ -1,0 +1,1 @@
+//! The launch script that every platform runs: POSIX sh, no agent.

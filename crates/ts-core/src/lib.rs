@@ -1,0 +1,39 @@
+//! The foundation of the training-service layer: trial model, [`TrainingService`] trait, events, errors, configuration,
+//! launch script, journal and GPU placement.
+//!
+//! Names no platform, reads no environment variable, prints nothing and opens no socket.
+
+mod clock;
+pub mod config;
+mod ctx;
+mod error;
+mod event;
+pub mod gpu;
+mod id;
+pub mod journal;
+pub mod launch;
+mod platform;
+mod reason;
+mod retry;
+mod secret;
+mod service;
+mod trial;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use ctx::{Ctx, TaskScope};
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use event::{Event, LogKind, WatchRequest};
+pub use gpu::GpuCount;
+pub use id::{ExperimentId, IdSource, RandomIds, TrialId};
+pub use journal::JournalCursor;
+pub use platform::{Finding, FindingState, Platform};
+pub use reason::{Reason, ReasonCode, Verdict, judge};
+pub use retry::{RetryPolicy, retry};
+pub use secret::{NoSecrets, Secret, SecretSource};
+pub use service::{
+    Capabilities, CleanupReport, CleanupScope, GpuPlacement, MetricsPath, Prepared, Recovered, Rendered, Submitted,
+    Support, TrainingService, Warning, Warnings,
+};
+pub use trial::{
+    CancelReason, CodeDirectory, DEFAULT_GRACE, ExperimentSpec, Parameters, TrialRecord, TrialSpec, TrialStatus,
+};
