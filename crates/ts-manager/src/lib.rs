@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Runs an experiment: where hyper-parameters come from, which trials are stopped early, the trial loop and its store.
+//!
+//! Knows platforms through `ts_core::TrainingService` alone and names none.
+
+pub mod search_space;
+pub mod source;

@@ -1,0 +1,119 @@
+//! What all built-in algorithms share: numbering of proposals, the queue of requests, resuming, and a random source per proposal.
+//!
+//! The algorithms themselves are pure state machines behind [`Algorithm`].
+
+use super::{Observation, ParameterSource, PastTrial, Proposal, SourceEvent, pack, unpack};
+use async_trait::async_trait;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use std::fmt::Debug;
+use ts_core::{Error, ErrorKind, Result, TrialId, TrialStatus};
+
+/// A built-in algorithm. Proposals are asked for in the order of their numbers, each number once; a resume skips numbers.
+pub(super) trait Algorithm: Debug + Send + 'static {
+    /// Name as the configuration spells it.
+    fn name(&self) -> &'static str;
+    /// The parameters of proposal `id`; `None` if there are no more.
+    fn propose(&mut self, id: u64) -> Result<Option<Value>>;
+    /// A trial of an earlier run with these packed parameters; its result and end, if any, follow.
+    fn adopt(&mut self, parameters: &str);
+    /// A final result.
+    fn result(&mut self, parameters: &str, number: Option<f64>);
+    /// The trial's end.
+    fn ended(&mut self, parameters: &str);
+}
+
+/// The random source of one proposal: a stream of its own, so that proposal `id` is the same whether or not others came before it
+/// in this run.
+pub(super) fn rng(seed: u64, id: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(id);
+    rng
+}
+
+/// A [`ParameterSource`] around an algorithm.
+#[derive(Debug)]
+pub(super) struct BuiltIn<A> {
+    algorithm: A,
+    next_id: u64,
+    wanted: u64,
+}
+
+impl<A: Algorithm> BuiltIn<A> {
+    pub(super) fn new(algorithm: A) -> Self {
+        Self {
+            algorithm,
+            next_id: 0,
+            wanted: 0,
+        }
+    }
+}
+
+#[async_trait]
+impl<A: Algorithm> ParameterSource for BuiltIn<A> {
+    fn name(&self) -> &str {
+        self.algorithm.name()
+    }
+
+    async fn start(&mut self, history: &[PastTrial]) -> Result<()> {
+        for past in history {
+            // Parameters without a number were given by the user, not by an algorithm.
+            let Some(packed) = unpack(&past.parameters) else {
+                continue;
+            };
+            let after = packed.id.checked_add(1).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Protocol,
+                    format!("trial `{}` has the last possible parameter id", past.trial),
+                )
+            })?;
+            self.next_id = self.next_id.max(after);
+            self.algorithm.adopt(&past.parameters);
+            if past.final_value.is_some() || past.final_number.is_some() {
+                self.algorithm.result(&past.parameters, past.final_number);
+            }
+            if past.status.is_terminal() {
+                self.algorithm.ended(&past.parameters);
+            }
+        }
+        Ok(())
+    }
+
+    async fn request(&mut self, n: u32) -> Result<()> {
+        self.wanted += u64::from(n);
+        Ok(())
+    }
+
+    async fn assigned(&mut self, _trial: &TrialId, _parameters: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn observe(&mut self, observation: Observation<'_>) -> Result<()> {
+        if observation.is_final {
+            self.algorithm.result(observation.parameters, observation.number);
+        }
+        Ok(())
+    }
+
+    async fn ended(&mut self, _trial: &TrialId, _status: TrialStatus, parameters: &str) -> Result<()> {
+        self.algorithm.ended(parameters);
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<SourceEvent> {
+        if self.wanted == 0 {
+            return std::future::pending().await;
+        }
+        let id = self.next_id;
+        let Some(parameters) = self.algorithm.propose(id)? else {
+            self.wanted = 0;
+            return Ok(SourceEvent::Exhausted);
+        };
+        self.wanted -= 1;
+        self.next_id += 1;
+        Ok(SourceEvent::Proposal(Proposal {
+            text: pack(id, &parameters),
+        }))
+    }
+}

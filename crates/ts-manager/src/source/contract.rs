@@ -1,0 +1,88 @@
+//! The contract between the trial loop and whatever makes hyper-parameters: a built-in algorithm or a process of its own.
+//!
+//! Everything that a source says comes out of [`ParameterSource::next`], in its own time; everything else only tells it something.
+
+use async_trait::async_trait;
+use std::{fmt::Debug, sync::Arc};
+use ts_core::{Result, TrialId, TrialStatus};
+
+/// Hyper-parameters for one trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Packed parameters, byte for byte what the trial will find in its parameter file.
+    pub text: Arc<str>,
+}
+
+/// What a source says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceEvent {
+    /// One of the proposals that were asked for.
+    Proposal(Proposal),
+    /// The rest of the proposals that were asked for will not come. A later request may be answered again by a source that learns
+    /// from results; a finite source says the same each time.
+    Exhausted,
+    /// The source wants this trial to end early. May repeat for one trial.
+    Cancel(TrialId),
+}
+
+/// A metric as a source or an assessor sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observation<'a> {
+    /// The trial that reported it.
+    pub trial: &'a TrialId,
+    /// Number of the trial within the experiment.
+    pub sequence_id: u32,
+    /// The trial's packed parameters, as proposed.
+    pub parameters: &'a str,
+    /// Whether this is the trial's result; otherwise it is an intermediate one.
+    pub is_final: bool,
+    /// Number of the intermediate result, from 0; 0 for a final one.
+    pub sequence: u32,
+    /// The metric's value: JSON text as the trial wrote it.
+    pub value: &'a str,
+    /// The number in it, if there is one: the value itself, or its `default`. May be infinite or not a number.
+    pub number: Option<f64>,
+}
+
+/// A trial of an earlier run of the same experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastTrial {
+    /// Its id.
+    pub trial: TrialId,
+    /// Its number within the experiment.
+    pub sequence_id: u32,
+    /// Its packed parameters, as proposed.
+    pub parameters: Arc<str>,
+    /// Last known status; a trial that has not ended may still report.
+    pub status: TrialStatus,
+    /// Value of its final result: JSON text as the trial wrote it.
+    pub final_value: Option<Arc<str>>,
+    /// The number in it, as [`Observation::number`].
+    pub final_number: Option<f64>,
+}
+
+/// Makes hyper-parameters.
+///
+/// The caller owns it alone and calls [`start`](Self::start) once, before anything else. Results are told before the end of their
+/// trial. An error of any method means that the source is gone: a process that crashed, say.
+#[async_trait]
+pub trait ParameterSource: Send + Debug + 'static {
+    /// The algorithm's name, as the configuration spells it.
+    fn name(&self) -> &str;
+    /// Begins, after the trials of earlier runs if there are any: ids and random state go on as if never interrupted.
+    async fn start(&mut self, history: &[PastTrial]) -> Result<()>;
+    /// Asks for `n` more proposals; they arrive on [`next`](Self::next).
+    async fn request(&mut self, n: u32) -> Result<()>;
+    /// Tells which trial got which proposal.
+    async fn assigned(&mut self, trial: &TrialId, parameters: &str) -> Result<()>;
+    /// Tells a metric.
+    async fn observe(&mut self, observation: Observation<'_>) -> Result<()>;
+    /// Tells that a trial has ended, after all its metrics.
+    async fn ended(&mut self, trial: &TrialId, status: TrialStatus, parameters: &str) -> Result<()>;
+    /// The next thing that the source says; waits for ever while there is none.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the event comes again.
+    async fn next(&mut self) -> Result<SourceEvent>;
+}

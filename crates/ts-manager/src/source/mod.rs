@@ -1,0 +1,14 @@
+//! Where hyper-parameters come from: the [`ParameterSource`] contract, the built-in algorithms and the packed text of trials.
+//!
+//! Early stopping belongs to `assess`; the trial loop that asks and tells belongs elsewhere.
+
+mod arguments;
+mod build;
+mod built_in;
+mod contract;
+mod packed;
+mod random;
+
+pub use build::{AlgorithmSpec, build};
+pub use contract::{Observation, ParameterSource, PastTrial, Proposal, SourceEvent};
+pub use packed::{Packed, pack, python_json, unpack};
