@@ -4,3 +4,4 @@
 
 pub mod search_space;
 pub mod source;
+pub mod store;

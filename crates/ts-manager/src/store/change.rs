@@ -1,0 +1,169 @@
+//! What can be changed in the store, and what became of a change.
+
+use super::{ExperimentStatus, Limits, MetricKind};
+use std::time::Duration;
+use ts_core::{CancelReason, JournalCursor, Parameters, Prepared, Reason, Timestamp, TrialId, TrialSpec, TrialStatus};
+
+/// One change. Several of them are stored together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A trial exists; stored before it is submitted.
+    TrialCreated {
+        /// As it will be submitted.
+        spec: TrialSpec,
+        /// When.
+        at: Timestamp,
+        /// The trial that this one tries again, if it is a retry.
+        retry_of: Option<TrialId>,
+    },
+    /// The platform took the trial.
+    TrialSubmitted {
+        /// The trial.
+        trial: TrialId,
+        /// When.
+        at: Timestamp,
+        /// Where a person finds the job.
+        url: String,
+    },
+    /// The platform reported a status. Forward only: what [`TrialStatus::may_become`] forbids is not stored.
+    ///
+    /// The same status with another reason replaces the reason, unless the trial has ended.
+    TrialStatus {
+        /// The trial.
+        trial: TrialId,
+        /// When it became so.
+        at: Timestamp,
+        /// The status.
+        status: TrialStatus,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// Somebody asked for the trial's end. The first request stands, because it decides the status of the end.
+    CancelRequested {
+        /// The trial.
+        trial: TrialId,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: CancelReason,
+    },
+    /// A running trial was given its next parameters.
+    ParametersSent {
+        /// The trial.
+        trial: TrialId,
+        /// When.
+        at: Timestamp,
+        /// The parameters.
+        parameters: Parameters,
+    },
+    /// A metric was read from the journal. The same `cursor.seq()` again is not stored again.
+    Metric {
+        /// The trial.
+        trial: TrialId,
+        /// When it was read.
+        at: Timestamp,
+        /// Position behind it, where reading goes on.
+        cursor: JournalCursor,
+        /// Intermediate or final.
+        kind: MetricKind,
+        /// The trial's own number of it.
+        sequence: u32,
+        /// JSON text as the trial wrote it.
+        value: String,
+        /// What it is compared by.
+        number: Option<f64>,
+    },
+    /// Frames of the journal that are no metric, or no frame at all, were passed over.
+    JournalSkipped {
+        /// The trial.
+        trial: TrialId,
+        /// When.
+        at: Timestamp,
+        /// Position behind them, where reading goes on.
+        cursor: JournalCursor,
+        /// How many bytes.
+        n_bytes: u64,
+        /// What was wrong.
+        problem: String,
+    },
+    /// The experiment's status. `Running` sets the start if it is unset and removes the end.
+    ExperimentStatus {
+        /// The status.
+        status: ExperimentStatus,
+        /// When.
+        at: Timestamp,
+        /// What it comes from.
+        message: Option<String>,
+    },
+    /// The code was delivered.
+    CodePrepared {
+        /// When.
+        at: Timestamp,
+        /// The receipt.
+        receipt: Prepared,
+    },
+    /// Limits are changed; all are replaced.
+    LimitsChanged {
+        /// When.
+        at: Timestamp,
+        /// The new ones.
+        limits: Limits,
+    },
+    /// The experiment ran for so much longer.
+    DurationAccumulated {
+        /// How much longer.
+        by: Duration,
+    },
+    /// Something worth keeping that changes nothing.
+    Note {
+        /// When.
+        at: Timestamp,
+        /// The trial, if it is about one.
+        trial: Option<TrialId>,
+        /// What happened, a short word.
+        kind: String,
+        /// Details.
+        data: serde_json::Value,
+    },
+}
+
+impl Change {
+    /// A trial that is no retry.
+    pub fn created(spec: TrialSpec, at: Timestamp) -> Self {
+        Self::TrialCreated {
+            spec,
+            at,
+            retry_of: None,
+        }
+    }
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is stored.
+    Stored,
+    /// The store held it already: a metric with this `seq`, the same status, an earlier request to end.
+    Repeated,
+    /// The status of the trial, which is given, forbids it; nothing is stored.
+    Refused(TrialStatus),
+}
+
+/// What became of the changes of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// One for each change, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// Revision of the store that holds them.
+    pub revision: u64,
+}
+
+impl Applied {
+    /// Whether the change at `index` is new to the store. For a metric: whether the parameter source has to be told.
+    pub fn is_new(&self, index: usize) -> bool {
+        self.outcomes.get(index) == Some(&Outcome::Stored)
+    }
+}
