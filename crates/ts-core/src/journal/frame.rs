@@ -215,6 +215,11 @@ impl FrameParser {
         self.dropped + (self.buf.len() - self.start) as u64
     }
 
+    /// Bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Up to 64 bytes before the end of the last piece.
     pub(super) fn behind_piece(&self) -> &[u8] {
         &self.buf[self.start.saturating_sub(LOOKBACK)..self.start]

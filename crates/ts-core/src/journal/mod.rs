@@ -4,6 +4,8 @@ mod cursor;
 mod frame;
 mod render;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use cursor::JournalCursor;
 pub use frame::{FrameParser, MAX_PAYLOAD, MAX_SKIPPED, Piece, Problem};
