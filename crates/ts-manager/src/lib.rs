@@ -2,6 +2,7 @@
 //!
 //! Knows platforms through `ts_core::TrainingService` alone and names none.
 
+pub mod assess;
 pub mod search_space;
 pub mod source;
 pub mod store;

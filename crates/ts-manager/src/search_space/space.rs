@@ -5,6 +5,7 @@
 use super::{Domain, SpaceProblem, parse};
 use rand::{Rng, RngExt as _};
 use serde_json::{Map, Value};
+use std::convert::Infallible;
 use ts_core::{Error, ErrorKind, Result};
 
 /// A parsed search space. Never empty.
@@ -94,18 +95,26 @@ impl SearchSpace {
     }
 
     /// Makes a point by asking `choose` for the coordinate of each active leaf, in order.
-    pub fn point_by(&self, mut choose: impl FnMut(usize, &Leaf) -> Coordinate) -> Point {
+    ///
+    /// # Errors
+    /// The first error of `choose`.
+    pub fn point_by<E>(&self, mut choose: impl FnMut(usize, &Leaf) -> Result<Coordinate, E>) -> Result<Point, E> {
         let mut point = Point::with_capacity(self.leaves.len());
         for (index, leaf) in self.leaves.iter().enumerate() {
-            let coordinate = self.is_active(index, &point).then(|| choose(index, leaf));
+            let coordinate = if self.is_active(index, &point) {
+                Some(choose(index, leaf)?)
+            } else {
+                None
+            };
             point.push(coordinate);
         }
-        point
+        Ok(point)
     }
 
     /// A random point: each leaf drawn from its own distribution, in key order.
     pub fn sample(&self, rng: &mut impl Rng) -> Point {
-        self.point_by(|_, leaf| leaf.domain.sample(rng))
+        let Ok(point) = self.point_by(|_, leaf| Ok::<_, Infallible>(leaf.domain.sample(rng)));
+        point
     }
 
     /// The parameters at a point, as the trial will read them.

@@ -45,11 +45,40 @@ impl<'a> Arguments<'a> {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether the argument is given, be it null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// A whole number of at least `least`.
     pub(crate) fn whole(&self, name: &str, least: u64) -> Result<Option<u64>> {
         self.typed(name, &format!("a whole number of at least {least}"), |value| {
             value.as_u64().filter(|n| *n >= least)
         })
+    }
+
+    /// A finite number of at least 0.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>> {
+        self.typed(name, "a number of at least 0", |value| {
+            value.as_f64().filter(|x| x.is_finite() && *x >= 0.0)
+        })
+    }
+
+    /// A truth value.
+    pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>> {
+        self.typed(name, "`true` or `false`", Value::as_bool)
+    }
+
+    /// One of the given words.
+    pub(crate) fn word<'k>(&self, name: &str, known: &[&'k str]) -> Result<Option<&'k str>> {
+        self.typed(name, &format!("one of {}", known.join(", ")), |value| {
+            known.iter().copied().find(|k| value.as_str() == Some(k))
+        })
+    }
+
+    /// Arguments within an argument.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>> {
+        self.typed(name, "an object", Value::as_object)
     }
 
     /// Full key of an argument.

@@ -3,15 +3,19 @@
 use super::{
     ParameterSource,
     arguments::{Arguments, nearest},
+    batch::Batch,
     built_in::BuiltIn,
+    grid::Grid,
     random::Random,
+    tpe::Tpe,
+    tpe_settings::{self, Settings},
 };
 use crate::search_space::SearchSpace;
 use serde_json::{Map, Value};
-use ts_core::{Error, ErrorKind, Result};
+use ts_core::{Error, ErrorKind, Result, Warnings};
 
 /// Names of the built-in tuners, aliases included.
-const BUILT_IN: [&str; 1] = ["Random"];
+const BUILT_IN: [&str; 6] = ["TPE", "TPE_legacy", "Random", "GridSearch", "Batch", "BatchTuner"];
 
 /// Tuners and advisors that only NNI's Python package has.
 ///
@@ -65,28 +69,37 @@ impl AlgorithmSpec {
         }
     }
 
-    fn arguments(&self, known: &[&str]) -> Result<Arguments<'_>> {
+    pub(crate) fn arguments(&self, known: &[&str]) -> Result<Arguments<'_>> {
         let name = self.name.as_deref().unwrap_or_default();
         Arguments::new(format!("{}.classArgs", self.key), &self.class_args, name, known)
     }
 }
 
-/// Builds the source that a `tuner` section asks for.
+/// Builds the source that a `tuner` section asks for. Arguments that have no effect here are warned of.
 ///
 /// # Errors
 /// `Unsupported` if it needs NNI's Python package; `Config` for an unknown name, bad arguments or a bad search space.
-pub fn build(spec: &AlgorithmSpec, space: &Value) -> Result<Box<dyn ParameterSource>> {
-    match built_in_name(spec, &BUILT_IN, &PYTHON)? {
+pub fn build(spec: &AlgorithmSpec, space: &Value, warnings: &mut Warnings) -> Result<Box<dyn ParameterSource>> {
+    Ok(match built_in_name(spec, &BUILT_IN, &PYTHON)? {
         "Random" => {
             let seed = spec.arguments(&["seed"])?.whole("seed", 0)?;
             let space = SearchSpace::parse(space)?;
-            Ok(Box::new(BuiltIn::new(Random::new(
-                space,
-                seed.unwrap_or(spec.default_seed),
-            ))))
+            Box::new(BuiltIn::new(Random::new(space, seed.unwrap_or(spec.default_seed))))
         }
-        name => Err(Error::new(ErrorKind::Internal, format!("no builder for `{name}`"))),
-    }
+        "GridSearch" => {
+            spec.arguments(&[])?;
+            Box::new(BuiltIn::new(Grid::new(SearchSpace::parse(space)?)))
+        }
+        "Batch" | "BatchTuner" => {
+            spec.arguments(&[])?;
+            Box::new(BuiltIn::new(Batch::parse(space)?))
+        }
+        _ => {
+            let arguments = spec.arguments(&tpe_settings::ARGUMENTS)?;
+            let settings = Settings::read(&arguments, spec.default_seed, warnings)?;
+            Box::new(BuiltIn::new(Tpe::new(SearchSpace::parse(space)?, settings)))
+        }
+    })
 }
 
 /// The name of the section, if it is one of `built_in`; otherwise the reason why not.

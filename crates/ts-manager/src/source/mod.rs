@@ -2,12 +2,16 @@
 //!
 //! Early stopping belongs to `assess`; the trial loop that asks and tells belongs elsewhere.
 
-mod arguments;
-mod build;
+pub(crate) mod arguments;
+mod batch;
+pub(crate) mod build;
 mod built_in;
 mod contract;
+mod grid;
 mod packed;
 mod random;
+mod tpe;
+mod tpe_settings;
 
 pub use build::{AlgorithmSpec, build};
 pub use contract::{Observation, ParameterSource, PastTrial, Proposal, SourceEvent};

@@ -1,0 +1,199 @@
+//! `TPE`, alias `TPE_legacy`: proposes values like those of the good trials and unlike those of the others, leaf by leaf.
+//!
+//! The estimator is the `tpe` crate's. It is built anew for each proposal from a bounded set of results that does not depend on the
+//! order in which they came, so that a resumed experiment goes on as an uninterrupted one would. A leaf learns only from trials in
+//! which it was active; trials without a usable result teach nothing.
+
+use super::{
+    built_in::{Algorithm, rng},
+    tpe_settings::{Liar, Settings},
+    unpack,
+};
+use crate::search_space::{Coordinate, Domain, Leaf, Point, SearchSpace};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use ts_core::{Error, ErrorKind, Result};
+
+/// How many of the newest results are kept; of older ones only as many of the best as may count as good. Keeps the cost of a
+/// proposal and the memory flat.
+const NEWEST: usize = 1000;
+
+#[derive(Debug)]
+pub(super) struct Tpe {
+    space: SearchSpace,
+    settings: Settings,
+    results: BTreeMap<u64, TrialResult>,
+    pending: BTreeMap<u64, Point>,
+}
+
+#[derive(Debug)]
+struct TrialResult {
+    point: Point,
+    loss: f64,
+}
+
+impl Tpe {
+    pub(super) fn new(space: SearchSpace, settings: Settings) -> Self {
+        Self {
+            space,
+            settings,
+            results: BTreeMap::new(),
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// The loss to assume for trials without a result.
+    fn lie(&self) -> Option<f64> {
+        let losses = || self.results.values().map(|r| r.loss);
+        let lie = match self.settings.liar? {
+            Liar::Best => losses().min_by(f64::total_cmp),
+            Liar::Worst => losses().max_by(f64::total_cmp),
+            Liar::Mean => Some(losses().sum::<f64>() / self.results.len() as f64),
+        };
+        // Without results, or with infinite ones of both signs, every lie is as good.
+        Some(lie.filter(|x| !x.is_nan()).unwrap_or(0.0))
+    }
+
+    fn choose(&self, index: usize, leaf: &Leaf, lie: Option<f64>, rng: &mut ChaCha8Rng) -> Result<Coordinate> {
+        let results = self.results.values().map(|r| (&r.point, r.loss));
+        let lies = self.pending.values().filter_map(|point| lie.map(|loss| (point, loss)));
+        let known: Vec<_> = results
+            .chain(lies)
+            .filter_map(|(point, loss)| Some((to_axis(&leaf.domain, point[index]?), loss)))
+            .collect();
+        if known.len() < self.settings.startup {
+            return Ok(leaf.domain.sample(rng));
+        }
+        let x = self
+            .estimate(&leaf.domain, &known, rng)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("TPE failed: {e}")).with_key(leaf.path.join(".")))?;
+        Ok(from_axis(&leaf.domain, x))
+    }
+
+    /// The next value along an axis, given those known with their losses.
+    fn estimate(
+        &self,
+        domain: &Domain,
+        known: &[(f64, f64)],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<f64, Box<dyn std::error::Error>> {
+        let (estimator, range) = match domain {
+            Domain::Choice(values) | Domain::Branches(values) => {
+                (tpe::histogram_estimator(), tpe::categorical_range(values.len())?)
+            }
+            Domain::RandInt { .. } | Domain::Numeric(_) => (tpe::parzen_estimator(), tpe::range(0.0, 1.0)?),
+        };
+        let mut optimizer = tpe::TpeOptimizerBuilder::new()
+            .gamma(self.good_share(known.len()))
+            .candidates(self.settings.candidates)
+            .build(estimator, range)
+            .map_err(|e| e.to_string())?;
+        for (x, loss) in known {
+            optimizer.tell(*x, *loss)?;
+        }
+        Ok(optimizer.ask(rng)?)
+    }
+
+    /// The share of `n` trials that counts as good, such that rounding up gives the number that NNI takes.
+    ///
+    /// Source: nni v3.0, `tpe_tuner.py`, `split_history`.
+    fn good_share(&self, n: usize) -> f64 {
+        let n = n as f64;
+        let good = (self.settings.gamma * n.sqrt())
+            .ceil()
+            .min(self.settings.most_good as f64)
+            .min(n);
+        if good < 1.0 { 0.0 } else { (good - 0.5) / n }
+    }
+
+    /// Drops the worst of the old results if there are too many.
+    fn forget(&mut self) {
+        if self.results.len() <= NEWEST.saturating_add(self.settings.most_good) {
+            return;
+        }
+        let worst = self
+            .results
+            .iter()
+            .take(self.settings.most_good + 1)
+            .max_by(|(_, a), (_, b)| a.loss.total_cmp(&b.loss))
+            .map(|(id, _)| *id);
+        if let Some(id) = worst {
+            self.results.remove(&id);
+        }
+    }
+}
+
+impl Algorithm for Tpe {
+    fn name(&self) -> &'static str {
+        "TPE"
+    }
+
+    fn propose(&mut self, id: u64) -> Result<Option<Value>> {
+        let mut rng = rng(self.settings.seed, id);
+        let lie = self.lie();
+        let point = self
+            .space
+            .point_by(|index, leaf| self.choose(index, leaf, lie, &mut rng))?;
+        let parameters = self.space.render(&point);
+        // What a resumed run would read from the parameters, rounding included, is what this run goes by, too.
+        if let Some(point) = self.space.locate(&parameters) {
+            self.pending.insert(id, point);
+        }
+        Ok(Some(parameters))
+    }
+
+    fn adopt(&mut self, parameters: &str) {
+        if let Some(packed) = unpack(parameters)
+            && let Some(point) = self.space.locate(&packed.parameters)
+        {
+            self.pending.insert(packed.id, point);
+        }
+    }
+
+    fn result(&mut self, parameters: &str, number: Option<f64>) {
+        let Some(packed) = unpack(parameters) else {
+            return;
+        };
+        let Some(point) = self.pending.remove(&packed.id) else {
+            return;
+        };
+        let Some(number) = number.filter(|x| !x.is_nan()) else {
+            return;
+        };
+        let loss = if self.settings.maximize { -number } else { number };
+        self.results.insert(packed.id, TrialResult { point, loss });
+        self.forget();
+    }
+
+    fn ended(&mut self, parameters: &str) {
+        if let Some(packed) = unpack(parameters) {
+            self.pending.remove(&packed.id);
+        }
+    }
+}
+
+/// Where a coordinate lies on the axis of its estimator: categories by number, everything ordered between 0 and 1.
+fn to_axis(domain: &Domain, coordinate: Coordinate) -> f64 {
+    match (domain, coordinate) {
+        (Domain::RandInt { low, high }, Coordinate::Level(level)) => (level as f64 + 0.5) / high.abs_diff(*low) as f64,
+        (_, Coordinate::Level(level)) => level as f64,
+        (_, Coordinate::Share(u)) => u,
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the estimators stay within the range, which starts at 0"
+)]
+fn from_axis(domain: &Domain, x: f64) -> Coordinate {
+    match domain {
+        Domain::Choice(_) | Domain::Branches(_) => Coordinate::Level(x as u64),
+        Domain::RandInt { low, high } => {
+            let levels = high.abs_diff(*low);
+            Coordinate::Level(((x * levels as f64) as u64).min(levels - 1))
+        }
+        Domain::Numeric(_) => Coordinate::Share(x),
+    }
+}
