@@ -36,3 +36,52 @@ pub(super) fn migrate(db: &mut Connection, path: &Path, migrations: &[&str]) -> 
         step.commit().map_err(failed)?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, file_in};
+
+    /// A file as the first release left it.
+    fn version_1() -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let db = Connection::open(file_in(directory.path())).expect("a file");
+        db.execute_batch(include_str!("../../tests/fixtures/store_v1.sql"))
+            .expect("the fixture");
+        (directory, db)
+    }
+
+    fn facts(db: &Connection) -> (usize, String) {
+        let sql = "SELECT (SELECT user_version FROM pragma_user_version), value FROM metric";
+        db.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))
+            .expect("a metric")
+    }
+
+    #[test]
+    fn a_file_of_version_1_opens() {
+        let (directory, db) = version_1();
+        drop(db);
+        let path = file_in(directory.path());
+        let store = Store::open(&path, std::sync::Arc::new(ts_core::SystemClock::new())).expect("migrated");
+        let reader = store.reader().expect("readable");
+        assert_eq!(reader.unfinished().expect("readable")[0].spec.command, "./train");
+        assert_eq!(reader.experiment().expect("readable").config["a"], 1);
+    }
+
+    #[test]
+    fn steps_run_once_in_order_and_a_failed_one_changes_nothing() {
+        let (directory, mut db) = version_1();
+        let path = file_in(directory.path());
+        let next = "ALTER TABLE metric ADD COLUMN unit TEXT; UPDATE metric SET value = value || '0'";
+        let broken = "UPDATE metric SET value = ''; SELECT nonsense";
+        let steps = [MIGRATIONS[0], next, broken];
+        assert!(migrate(&mut db, &path, &steps).is_err());
+        assert_eq!(
+            facts(&db),
+            (2, "0.50".into()),
+            "the second step is kept, the third undone"
+        );
+        migrate(&mut db, &path, &steps[..2]).expect("nothing left to do");
+        assert_eq!(facts(&db), (2, "0.50".into()));
+    }
+}
