@@ -197,3 +197,43 @@ fn from_axis(domain: &Domain, x: f64) -> Coordinate {
         Domain::Numeric(_) => Coordinate::Share(x),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::pack;
+    use serde_json::json;
+
+    fn learned(ids: impl Iterator<Item = u64>) -> Tpe {
+        let space = SearchSpace::parse(&json!({"x": {"_type": "randint", "_value": [0, 5000]}})).unwrap();
+        let settings = Settings {
+            maximize: false,
+            seed: 1,
+            liar: Some(Liar::Best),
+            startup: 20,
+            candidates: 24,
+            gamma: 0.25,
+            most_good: 25,
+        };
+        let mut tpe = Tpe::new(space, settings);
+        for id in ids {
+            let text = pack(id, &json!({ "x": id }));
+            tpe.adopt(&text);
+            // Losses in an order of their own, each one different.
+            tpe.result(&text, Some(((id * 1237) % 3001) as f64));
+        }
+        tpe
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_does_not_depend_on_the_order() {
+        let count = 3001;
+        let mut forth = learned(0..count);
+        let mut back = learned((0..count).rev());
+        assert_eq!(forth.results.len(), NEWEST + forth.settings.most_good);
+        assert!(forth.results.keys().eq(back.results.keys()));
+        assert!(forth.results.contains_key(&0), "old, but the best of all");
+        assert!(forth.pending.is_empty());
+        assert_eq!(forth.propose(count).unwrap(), back.propose(count).unwrap());
+    }
+}
