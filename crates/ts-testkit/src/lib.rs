@@ -1,9 +1,11 @@
-//! What tests of platforms and of their users need; never part of a product.
+#![doc = include_str!("../README.md")]
 
 pub mod clock;
 pub mod conformance;
+pub mod faults;
 mod ids;
 pub mod memory;
+pub mod simulated;
 
 pub use clock::TestClock;
 pub use ids::SeededIds;

@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) changed: HashMap<ExperimentId, Vec<TrialId>>,
     pub(super) code: BTreeSet<(ExperimentId, String)>,
     queue: VecDeque<Stamp>,
+    /// Forced ends to come: at which monotonic time, of which job.
+    forced_ends: BTreeSet<(Duration, Stamp)>,
     n_running: usize,
     slots: usize,
     held: bool,
@@ -55,6 +57,7 @@ impl MemoryCluster {
             changed: HashMap::new(),
             code: BTreeSet::new(),
             queue: VecDeque::new(),
+            forced_ends: BTreeSet::new(),
             n_running: 0,
             slots: usize::MAX,
             held: false,
@@ -208,7 +211,10 @@ impl MemoryCluster {
         let (now, monotonic) = (self.0.clock.now(), self.0.clock.monotonic());
         self.change(|state| {
             let kill_at = monotonic.saturating_add(state.grace);
-            state.update(stamp, |job| job.cancel(now, why, kill_at));
+            state.update(stamp, |job| job.cancel(now, why));
+            if state.require(stamp, TrialStatus::Running).is_ok() {
+                state.forced_ends.insert((kill_at, stamp.clone()));
+            }
         });
     }
 
@@ -250,7 +256,7 @@ impl MemoryCluster {
 
     /// Waits until time alone changes something: the forced end of a stubborn job. For ever if there is none.
     pub(super) async fn next_forced_end(&self) {
-        match self.read(|state| state.jobs.values().filter_map(|job| job.kill_at).min()) {
+        match self.read(|state| state.forced_ends.first().map(|(at, _)| *at)) {
             Some(at) => self.0.clock.sleep(at.saturating_sub(self.0.clock.monotonic())).await,
             None => std::future::pending().await,
         }
@@ -309,13 +315,13 @@ impl State {
 
     fn settle(&mut self, clock: &dyn Clock) {
         let (now, monotonic) = (clock.now(), clock.monotonic());
-        let overdue = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| job.kill_at.is_some_and(|at| at <= monotonic));
-        let overdue: Vec<Stamp> = overdue.map(|(stamp, _)| stamp.clone()).collect();
-        for stamp in overdue {
-            self.update(&stamp, |job| job.end_canceled(now));
+        while self.forced_ends.first().is_some_and(|(at, _)| *at <= monotonic) {
+            let Some((_, stamp)) = self.forced_ends.pop_first() else {
+                break;
+            };
+            if self.require(&stamp, TrialStatus::Running).is_ok() {
+                self.update(&stamp, |job| job.end_canceled(now));
+            }
         }
         while !self.held && self.n_running < self.slots {
             let Some(stamp) = self.queue.pop_front() else { break };

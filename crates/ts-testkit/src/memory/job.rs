@@ -2,7 +2,7 @@
 
 use super::script::{self, Statement};
 use bytes::Bytes;
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 use ts_core::{
     CancelReason, JournalCursor, LogKind, Parameters, Reason, ReasonCode, Timestamp, TrialSpec, TrialStatus, judge,
 };
@@ -39,8 +39,6 @@ pub(super) struct Job {
     ignores_term: bool,
     detached: bool,
     cancel: Option<CancelReason>,
-    /// Monotonic time of the forced end of a job that was asked to end and did not.
-    pub(super) kill_at: Option<Duration>,
 }
 
 impl Job {
@@ -60,7 +58,6 @@ impl Job {
             ignores_term: false,
             detached: false,
             cancel: None,
-            kill_at: None,
         }
     }
 
@@ -84,7 +81,6 @@ impl Job {
     pub(super) fn enter(&mut self, at: Timestamp, status: TrialStatus, why: Option<Reason>) {
         self.statuses.push(StatusEntry { at, status, why });
         if status.is_terminal() {
-            self.kill_at = None;
             self.script.clear();
         }
     }
@@ -171,15 +167,13 @@ impl Job {
         self.enter(at, status, judge(code, &tail, at));
     }
 
-    /// Asks it to end. A job that ignores the request ends `grace` later; the first reason counts.
-    pub(super) fn cancel(&mut self, at: Timestamp, why: CancelReason, kill_at: Duration) {
+    /// Asks it to end, which a job may ignore until the forced end; the first reason counts.
+    pub(super) fn cancel(&mut self, at: Timestamp, why: CancelReason) {
         if self.status().is_terminal() || self.cancel.is_some() {
             return;
         }
         self.cancel = Some(why);
-        if self.ignores_term {
-            self.kill_at = Some(kill_at);
-        } else {
+        if !self.ignores_term {
             self.end_canceled(at);
         }
     }
