@@ -176,4 +176,31 @@ mod tests {
         let (code, journal) = run(&Behavior::Phases { n: 1 });
         assert_eq!((code, journal.as_str()), (Some(0), "ME000017{\"s\": \"it's é\"}\n"));
     }
+
+    #[test]
+    fn every_behavior_reads_as_shell() {
+        let metrics = vec!["it's".to_owned()];
+        for behavior in [
+            Behavior::Exit {
+                metrics: metrics.clone(),
+                code: 1,
+            },
+            Behavior::RunUntilCanceled {
+                metrics: metrics.clone(),
+            },
+            Behavior::IgnoreTerm {
+                metrics: metrics.clone(),
+            },
+            Behavior::Detach { metrics },
+            Behavior::Log {
+                stdout: "it's".into(),
+                stderr: "%s".into(),
+            },
+            Behavior::Phases { n: 3 },
+        ] {
+            let command = behavior.to_shell(Path::new("/it's a gate"));
+            let status = Command::new("sh").args(["-n", "-c", &command]).status();
+            assert!(status.expect("a shell").success(), "{command}");
+        }
+    }
 }
