@@ -86,9 +86,8 @@ impl TestClock {
             };
             let ((deadline, _), waker) = due.remove_entry();
             time.monotonic = time.monotonic.max(deadline);
-            let n = time.sleepers.len();
+            self.n_sleepers.send_replace(time.sleepers.len());
             drop(time);
-            self.n_sleepers.send_replace(n);
             if let Some(waker) = waker {
                 waker.wake();
             }
@@ -180,9 +179,8 @@ impl Future for Sleep<'_> {
             time.n_arrived += 1;
         }
         time.sleepers.insert(key, Some(cx.waker().clone()));
-        let n = time.sleepers.len();
+        self.clock.n_sleepers.send_replace(time.sleepers.len());
         drop(time);
-        self.clock.n_sleepers.send_replace(n);
         self.key = Some(key);
         Poll::Pending
     }
@@ -193,9 +191,7 @@ impl Drop for Sleep<'_> {
         if let Some(key) = self.key {
             let mut time = self.clock.lock();
             time.sleepers.remove(&key);
-            let n = time.sleepers.len();
-            drop(time);
-            self.clock.n_sleepers.send_replace(n);
+            self.clock.n_sleepers.send_replace(time.sleepers.len());
         }
     }
 }

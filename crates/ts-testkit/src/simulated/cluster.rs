@@ -18,7 +18,7 @@ use ts_core::{
 #[derive(Debug, Clone)]
 pub struct SimulatedCluster {
     pub(super) clock: TestClock,
-    pub(super) submitted: Arc<Notify>,
+    pub(super) changed: Arc<Notify>,
     state: Arc<Mutex<State>>,
 }
 
@@ -97,7 +97,7 @@ impl SimulatedCluster {
         };
         Self {
             clock: clock.clone(),
-            submitted: Arc::new(Notify::new()),
+            changed: Arc::new(Notify::new()),
             state: Arc::new(Mutex::new(state)),
         }
     }
@@ -113,12 +113,12 @@ impl SimulatedCluster {
 
     pub(super) fn submit(&self, trial: &TrialSpec) {
         self.lock().submit(trial, &self.clock);
-        self.submitted.notify_one();
+        self.changed.notify_one();
     }
 
     pub(super) fn cancel(&self, trial: &TrialId, why: CancelReason) {
         self.lock().cancel(trial, why, &self.clock);
-        self.submitted.notify_one();
+        self.changed.notify_one();
     }
 }
 

@@ -32,7 +32,7 @@ async fn next(cluster: &SimulatedCluster, generation: u64) -> Result<Event> {
             state.next_at()
         };
         match at {
-            None => cluster.submitted.notified().await,
+            None => cluster.changed.notified().await,
             // Everybody else gets a turn before time moves: what they do now happens now.
             Some(_) if !idle => {
                 idle = true;
