@@ -1,4 +1,15 @@
-//! GPUs: the wish of a trial, the inventory of a machine, and placement as a pure function.
+//! GPUs: the wish of a trial, the inventory of a machine, what nvidia-smi prints, and placement as a pure function.
+//!
+//! Running nvidia-smi is each platform's own work, locally or through SSH; so is waiting for a GPU to become free.
+
+mod inventory;
+mod ledger;
+pub mod nvidia_smi;
+mod place;
+
+pub use inventory::{Gpu, GpuInventory, MigDevice, MigMode};
+pub use ledger::GpuLedger;
+pub use place::{GpuRules, Refusal, place};
 
 /// How many GPUs a trial gets. Unset and 0 differ: unset leaves `CUDA_VISIBLE_DEVICES` alone, 0 hides every GPU.
 ///
