@@ -3,6 +3,25 @@
 //! Knows platforms through `ts_core::TrainingService` alone and names none.
 
 pub mod assess;
+mod commands;
+pub mod control;
+mod deadlines;
+mod directory;
+mod live;
+mod manager;
+mod metrics;
+mod notice;
+mod placement;
+mod pool;
+mod retry_rules;
 pub mod search_space;
 pub mod source;
+mod start;
 pub mod store;
+mod trials;
+mod turn;
+
+pub use directory::{ExperimentDirectory, ManagerLock, ManagerProcess};
+pub use manager::{Manager, ManagerHandle, Outcome, Parts};
+pub use notice::{Notice, Snapshot};
+pub use retry_rules::RetryRules;

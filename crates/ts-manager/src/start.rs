@@ -1,0 +1,279 @@
+//! How a manager comes to know what is already so: the first start, and resuming after a stop or a crash. There is one path
+//! for both, because a first start is a resume of nothing.
+
+use crate::{
+    assess::Judgment,
+    control::{self, Response},
+    deadlines::Deadlines,
+    live::{Live, LiveTrials},
+    manager::{Manager, ManagerHandle, Parts},
+    notice::{Notice, Snapshot},
+    pool::Pool,
+    source::PastTrial,
+    store::{Change, ExperimentRow, ExperimentStatus, MetricKind, Store, TrialFilter, TrialRow},
+    turn::Turn,
+};
+use futures_util::stream::FuturesUnordered;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::sync::{broadcast, mpsc, watch};
+use ts_core::{Prepared, Result, RetryPolicy, TrialId, TrialRecord, TrialStatus, retry};
+
+/// Notices that a slow reader may lag behind before it misses some.
+const NOTICES: usize = 1024;
+
+impl Manager {
+    /// A manager that has not begun. No I/O.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            ctx,
+            spec,
+            service,
+            source,
+            assessor,
+            store,
+            retry,
+            max_trial_duration,
+            optimize,
+        } = parts;
+        let (snapshot, snapshots) = watch::channel(Snapshot::new(ExperimentStatus::Initialized));
+        let (notices, _) = broadcast::channel(NOTICES);
+        let (asking, commands) = mpsc::channel(16);
+        let handle = ManagerHandle {
+            snapshot: snapshots,
+            notices: notices.clone(),
+            commands: asking,
+        };
+        let began = ctx.clock.monotonic();
+        Self {
+            pool: Pool::new(crate::store::Limits::new(spec.concurrency), 0, 0),
+            ctx,
+            spec,
+            service,
+            source,
+            assessor,
+            store,
+            retry,
+            max_trial_duration,
+            optimize,
+            live: LiveTrials::default(),
+            known_ids: HashSet::new(),
+            next_sequence_id: 0,
+            deadlines: Deadlines::default(),
+            code: Prepared::new(None, ""),
+            status: ExperimentStatus::Initialized,
+            earlier: Duration::ZERO,
+            began,
+            stored_until: began,
+            misconfigured: 0,
+            failure: None,
+            submitting: FuturesUnordered::new(),
+            canceling: FuturesUnordered::new(),
+            snapshot,
+            notices,
+            commands,
+            handle,
+        }
+    }
+
+    /// Listens on the control socket in the experiment's directory until the task scope is closed.
+    ///
+    /// # Errors
+    /// `Io` if the socket cannot be made.
+    pub fn listen(&self, directory: &crate::ExperimentDirectory) -> Result<()> {
+        control::serve(directory, &self.ctx.tasks, self.handle.commands.clone())
+    }
+
+    /// Reads the store, delivers the code, finds the jobs of earlier runs, rebuilds the source.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let past = self.read_past().await?;
+        self.pool.limits = past.experiment.limits;
+        self.earlier = past.experiment.duration;
+        self.next_sequence_id = past.experiment.next_sequence_id;
+        self.pool.out_of_time = self.experiment_deadline().is_some_and(|at| self.began >= at);
+        self.count(&past.trials);
+        self.status = ExperimentStatus::Running;
+        let at = self.ctx.clock.now();
+        let running = Change::ExperimentStatus {
+            status: self.status,
+            at,
+            message: None,
+        };
+        self.store.apply(vec![running]).await?;
+        self.snapshot.send_modify(|s| s.status = ExperimentStatus::Running);
+
+        let (service, code) = (&self.service, &self.spec.code);
+        self.code = retry(&*self.ctx.clock, RetryPolicy::new(), true, |_| service.prepare(code)).await?;
+        let mut turn = Turn::default();
+        if past.experiment.code.as_ref() != Some(&self.code) {
+            turn.changes.push(Change::CodePrepared {
+                at,
+                receipt: self.code.clone(),
+            });
+        }
+        self.source.start(&past.history).await?;
+        self.replay_assessor(&past.intermediate, &past.history);
+        self.adopt(past.unfinished, &past.trials, &mut turn).await?;
+        self.finish_turn(turn).await
+    }
+
+    async fn read_past(&self) -> Result<Past> {
+        let store = self.store.clone();
+        let wants_intermediate = self.assessor.is_some();
+        self.ctx
+            .tasks
+            .blocking(move || Past::read(&store, wants_intermediate))
+            .await
+    }
+
+    fn count(&mut self, trials: &[TrialRow]) {
+        self.known_ids.extend(trials.iter().map(|t| t.spec.id.clone()));
+        let first_attempts = trials.iter().filter(|t| t.retry_of.is_none()).count();
+        self.pool.created = u32::try_from(first_attempts).unwrap_or(u32::MAX);
+        self.snapshot.send_modify(|s| {
+            for trial in trials {
+                s.add(trial.status, 1);
+            }
+        });
+        for trial in trials {
+            if let Some(number) = trial.final_number.filter(|n| n.is_finite()) {
+                self.note_best(number, &trial.spec.id);
+            }
+        }
+    }
+
+    fn replay_assessor(&mut self, intermediate: &[(TrialId, u32, Option<f64>)], history: &[PastTrial]) {
+        let Some(assessor) = &mut self.assessor else { return };
+        for (trial, sequence, number) in intermediate {
+            // What it judged then was acted on then.
+            let _: Judgment = assessor.intermediate(trial, *sequence, *number);
+        }
+        for past in history.iter().filter(|past| past.status.is_terminal()) {
+            assessor.ended(&past.trial, past.status);
+        }
+    }
+
+    /// Takes up every trial that had not ended: adopted ones go on, lost ones end, never submitted ones are submitted.
+    async fn adopt(&mut self, unfinished: Vec<TrialRecord>, rows: &[TrialRow], turn: &mut Turn) -> Result<()> {
+        let (service, clock) = (Arc::clone(&self.service), Arc::clone(&self.ctx.clock));
+        let recovered = retry(&*clock, RetryPolicy::new(), true, |_| service.recover(&unfinished)).await?;
+        for stray in &recovered.strays {
+            turn.notices.push(Notice::Warning(format!(
+                "the platform runs trial {stray} of this experiment, which the store does not know; it is left alone"
+            )));
+            turn.changes.push(Change::Note {
+                at: clock.now(),
+                trial: None,
+                kind: "stray".into(),
+                data: serde_json::Value::String(stray.to_string()),
+            });
+        }
+        let adopted: HashSet<_> = recovered.adopted.into_iter().collect();
+        for record in unfinished {
+            let id = record.spec.id.clone();
+            let row = rows.iter().find(|row| row.spec.id == id);
+            let mut live = Live::new(record.spec, row.map_or(1, |row| row.attempt));
+            live.status = record.status;
+            live.cursor = record.cursor;
+            live.submitted = adopted.contains(&id);
+            live.cancel = row.and_then(|row| row.cancel_requested);
+            live.result = row.and_then(|row| row.final_value.as_deref()).map(Arc::from);
+            let (submitted, cancel) = (live.submitted, live.cancel);
+            self.live.insert(live);
+            self.pool.live += 1;
+            match (submitted, cancel) {
+                (true, Some(why)) => turn.cancel.push((id, why)),
+                (true, None) => self.limit_time(&id, row.and_then(|row| row.started_at)),
+                (false, _) if record.submitted => self.lose(&id, turn).await,
+                (false, Some(why)) => self.end_before_start(&id, why, turn).await,
+                (false, None) => turn.submit.push(id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs ended trials again, with the parameters that they had.
+    pub(crate) async fn retry_ended(&mut self, wanted: Vec<TrialId>, turn: &mut Turn) -> Result<Response> {
+        let mut response = Response::default();
+        let store = self.store.clone();
+        let filter = if wanted.is_empty() {
+            TrialFilter::all().in_status([TrialStatus::Failed])
+        } else {
+            TrialFilter::all().with_ids(wanted.iter().cloned())
+        };
+        let rows = self.ctx.tasks.blocking(move || store.reader()?.trials(&filter)).await?;
+        for id in wanted.iter().filter(|id| !rows.iter().any(|row| row.spec.id == **id)) {
+            response.problems.push(format!("the experiment has no trial `{id}`"));
+        }
+        if self.pool.stopping {
+            response.problems.push("the experiment is stopping".into());
+            return Ok(response);
+        }
+        for row in rows {
+            if self.live.get(&row.spec.id).is_some() {
+                response.problems.push(format!("trial `{}` has not ended", row.spec.id));
+                continue;
+            }
+            self.pool.live += 1;
+            self.create(
+                row.spec.parameters,
+                row.spec.gpus,
+                Some(&row.spec.id),
+                row.attempt + 1,
+                turn,
+            )
+            .await;
+            response.done.push(row.spec.id);
+        }
+        Ok(response)
+    }
+}
+
+/// What the store holds of earlier runs.
+struct Past {
+    experiment: ExperimentRow,
+    trials: Vec<TrialRow>,
+    unfinished: Vec<TrialRecord>,
+    history: Vec<PastTrial>,
+    /// For assessors: trial, number of the result, and the value.
+    intermediate: Vec<(TrialId, u32, Option<f64>)>,
+}
+
+impl Past {
+    fn read(store: &Store, wants_intermediate: bool) -> Result<Self> {
+        let reader = store.reader()?;
+        let trials = reader.trials(&TrialFilter::all())?;
+        // A later attempt stands for the trial; the source is told of it once.
+        let replaced: HashSet<_> = trials.iter().filter_map(|t| t.retry_of.clone()).collect();
+        let history = trials
+            .iter()
+            .filter(|t| !replaced.contains(&t.spec.id))
+            .map(past_trial)
+            .collect();
+        let mut intermediate = Vec::new();
+        if wants_intermediate {
+            reader.history(|past| {
+                let of_trial = past.metrics.iter().filter(|m| m.kind == MetricKind::Intermediate);
+                intermediate.extend(of_trial.map(|m| (past.id.clone(), m.sequence, m.number)));
+                Ok(())
+            })?;
+        }
+        Ok(Self {
+            experiment: reader.experiment()?,
+            unfinished: reader.unfinished()?,
+            trials,
+            history,
+            intermediate,
+        })
+    }
+}
+
+fn past_trial(row: &TrialRow) -> PastTrial {
+    PastTrial {
+        trial: row.spec.id.clone(),
+        sequence_id: row.spec.sequence_id,
+        parameters: Arc::clone(&row.spec.parameters.text),
+        status: row.status,
+        final_value: row.final_value.as_deref().map(Arc::from),
+        final_number: row.final_number,
+    }
+}

@@ -1,0 +1,254 @@
+//! One turn of the loop: takes what happened, decides, stores all of it in one transaction, and only then acts.
+
+use crate::{
+    control::Response,
+    deadlines::Due,
+    manager::{Input, Manager, describe},
+    notice::Notice,
+    placement::gpu_wish,
+    source::{Proposal, SourceEvent},
+    store::{Change, ExperimentStatus},
+};
+use futures_util::FutureExt;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+use ts_core::{CancelReason, Error, ErrorKind, Event, Parameters, Reason, ReasonCode, Result, TrialId, TrialStatus};
+
+/// Configuration failures in a row, with no success before, after which going on would only repeat them.
+const HOPELESS: u32 = 5;
+
+/// What a turn has decided.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) submit: Vec<TrialId>,
+    pub(crate) cancel: Vec<(TrialId, CancelReason)>,
+    pub(crate) notices: Vec<Notice>,
+    replies: Vec<(oneshot::Sender<Response>, Response)>,
+}
+
+impl Manager {
+    pub(crate) async fn turn(&mut self, input: Vec<Input>) -> Result<()> {
+        let mut turn = Turn::default();
+        for input in input {
+            self.take(input, &mut turn).await?;
+        }
+        self.finish_turn(turn).await
+    }
+
+    /// Asks for more trials, stores, acts.
+    pub(crate) async fn finish_turn(&mut self, mut turn: Turn) -> Result<()> {
+        self.ask_for_more(&mut turn).await;
+        self.note_status(&mut turn);
+        if self.ctx.clock.monotonic().saturating_sub(self.stored_until) >= crate::manager::TICK {
+            turn.changes.extend(self.duration_change());
+        }
+        if !turn.changes.is_empty() {
+            self.store.apply(std::mem::take(&mut turn.changes)).await?;
+        }
+        self.act(turn);
+        Ok(())
+    }
+
+    fn act(&mut self, turn: Turn) {
+        for id in turn.submit {
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            live.submitting = true;
+            let (service, code, spec) = (Arc::clone(&self.service), self.code.clone(), live.spec.clone());
+            self.submitting.push(Box::pin(async move {
+                let result = service.submit(&code, &spec).await;
+                (spec.id, result)
+            }));
+        }
+        for (id, why) in turn.cancel {
+            let service = Arc::clone(&self.service);
+            self.canceling.push(Box::pin(async move {
+                let result = service.cancel(&id, why).await;
+                (id, why, result)
+            }));
+        }
+        for notice in turn.notices {
+            if let Notice::Warning(text) = &notice {
+                tracing::warn!("{text}");
+            }
+            // Nobody listening is fine: the store has it all.
+            let _ = self.notices.send(notice);
+        }
+        for (reply, response) in turn.replies {
+            // Whoever asked may be gone.
+            let _ = reply.send(response);
+        }
+        let (created, elapsed) = (u64::from(self.pool.created), self.elapsed());
+        self.snapshot.send_modify(|s| {
+            s.created = created;
+            s.elapsed = elapsed;
+        });
+    }
+
+    async fn take(&mut self, input: Input, turn: &mut Turn) -> Result<()> {
+        match input {
+            Input::Event(Ok(event)) => self.event(event, turn).await,
+            Input::Event(Err(error)) => turn.notices.push(Notice::Warning(describe(&error))),
+            Input::Source(Ok(event)) => self.source_event(event, turn).await,
+            Input::Source(Err(error)) => self.fail(error, turn),
+            Input::Submitted((id, result)) => self.submitted(&id, result, turn).await,
+            Input::Canceled((id, _, result)) => self.canceled(&id, result, turn),
+            Input::Command((request, reply)) => {
+                let response = self.command(request, turn).await;
+                turn.replies.push((reply, response));
+            }
+            Input::Time => self.time(turn).await,
+        }
+        Ok(())
+    }
+
+    async fn event(&mut self, event: Event, turn: &mut Turn) {
+        match event {
+            Event::Status { trial, at, status, why } => self.status(&trial, at, status, why, turn).await,
+            Event::Metric {
+                trial,
+                at,
+                cursor,
+                body,
+            } => self.metric(&trial, at, cursor, &body, turn).await,
+            Event::Skipped {
+                trial,
+                at,
+                cursor,
+                n_bytes,
+                problem,
+            } => {
+                self.skipped(&trial, at, cursor, n_bytes, problem, turn);
+            }
+            Event::Synced => self.synced(turn).await,
+            _ => {}
+        }
+    }
+
+    async fn source_event(&mut self, event: SourceEvent, turn: &mut Turn) {
+        match event {
+            SourceEvent::Proposal(Proposal { text, .. }) => {
+                if !self.pool.proposed() {
+                    return;
+                }
+                let gpus = gpu_wish(&text, self.spec.gpus).unwrap_or_else(|problem| {
+                    turn.notices.push(Notice::Warning(problem.into()));
+                    self.spec.gpus
+                });
+                self.create(Parameters::new(text), gpus, None, 1, turn).await;
+            }
+            SourceEvent::Exhausted => self.pool.exhausted(),
+            SourceEvent::Cancel(id) => {
+                if let Some(live) = self.live.get_mut(&id)
+                    && live.cancel.is_none()
+                {
+                    Self::mark_cancel(live, CancelReason::EarlyStop, self.ctx.clock.now(), turn);
+                }
+            }
+        }
+    }
+
+    async fn ask_for_more(&mut self, turn: &mut Turn) {
+        while self.failure.is_none() {
+            let n = self.pool.ask();
+            if n > 0
+                && let Err(error) = self.source.request(n).await
+            {
+                return self.fail(error, turn);
+            }
+            let mut answered = false;
+            while let Some(event) = self.source.next().now_or_never() {
+                answered = true;
+                match event {
+                    Ok(event) => self.source_event(event, turn).await,
+                    Err(error) => return self.fail(error, turn),
+                }
+            }
+            if !answered {
+                return;
+            }
+        }
+    }
+
+    async fn time(&mut self, turn: &mut Turn) {
+        let now = self.ctx.clock.monotonic();
+        while let Some((due, id)) = self.deadlines.pop_due(now) {
+            let Some(live) = self.live.get(&id) else { continue };
+            match due {
+                Due::TimeLimit => self.request_cancel(&id, CancelReason::TimeLimit, turn).await,
+                Due::Submit => match live.cancel {
+                    None => turn.submit.push(id),
+                    Some(why) => self.end_before_start(&id, why, turn).await,
+                },
+                Due::Cancel => turn.cancel.extend(live.cancel.map(|why| (id, why))),
+            }
+        }
+        self.pool.out_of_time = self.experiment_deadline().is_some_and(|at| now >= at);
+    }
+
+    /// The experiment cannot go on: starts no more, asks the live trials to end, and keeps the first error.
+    pub(crate) fn fail(&mut self, error: Error, turn: &mut Turn) {
+        if self.failure.is_some() {
+            return;
+        }
+        turn.notices.push(Notice::Warning(describe(&error)));
+        self.failure = Some(error);
+        self.pool.stopping = true;
+        let at = self.ctx.clock.now();
+        for live in self.live.iter_mut().filter(|live| live.cancel.is_none()) {
+            Self::mark_cancel(live, CancelReason::Shutdown, at, turn);
+            if !live.submitted && !live.submitting {
+                // Taken up by the next look at the clock, which submits or ends it.
+                self.deadlines.push(Duration::ZERO, Due::Submit, live.spec.id.clone());
+            }
+        }
+    }
+
+    /// Ends the experiment when every trial fails for a reason that only the user can mend.
+    pub(crate) fn note_hopeless(&mut self, status: TrialStatus, why: Option<&Reason>, turn: &mut Turn) {
+        let code = why.map(|reason| reason.code);
+        let configured_wrong = matches!(
+            code,
+            Some(ReasonCode::CommandNotFound | ReasonCode::NotExecutable | ReasonCode::StartFailed)
+        );
+        if status != TrialStatus::Failed || !configured_wrong {
+            self.misconfigured = 0;
+            return;
+        }
+        self.misconfigured += 1;
+        let limit = HOPELESS.max(self.pool.limits.concurrency);
+        if self.misconfigured == limit && self.snapshot.borrow().succeeded == 0 && !self.pool.stopping {
+            let what = why.map(|reason| reason.message.clone()).unwrap_or_default();
+            self.fail(
+                Error::new(
+                    ErrorKind::Config,
+                    format!("the first {limit} trials could not run: {what}"),
+                )
+                .with_key("trialCommand")
+                .with_help("mend the command, then `tsctl resume` goes on"),
+                turn,
+            );
+        }
+    }
+
+    fn note_status(&mut self, turn: &mut Turn) {
+        let status = if self.pool.stopping {
+            ExperimentStatus::Stopping
+        } else if self.pool.is_full() {
+            ExperimentStatus::NoMoreTrial
+        } else if self.pool.is_dry() {
+            ExperimentStatus::TunerNoMoreTrial
+        } else {
+            ExperimentStatus::Running
+        };
+        if status != self.status {
+            self.status = status;
+            turn.changes.push(Change::ExperimentStatus {
+                status,
+                at: self.ctx.clock.now(),
+                message: None,
+            });
+            self.snapshot.send_modify(|s| s.status = status);
+        }
+    }
+}

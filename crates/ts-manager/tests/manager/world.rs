@@ -1,0 +1,114 @@
+//! A platform, an experiment directory and the manager over them, made anew as often as a test crashes it.
+
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use ts_core::{Clock, CodeDirectory, Ctx, ExperimentId, ExperimentSpec, SystemClock, TrialId, TrialStatus, Warnings};
+use ts_manager::{
+    ExperimentDirectory, Manager, Outcome, Parts, RetryRules,
+    source::{self, AlgorithmSpec},
+    store::{Limits, NewExperiment, Optimize, Store, StoreReader, TrialFilter, TrialRow},
+};
+use ts_testkit::memory::{MemoryCluster, MemoryService};
+
+/// Longest time that a test waits for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct World {
+    pub(crate) cluster: MemoryCluster,
+    pub(crate) directory: ExperimentDirectory,
+    pub(crate) id: ExperimentId,
+    pub(crate) command: String,
+    pub(crate) retry: RetryRules,
+    pub(crate) max_trial_duration: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new(command: &str, limits: Limits) -> Self {
+        Self::with_clock(command, limits, Arc::new(SystemClock::new()))
+    }
+
+    pub(crate) fn with_clock(command: &str, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let id = ExperimentId::new("exp").unwrap();
+        let directory = ExperimentDirectory::new(dir.path(), &id);
+        directory.create().unwrap();
+        let new = NewExperiment::new(id.clone(), clock.now(), "", limits);
+        Store::create(&directory.store(), &new, Arc::clone(&clock)).unwrap();
+        Self {
+            cluster: MemoryCluster::new(Arc::clone(&clock)),
+            directory,
+            id,
+            command: command.into(),
+            retry: RetryRules::default(),
+            max_trial_duration: None,
+            clock,
+            _dir: dir,
+        }
+    }
+
+    /// A new manager over the same platform and store, as after a crash.
+    pub(crate) fn manager(&self) -> Manager {
+        let mut ctx = Ctx::new(self.directory.path());
+        ctx.clock = Arc::clone(&self.clock);
+        let mut spec = ExperimentSpec::new(self.id.clone(), CodeDirectory::new(self.directory.log()), &self.command);
+        spec.concurrency = 1;
+        let space = json!({"x": {"_type": "uniform", "_value": [0, 1]}});
+        let algorithm = AlgorithmSpec::named("tuner", "Random", 7);
+        Manager::new(Parts {
+            service: Arc::new(MemoryService::new(&self.cluster, self.id.clone(), &ctx)),
+            ctx,
+            spec,
+            source: source::build(&algorithm, &space, &mut Warnings::new()).unwrap(),
+            assessor: None,
+            store: Store::open(&self.directory.store(), Arc::clone(&self.clock)).unwrap(),
+            retry: self.retry,
+            max_trial_duration: self.max_trial_duration,
+            optimize: Optimize::Maximize,
+        })
+    }
+
+    pub(crate) async fn run(&self) -> Outcome {
+        within(self.manager().run()).await.unwrap()
+    }
+
+    pub(crate) fn reader(&self) -> StoreReader {
+        StoreReader::open(&self.directory.store()).unwrap()
+    }
+
+    pub(crate) fn trials(&self) -> Vec<TrialRow> {
+        self.reader().trials(&TrialFilter::all()).unwrap()
+    }
+
+    pub(crate) fn statuses(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for trial in self.trials() {
+            *counts.entry(trial.status.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Waits until a trial has this status and gives its id.
+    pub(crate) async fn trial_in(&self, status: TrialStatus) -> TrialId {
+        within(async {
+            loop {
+                if let Some(trial) = self.trials().into_iter().find(|t| t.status == status) {
+                    return trial.spec.id;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+}
+
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it takes too long")
+}
+
+pub(crate) fn limits(concurrency: u32, max: u32) -> Limits {
+    let mut limits = Limits::new(concurrency);
+    limits.max_trials = Some(max);
+    limits
+}
