@@ -221,6 +221,10 @@ fn one_schema(schema: Schema, discriminator: &str) -> Value {
             _ => Map::new(),
         };
         property.insert("description".into(), row.doc.into());
+        if let Some(below) = place.get("properties") {
+            // A row below this one came first.
+            property.insert("properties".into(), below.clone());
+        }
         *place = Value::Object(property);
     }
     root

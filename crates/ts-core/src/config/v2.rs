@@ -16,7 +16,10 @@ use super::{
     source::{ConfigSource, Schema},
 };
 use crate::{GpuCount, Platform};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 #[expect(clippy::too_many_lines, reason = "one line per key, in the order of the model")]
 pub(super) fn read(
@@ -40,8 +43,10 @@ pub(super) fn read(
     s.claim("searchSpace");
     let space_tree = root.find(Schema::V2, "searchSpace");
     let trial_command = s.string("trialCommand");
-    let code_is_given = s.has("trialCodeDirectory");
-    let code_directory = s.path("trialCodeDirectory");
+    if !s.has("trialCodeDirectory") {
+        s.note_default("trialCodeDirectory", source.base_dir.to_string_lossy().into_owned());
+    }
+    let code_directory = s.path("trialCodeDirectory").unwrap_or_else(|| source.base_dir.clone());
     let trial_concurrency = s.required_u32("trialConcurrency", 1..=u32::MAX);
     let trial_gpus = common::gpu_count(s, "trialGpuNumber".into());
     let max_experiment_duration = s.duration("maxExperimentDuration");
@@ -114,7 +119,7 @@ pub(super) fn read(
     }
     let shortcuts = Shortcuts {
         trial_command,
-        trial_code_directory: code_directory,
+        trial_code_directory: Some(code_directory),
         trial_gpu_number: trial_gpus,
         nni_manager_ip: nni_manager_ip.clone(),
         debug,
@@ -127,16 +132,8 @@ pub(super) fn read(
         .first()
         .map(|p: &PlatformSection| p.shortcuts.clone())
         .unwrap_or(shortcuts);
-    let code_directory = first.trial_code_directory.unwrap_or_else(|| {
-        let here = source.base_dir.clone();
-        problems.note(
-            "trialCodeDirectory",
-            here.to_string_lossy().into_owned(),
-            Origin::Default,
-        );
-        here
-    });
-    check_code_directory(root, code_is_given, &code_directory, source, problems);
+    let code_directory = first.trial_code_directory.unwrap_or_default();
+    check_code_directory(root, &code_directory, source, problems);
     ExperimentConfig {
         file: source.file.clone(),
         schema: Schema::V2,
@@ -166,19 +163,10 @@ pub(super) fn read(
     }
 }
 
-fn check_code_directory(
-    root: &Node,
-    is_given: bool,
-    path: &std::path::Path,
-    source: &ConfigSource,
-    problems: &mut Problems,
-) {
-    if is_given || !path.as_os_str().is_empty() {
-        // A cursor of its own: by now the platform's section may have overruled the top level.
-        let mut section = Section::new(root, "", Schema::V2, source, problems);
-        common::check_code_directory(&mut section, "trialCodeDirectory".into(), path);
-        section.rest();
-    }
+/// Looks at the directory with a cursor of its own: by now the platform's section may have overruled the top level.
+fn check_code_directory(root: &Node, path: &Path, source: &ConfigSource, problems: &mut Problems) {
+    let mut section = Section::new(root, "", Schema::V2, source, &mut *problems);
+    common::check_code_directory(&mut section, "trialCodeDirectory".into(), path);
 }
 
 fn algorithm(s: &mut Section<'_>) -> Option<Algorithm> {
