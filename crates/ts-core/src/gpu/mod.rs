@@ -27,3 +27,6 @@ pub enum GpuCount {
     /// This many, 0 included.
     Exactly(u32),
 }
+
+#[cfg(test)]
+mod properties;
