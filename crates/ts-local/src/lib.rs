@@ -1,1 +1,47 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod cancel;
+mod cleanup;
+mod config;
+mod core;
+mod diagnose;
+mod error;
+mod gpus;
+mod logs;
+mod observe;
+mod prepare;
+mod process_tree;
+mod recover;
+mod registry;
+mod service;
+mod status;
+mod submit;
+mod validate;
+mod watch;
+
+pub use config::{CancelSignal, LocalConfig};
+pub use service::LocalService;
+
+use std::sync::Arc;
+use ts_core::{Platform, config::Problems};
+
+/// The platform's name in configurations.
+const NAME: &str = "local";
+
+/// This platform, for programs that know many.
+pub const PLATFORM: Platform = Platform {
+    name: NAME,
+    aliases: &[],
+    v1_sections: &["localConfig"],
+    v1_trial_keys: &[],
+    check: |section, problems| {
+        LocalConfig::read(section, problems);
+    },
+    build: |section, _, ctx| {
+        let mut problems = Problems::new();
+        let config = LocalConfig::read(section, &mut problems);
+        problems.into_result()?;
+        Ok(Arc::new(LocalService::new(ctx.clone(), config)))
+    },
+    diagnose: |section, ctx| Box::pin(diagnose::diagnose(section, ctx)),
+};

@@ -1,0 +1,5 @@
+//! The local platform against real processes: from submit to end, and through what goes wrong.
+
+mod faults;
+mod lab;
+mod trials;
