@@ -1,2 +1,48 @@
-//! Placeholder.
-fn main() {}
+//! The workspace's own tool: checks, tests, measures and packs. Run it as `cargo xtask`.
+//!
+//! It stands outside the product: it depends on none of the workspace's crates and drives them the way a user would, by
+//! `cargo` and by the built `tsctl`.
+
+#![expect(clippy::disallowed_macros, reason = "a command-line tool talks to whoever runs it")]
+
+mod ci;
+mod licenses;
+mod report;
+mod shell;
+mod tidy;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Checks, tests, measures and packs this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs all tests that need Rust only: unit, integration, conformance and documentation tests.
+    Test,
+    /// Runs what a change must pass: format, lints, house rules, docs, licenses, each crate alone, tests.
+    Ci {
+        /// Leaves the tests out, for a run that follows `cargo xtask test`.
+        #[arg(long)]
+        no_test: bool,
+    },
+    /// Checks the house rules that no compiler knows.
+    Tidy,
+}
+
+fn main() -> Result<ExitCode> {
+    let passed = match Cli::parse().command {
+        Command::Test => ci::test()?,
+        Command::Ci { no_test } => ci::run(!no_test)?,
+        Command::Tidy => tidy::run()?,
+    };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,130 @@
+//! The checks that a change must pass, in the order in which they are quickest to fail.
+//!
+//! The same here as on any machine: nothing but `cargo` is needed. What needs more is skipped by name.
+
+use crate::{
+    licenses,
+    report::{Outcome, Report},
+    shell::{cargo, succeeds},
+    tidy,
+    workspace::{Member, Workspace},
+};
+use anyhow::Result;
+use std::{path::Path, process::Command};
+
+/// Runs every test of the workspace; `true` if all pass.
+pub(crate) fn test() -> Result<bool> {
+    // Not nextest: it runs no documentation tests, and two runners would have to be kept alike.
+    succeeds(&mut cargo(
+        &crate::workspace::root(),
+        &["test", "--workspace", "--no-fail-fast"],
+    ))
+}
+
+/// Runs all checks, and the tests unless they ran already; `true` if nothing failed.
+pub(crate) fn run(with_tests: bool) -> Result<bool> {
+    let workspace = Workspace::load()?;
+    let root = workspace.root.as_path();
+    let mut report = Report::default();
+    report.step("format", || {
+        Ok(succeeds(&mut cargo(root, &["fmt", "--all", "--check"]))?.into())
+    });
+    report.step("house rules", || Ok(tidy::check(&workspace)?.into()));
+    report.step("licenses, bans and sources", || licenses::check(&workspace));
+    report.step("advisories", || advisories(root));
+    report.step("lock file", || {
+        Ok(succeeds(
+            cargo(root, &["metadata", "--locked", "--format-version", "1"]).stdout(std::process::Stdio::null()),
+        )?
+        .into())
+    });
+    report.step("lints", || {
+        Ok(succeeds(&mut cargo(
+            root,
+            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        ))?
+        .into())
+    });
+    report.step("documentation", || {
+        Ok(succeeds(cargo(root, &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?.into())
+    });
+    for member in workspace.members.iter().filter(|m| m.name != "xtask") {
+        report.step(&format!("{} alone", member.name), || alone(root, member));
+    }
+    if with_tests {
+        report.step("tests", || Ok(test()?.into()));
+    }
+    Ok(report.finish())
+}
+
+/// Checks that a crate builds without the features that its neighbors ask its dependencies for, and with each set of its
+/// own features.
+fn alone(root: &Path, member: &Member) -> Result<Outcome> {
+    for features in feature_sets(&member.features) {
+        let mut arguments = vec!["clippy", "-p", &member.name];
+        arguments.extend(features.iter().map(String::as_str));
+        arguments.extend(["--", "-D", "warnings"]);
+        if !succeeds(&mut cargo(root, &arguments))? {
+            return Ok(Outcome::Failed(String::new()));
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Arguments for: the default, nothing, each feature alone, all features. One set if there are no features.
+fn feature_sets(features: &[String]) -> Vec<Vec<String>> {
+    let mut sets = vec![Vec::new()];
+    if features.is_empty() {
+        return sets;
+    }
+    sets.push(vec!["--no-default-features".to_owned()]);
+    for feature in features.iter().filter(|f| *f != "default") {
+        sets.push(vec![
+            "--no-default-features".to_owned(),
+            "--features".to_owned(),
+            feature.clone(),
+        ]);
+    }
+    sets.push(vec!["--all-features".to_owned()]);
+    sets
+}
+
+/// Known advisories of the packages in use. They come from a public database, so there is no check without it.
+fn advisories(root: &Path) -> Result<Outcome> {
+    let Ok(version) = Command::new("cargo-deny").arg("--version").output() else {
+        return Ok(Outcome::Skipped("`cargo-deny` is not installed".to_owned()));
+    };
+    print!("{}", String::from_utf8_lossy(&version.stdout));
+    if !succeeds(&mut cargo(root, &["deny", "fetch", "db"]))? {
+        return Ok(Outcome::Skipped("the advisory database cannot be reached".to_owned()));
+    }
+    Ok(succeeds(&mut cargo(root, &["deny", "--offline", "check", "advisories"]))?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sets(features: &[&str]) -> Vec<String> {
+        let features: Vec<String> = features.iter().map(|&f| f.to_owned()).collect();
+        feature_sets(&features).iter().map(|set| set.join(" ")).collect()
+    }
+
+    #[test]
+    fn a_crate_without_features_is_checked_once() {
+        assert_eq!(sets(&[]), [""]);
+    }
+
+    #[test]
+    fn every_feature_is_checked_alone_and_with_all_others() {
+        assert_eq!(
+            sets(&["default", "push"]),
+            [
+                "",
+                "--no-default-features",
+                "--no-default-features --features push",
+                "--all-features"
+            ]
+        );
+    }
+}
