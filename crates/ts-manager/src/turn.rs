@@ -12,10 +12,15 @@ use crate::{
 use futures_util::FutureExt;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
-use ts_core::{CancelReason, Error, ErrorKind, Event, Parameters, Reason, ReasonCode, Result, TrialId, TrialStatus};
+use ts_core::{
+    CancelReason, Clock, Error, ErrorKind, Event, Parameters, Reason, ReasonCode, Result, Retry, TrialId, TrialStatus,
+};
 
 /// Configuration failures in a row, with no success before, after which going on would only repeat them.
 const HOPELESS: u32 = 5;
+
+/// Longest wait for a platform's answer to one request; it is asked again then, and must find what it did before.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What a turn has decided.
 #[derive(Debug, Default)]
@@ -55,15 +60,16 @@ impl Manager {
             let Some(live) = self.live.get_mut(&id) else { continue };
             live.submitting = true;
             let (service, code, spec) = (Arc::clone(&self.service), self.code.clone(), live.spec.clone());
+            let clock = Arc::clone(&self.ctx.clock);
             self.submitting.push(Box::pin(async move {
-                let result = service.submit(&code, &spec).await;
+                let result = answered(&*clock, "submit", service.submit(&code, &spec)).await;
                 (spec.id, result)
             }));
         }
         for (id, why) in turn.cancel {
-            let service = Arc::clone(&self.service);
+            let (service, clock) = (Arc::clone(&self.service), Arc::clone(&self.ctx.clock));
             self.canceling.push(Box::pin(async move {
-                let result = service.cancel(&id, why).await;
+                let result = answered(&*clock, "cancel", service.cancel(&id, why)).await;
                 (id, why, result)
             }));
         }
@@ -250,5 +256,14 @@ impl Manager {
             });
             self.snapshot.send_modify(|s| s.status = status);
         }
+    }
+}
+
+async fn answered<T>(clock: &dyn Clock, op: &'static str, request: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        result = request => result,
+        () = clock.sleep(PATIENCE) => Err(Error::new(ErrorKind::TimedOut, "the platform did not answer within 2 min")
+            .with_op(op)
+            .with_retry(Retry::MaybeApplied { after: None })),
     }
 }

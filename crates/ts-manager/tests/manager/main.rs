@@ -1,5 +1,7 @@
-//! The trial loop against the reference platform: complete runs, crashes at any moment, requests, limits, retries.
+//! The trial loop against the reference platform: complete runs, crashes at any moment, faults at every step, requests,
+//! limits, retries.
 
 mod crash;
+mod faults;
 mod lifecycle;
 mod world;

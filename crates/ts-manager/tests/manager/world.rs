@@ -8,7 +8,10 @@ use ts_manager::{
     source::{self, AlgorithmSpec},
     store::{Limits, NewExperiment, Optimize, Store, StoreReader, TrialFilter, TrialRow},
 };
-use ts_testkit::memory::{MemoryCluster, MemoryService};
+use ts_testkit::{
+    faults::{FaultPlan, Faulty},
+    memory::{MemoryCluster, MemoryService},
+};
 
 /// Longest time that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +24,8 @@ pub(crate) struct World {
     pub(crate) retry: RetryRules,
     pub(crate) max_trial_duration: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What goes wrong between manager and platform.
+    pub(crate) faults: FaultPlan,
     _dir: tempfile::TempDir,
 }
 
@@ -44,6 +49,7 @@ impl World {
             retry: RetryRules::default(),
             max_trial_duration: None,
             clock,
+            faults: FaultPlan::new(),
             _dir: dir,
         }
     }
@@ -57,7 +63,10 @@ impl World {
         let space = json!({"x": {"_type": "uniform", "_value": [0, 1]}});
         let algorithm = AlgorithmSpec::named("tuner", "Random", 7);
         Manager::new(Parts {
-            service: Arc::new(MemoryService::new(&self.cluster, self.id.clone(), &ctx)),
+            service: Arc::new(Faulty::new(
+                Arc::new(MemoryService::new(&self.cluster, self.id.clone(), &ctx)),
+                &self.faults,
+            )),
             ctx,
             spec,
             source: source::build(&algorithm, &space, &mut Warnings::new()).unwrap(),
