@@ -11,6 +11,7 @@ mod parse;
 mod platform_section;
 mod problems;
 mod quantity;
+mod readers;
 pub mod reference;
 mod resolved;
 mod scalar;
