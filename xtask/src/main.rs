@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_macros, reason = "a command-line tool talks to whoever runs it")]
 
 mod ci;
+mod e2e;
 mod licenses;
 mod report;
 mod shell;
@@ -36,6 +37,12 @@ enum Command {
     },
     /// Checks the house rules that no compiler knows.
     Tidy,
+    /// Tests against real components of others, which are installed if they are missing: nni.
+    E2e {
+        /// Which components; all of them if none is named.
+        #[arg(value_delimiter = ',')]
+        components: Vec<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -43,6 +50,7 @@ fn main() -> Result<ExitCode> {
         Command::Test => ci::test()?,
         Command::Ci { no_test } => ci::run(!no_test)?,
         Command::Tidy => tidy::run()?,
+        Command::E2e { components } => e2e::run(&components)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,0 +1,66 @@
+//! End-to-end tests against real components of others. Which components there are, and that unknown ones are refused.
+//!
+//! A component that cannot exist on this machine is skipped by name.
+
+mod experiment;
+mod nni;
+mod python;
+mod record;
+
+use crate::{report::Report, shell, workspace};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+/// Components that can be tested against.
+const COMPONENTS: &[&str] = &["nni"];
+
+/// Where a run finds things.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Folder of the workspace.
+    root: PathBuf,
+    /// Folder for environments, which stay, and for experiments, which the next run replaces.
+    work: PathBuf,
+    /// The built command line.
+    tsctl: PathBuf,
+}
+
+/// Runs the named components, or all; `true` if nothing failed.
+pub(crate) fn run(components: &[String]) -> Result<bool> {
+    if let Some(unknown) = components.iter().find(|c| !COMPONENTS.contains(&c.as_str())) {
+        bail!(
+            "there is no end-to-end test for `{unknown}` yet; there is: {}",
+            COMPONENTS.join(", ")
+        );
+    }
+    let root = workspace::root();
+    // Asked of cargo rather than assumed, because the target folder may be elsewhere.
+    let metadata = shell::output(&mut shell::cargo(
+        &root,
+        &["metadata", "--no-deps", "--format-version", "1"],
+    ))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let target = PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
+    if !shell::succeeds(&mut shell::cargo(&root, &["build", "-p", "tsctl"]))? {
+        bail!("`tsctl` does not build");
+    }
+    let place = Place {
+        root,
+        work: target.join("e2e"),
+        tsctl: target.join("debug/tsctl"),
+    };
+    let mut report = Report::default();
+    nni::run(&place, &mut report);
+    Ok(report.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_unknown_component_is_refused_by_name() {
+        let error = super::run(&["nni".to_owned(), "azure".to_owned()])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "there is no end-to-end test for `azure` yet; there is: nni");
+    }
+}

@@ -1,0 +1,128 @@
+//! One experiment that is run by the built `tsctl`, with a home of its own, and what the command line says about it.
+
+use super::Place;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Longest time that an experiment of these tests may take.
+const DEADLINE: Duration = Duration::from_mins(3);
+
+/// An experiment of its own home, so that it is the only one there.
+#[derive(Debug)]
+pub(super) struct Experiment {
+    tsctl: PathBuf,
+    home: PathBuf,
+    path: std::ffi::OsString,
+}
+
+impl Experiment {
+    /// A fresh home. Programs of `bin` come before those of the machine.
+    pub(super) fn new(place: &Place, name: &str, bin: Option<&Path>) -> Result<Self> {
+        let home = place.work.join("home").join(name);
+        if home.exists() {
+            fs::remove_dir_all(&home).with_context(|| format!("cannot remove `{}`", home.display()))?;
+        }
+        fs::create_dir_all(&home)?;
+        let inherited = env::var_os("PATH").unwrap_or_default();
+        let folders = bin
+            .map(Path::to_path_buf)
+            .into_iter()
+            .chain(env::split_paths(&inherited));
+        Ok(Self {
+            tsctl: place.tsctl.clone(),
+            path: env::join_paths(folders)?,
+            home,
+        })
+    }
+
+    /// Runs a configuration, or goes on with the experiment, to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<()> {
+        let mut child = self.start(arguments)?;
+        let ended = wait_until("the experiment ends", || Ok(child.try_wait()?));
+        if ended.is_err() {
+            child.kill()?;
+            child.wait()?;
+        }
+        let status = ended?;
+        if !status.success() {
+            bail!("`tsctl {}` ended with {status}:\n{}", arguments.join(" "), self.said()?);
+        }
+        Ok(())
+    }
+
+    /// Starts a command and leaves it running.
+    pub(super) fn start(&self, arguments: &[&str]) -> Result<Child> {
+        println!("  $ tsctl {}", arguments.join(" "));
+        let said = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.home.join("tsctl.txt"))?;
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        command.spawn().context("cannot start `tsctl`")
+    }
+
+    /// What a command that reads says, as JSON.
+    pub(super) fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = crate::shell::output(self.command(arguments).arg("--json"))?;
+        serde_json::from_str(&text).with_context(|| format!("`tsctl {} --json` wrote no JSON", arguments.join(" ")))
+    }
+
+    /// All trials, by sequence id.
+    pub(super) fn trials(&self) -> Result<Vec<Value>> {
+        let Value::Array(mut trials) = self.json(&["trials"])? else {
+            bail!("`tsctl trials --json` wrote no list")
+        };
+        trials.sort_by_key(|trial| trial["sequenceId"].as_u64());
+        Ok(trials)
+    }
+
+    /// Where the experiment's files are.
+    pub(super) fn directory(&self) -> Result<PathBuf> {
+        let status = self.json(&["status"])?;
+        Ok(PathBuf::from(
+            status["directory"]
+                .as_str()
+                .context("`tsctl status --json` names no directory")?,
+        ))
+    }
+
+    /// What the command line and the manager wrote, for failures.
+    fn said(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.home.join("tsctl.txt"))?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.tsctl);
+        command
+            .args(arguments)
+            .env("HOME", &self.home)
+            .env("PATH", &self.path)
+            .env_remove("XDG_STATE_HOME");
+        command
+    }
+}
+
+/// Looks again and again until there is an answer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other process has no other clock than the machine's"
+)]
+pub(super) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = look()? {
+            return Ok(answer);
+        }
+        if began.elapsed() > DEADLINE {
+            bail!("{} s were not enough until {what}", DEADLINE.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,119 @@
+//! Virtual environments with a released NNI, made once and kept.
+//!
+//! Only what `import nni` and its trial SDK need is installed: NNI's full list of requirements is a hundred times as big.
+
+use super::Place;
+use crate::shell;
+use anyhow::{Result, anyhow};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A release of NNI on the package index.
+#[derive(Debug)]
+pub(super) struct Release {
+    pub(super) version: &'static str,
+    /// Python versions that it runs on, the preferred first.
+    pythons: &'static [&'static str],
+    /// What its trial SDK imports.
+    requirements: &'static [&'static str],
+}
+
+/// Requirements of the 2.x and 3.x line.
+const LATER: &[&str] = &[
+    "PyYAML",
+    "astor",
+    "cloudpickle",
+    "colorama",
+    "filelock<3.12",
+    "json_tricks",
+    "numpy<2",
+    "pandas<2.3",
+    "psutil",
+    "requests",
+    "schema",
+    "scipy",
+    "setuptools<81",
+    "typeguard<4.1.3",
+    "typing_extensions",
+];
+
+/// The releases that are tested: the last of each line that users have.
+pub(super) const RELEASES: &[Release] = &[
+    Release {
+        version: "3.0",
+        pythons: &["3.8", "3.11", "3.10", "3.9", "3.12"],
+        requirements: LATER,
+    },
+    Release {
+        version: "2.10",
+        pythons: &["3.8", "3.11", "3.10", "3.9", "3.12"],
+        requirements: LATER,
+    },
+    Release {
+        version: "1.9",
+        pythons: &["3.7", "3.8", "3.11", "3.10", "3.9", "3.12"],
+        requirements: &["json_tricks", "numpy<2", "schema", "setuptools<81"],
+    },
+];
+
+/// The `bin` folder of an environment in which this release can be imported.
+///
+/// # Errors
+/// If no fitting Python is there, or the package index cannot be reached.
+pub(super) fn environment(place: &Place, release: &Release) -> Result<PathBuf> {
+    let mut last = anyhow!("none of Python {} is installed", release.pythons.join(", "));
+    for version in release.pythons {
+        let Some(python) = interpreter(version) else { continue };
+        match install(place, release, version, &python) {
+            Ok(bin) => return Ok(bin),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn install(place: &Place, release: &Release, python_version: &str, python: &Path) -> Result<PathBuf> {
+    let folder = place
+        .work
+        .join(format!("venv/nni-{}-python-{python_version}", release.version));
+    let bin = folder.join("bin");
+    let wanted = format!("nni=={} {}", release.version, release.requirements.join(" "));
+    let stamp = folder.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(bin);
+    }
+    println!("installing NNI {} for Python {python_version}", release.version);
+    shell::output(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let pip = || {
+        let mut pip = Command::new(bin.join("python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip
+    };
+    shell::output(pip().arg("--no-deps").arg(format!("nni=={}", release.version)))?;
+    shell::output(pip().args(release.requirements))?;
+    shell::output(Command::new(bin.join("python")).args(["-c", "import nni, numpy"]))?;
+    fs::write(stamp, wanted)?;
+    Ok(bin)
+}
+
+/// A Python of this version that can make environments. One that is on the path may be a stub that refuses to run.
+fn interpreter(version: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = env::split_paths(&path)
+        .map(|dir| dir.join(format!("python{version}")))
+        .collect();
+    let installed = env::home_dir().map(|home| home.join(".pyenv/versions"));
+    let installed = installed
+        .and_then(|dir| fs::read_dir(dir).ok())
+        .into_iter()
+        .flatten()
+        .flatten();
+    candidates.extend(installed.map(|entry| entry.path().join(format!("bin/python{version}"))));
+    candidates.into_iter().find(|python| {
+        let probe = Command::new(python).args(["-c", "import venv, ensurepip"]).output();
+        probe.is_ok_and(|output| output.status.success())
+    })
+}
