@@ -1,2 +1,72 @@
-//! Placeholder.
-fn main() {}
+//! `tsctl`: the command line of the training-service layer.
+//!
+//! Reads arguments, calls a command, turns its end into an exit code. Decisions belong to the libraries.
+
+mod cli;
+mod cli_nni;
+mod commands;
+mod environment;
+mod exit;
+mod follow;
+mod load;
+mod locate;
+mod output;
+mod platforms;
+mod registry;
+mod render;
+mod secrets;
+mod session;
+
+use clap::Parser;
+use exit::Exit;
+use load::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data and no mistake; a reader that went away is none either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+        }
+    };
+    let environment = environment::Environment::read();
+    let output = output::Output::new(&environment, cli.global);
+    log_to_stderr(cli.global);
+    let exit = match commands::dispatch(cli, &environment, &output) {
+        Ok(exit) => exit,
+        Err(Failure::Error(error)) => {
+            output.error(&error);
+            Exit::of(&error)
+        }
+        Err(Failure::Errors(errors)) => {
+            for error in &errors {
+                output.error(error);
+            }
+            errors.first().map_or(Exit::Failure, Exit::of)
+        }
+        Err(Failure::Configuration(problems)) => {
+            output.problems(&problems);
+            Exit::Usage
+        }
+    };
+    exit.into()
+}
+
+/// Warnings of the libraries go to standard error, more of them with `--verbose`.
+fn log_to_stderr(global: cli::Global) {
+    use tracing::level_filters::LevelFilter;
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,157 @@
+//! `logs`: what a trial wrote, from its files where this machine has them, else through its platform.
+
+use crate::{
+    cli::{Experiment, Logs},
+    environment::Environment,
+    exit::Exit,
+    follow::INTERVAL,
+    load::{Assembly, Failure, Loaded},
+    locate::{self, FoundTrial},
+    output::Output,
+    session,
+};
+use futures_util::StreamExt;
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+use ts_core::{Clock, Error, ErrorKind, Event, LogKind, Result, SystemClock, WatchRequest};
+use ts_manager::store::TrialRow;
+
+/// Bytes that are read at a time.
+const PIECE: usize = 64 * 1024;
+
+/// Prints a log of a trial, byte for byte.
+pub(crate) fn logs(environment: &Environment, output: &Output, args: &Logs) -> Result<Exit, Failure> {
+    let found = locate::trial(environment, output, args.of.experiment.as_deref(), &args.of.trial)?;
+    let kind = match (args.stderr, args.trial_log) {
+        (true, _) => LogKind::Stderr,
+        (_, true) => LogKind::Trial,
+        _ => LogKind::Stdout,
+    };
+    match directory(&found.row) {
+        Some(directory) => from_file(output, &found, &directory.join(kind.file_name()), args.follow)?,
+        None => from_platform(output, &found, kind, args.follow)?,
+    }
+    Ok(Exit::Success)
+}
+
+/// The trial's directory, where it is one of this machine.
+///
+/// Source: nni v1.9, `localTrainingService.ts`: `file://localhost:` and the path; other platforms name a host.
+pub(super) fn directory(row: &TrialRow) -> Option<PathBuf> {
+    let rest = row.url.as_deref()?.strip_prefix("file://localhost")?;
+    let path = PathBuf::from(rest.trim_start_matches(':'));
+    path.is_absolute().then_some(path)
+}
+
+fn from_file(output: &Output, found: &FoundTrial, path: &Path, follow: bool) -> Result<()> {
+    let clock = SystemClock::new();
+    let runtime = session::runtime()?;
+    let mut offset = 0;
+    loop {
+        // Asked before the file is read, so that the last lines are not missed.
+        let row = found.reader.trial(&found.row.spec.id)?;
+        let has_ended = row.is_none_or(|row| row.status.is_terminal());
+        offset = copy(output, path, offset)?;
+        if has_ended || !follow || output.is_closed() {
+            return Ok(());
+        }
+        runtime.block_on(clock.sleep(INTERVAL));
+    }
+}
+
+/// Writes what is behind `offset`, and gives the new offset. A file that does not exist yet is empty.
+fn copy(output: &Output, path: &Path, offset: u64) -> Result<u64> {
+    let failed = |e| Error::io("read", path, e);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(offset),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut at = file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let n = file.read(&mut piece).map_err(failed)?;
+        if n == 0 || output.is_closed() {
+            return Ok(at);
+        }
+        output.raw(&piece[..n])?;
+        at += n as u64;
+    }
+}
+
+/// Asks the platform, which sends what it has; ends with the trial, or without `follow` when nothing more comes for now.
+fn from_platform(output: &Output, found: &FoundTrial, kind: LogKind, follow: bool) -> Result<(), Failure> {
+    let mut loaded = Loaded::from_store(&found.experiment)?;
+    let assembly = Assembly::build(&mut loaded, &found.experiment.id, &found.place.directory)?;
+    assembly.service.capabilities().logs.require()?;
+    let id = found.row.spec.id.clone();
+    let request = WatchRequest::new()
+        .resuming(id.clone(), found.row.cursor)
+        .with_log(id.clone(), kind);
+    let clock = SystemClock::new();
+    session::runtime()?.block_on(async {
+        let mut events = assembly.service.watch(request);
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = clock.sleep(INTERVAL * 10), if !follow => None,
+            };
+            match event {
+                Some(Ok(Event::Log { bytes, gap, .. })) => {
+                    if gap {
+                        output.say("… a part of the log is missing here");
+                    }
+                    output.raw(&bytes)?;
+                }
+                Some(Ok(Event::Status { trial, status, .. })) if trial == id && status.is_terminal() => break,
+                Some(Err(error)) if !error.is_retryable() => return Err(error),
+                Some(_) => {}
+                None => break,
+            }
+            if output.is_closed() {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The last lines of a trial's log, where its files are on this machine.
+pub(super) fn tail(row: &TrialRow, kind: LogKind, n_lines: usize) -> Vec<String> {
+    const MOST: u64 = 8 * 1024;
+    let read = || -> Option<Vec<u8>> {
+        let mut file = File::open(directory(row)?.join(kind.file_name())).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST))).ok()?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(n_lines)..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
+}
+
+/// Prints the log of the experiment's manager.
+pub(crate) fn manager_log(environment: &Environment, output: &Output, of: &Experiment) -> Result<Exit, Failure> {
+    let place = locate::experiment(environment, output, of.experiment.as_deref())?;
+    let path = place.directory.log().join("manager.log");
+    if !path.exists() {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("experiment {} has no log: its manager never ran apart", place.id),
+        )
+        .with_help("a manager of `run --detach` writes one; others write to their terminal")
+        .into());
+    }
+    copy(output, &path, 0)?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,296 @@
+//! From a configuration file to the parts of an experiment: read, check, build. Nothing is created here.
+
+use crate::{environment::Environment, platforms::PLATFORMS, render::failure::from_problem, secrets::EnvSecrets};
+use serde_json::{Value, json};
+use std::{path::Path, sync::Arc, time::Duration};
+use ts_core::{
+    Ctx, Error, ErrorKind, ExperimentId, ExperimentSpec, Result, TrainingService, Warning, Warnings,
+    config::{Algorithm, AlgorithmKind, ConfigSource, ExperimentConfig, PlatformSection, Problem, Resolved, parse},
+};
+use ts_manager::{
+    ExperimentDirectory, Parts, RetryRules,
+    assess::{self, Assessor},
+    source::{self, AlgorithmSpec, ParameterSource},
+    store::{ExperimentRow, Limits, Optimize, Store},
+};
+
+/// Why a command ends without its result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// One error.
+    Error(Error),
+    /// Several errors that do not depend on each other.
+    Errors(Vec<Error>),
+    /// Everything that is wrong with a configuration.
+    Configuration(Vec<Problem>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A configuration that was read without a problem.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) text: String,
+    pub(crate) source: ConfigSource,
+    pub(crate) config: ExperimentConfig,
+    pub(crate) resolved: Resolved,
+    pub(crate) warnings: Warnings,
+}
+
+impl Loaded {
+    /// Reads a file.
+    pub(crate) fn from_file(environment: &Environment, file: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            let error = Error::io("read the configuration", file, e);
+            match error.kind() {
+                ErrorKind::NotFound => error.with_help("name an experiment file, such as `config.yml`"),
+                _ => error,
+            }
+        })?;
+        let absolute = environment.absolute(file);
+        let source = ConfigSource {
+            file: file.to_owned(),
+            base_dir: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
+            home: environment.home.clone(),
+        };
+        Self::from_text(text, source)
+    }
+
+    /// Reads the configuration of an experiment that exists already, from anywhere.
+    pub(crate) fn from_store(row: &ExperimentRow) -> Result<Self, Failure> {
+        let path = |name: &str| row.config[name].as_str().map(std::path::PathBuf::from);
+        let (Some(file), Some(base_dir)) = (path("file"), path("baseDir")) else {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("experiment {} does not say where its configuration was", row.id),
+            )
+            .with_help("another program created it; run its configuration as a new experiment")
+            .into());
+        };
+        let source = ConfigSource {
+            file,
+            base_dir,
+            home: path("home"),
+        };
+        let mut loaded = Self::from_text(row.config_text.clone(), source)?;
+        // The search space of the first run stands, also where its file was changed since.
+        if let Some(space) = row.config.get("searchSpace").filter(|space| !space.is_null()) {
+            loaded.config.search_space = Some(space.clone());
+        }
+        Ok(loaded)
+    }
+
+    fn from_text(text: String, source: ConfigSource) -> Result<Self, Failure> {
+        let parsed = parse(&text, &source, PLATFORMS);
+        let Some(config) = parsed.config else {
+            return Err(Failure::Configuration(
+                parsed.problems.sorted().into_iter().cloned().collect(),
+            ));
+        };
+        Ok(Self {
+            text,
+            source,
+            config,
+            resolved: parsed.resolved,
+            warnings: parsed.warnings.iter().map(from_problem).collect(),
+        })
+    }
+
+    /// What the store keeps beside the text, so that the text can be read again from anywhere. Holds no secret.
+    pub(crate) fn stored(&self) -> Value {
+        json!({
+            "file": self.source.file,
+            "baseDir": self.source.base_dir,
+            "home": self.source.home,
+            "searchSpace": self.config.search_space,
+            "resolved": self.resolved.to_json(),
+        })
+    }
+
+    /// The limits that it starts with.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::new(self.config.trial_concurrency);
+        limits.max_trials = self.config.max_trial_number;
+        limits.max_duration_ms = self.config.max_experiment_duration.map(milliseconds);
+        limits
+    }
+
+    /// The platform, where there is one.
+    pub(crate) fn platform(&self) -> Result<&PlatformSection> {
+        match self.config.platforms.as_slice() {
+            [one] => Ok(one),
+            _ => Err(Error::new(
+                ErrorKind::Unsupported,
+                "an experiment on several platforms at once cannot be run",
+            )
+            .with_key("trainingService")
+            .with_help("keep one platform of the list")),
+        }
+    }
+}
+
+/// A duration in the store's unit.
+pub(crate) fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Everything that an experiment is run with, but its store.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    pub(crate) ctx: Ctx,
+    pub(crate) spec: ExperimentSpec,
+    pub(crate) service: Arc<dyn TrainingService>,
+    pub(crate) source: Box<dyn ParameterSource>,
+    assessor: Option<Box<dyn Assessor>>,
+    optimize: Optimize,
+    retry: RetryRules,
+    max_trial_duration: Option<Duration>,
+}
+
+impl Assembly {
+    /// Builds the parts; does no I/O. All that is wrong comes back at once.
+    pub(crate) fn build(
+        loaded: &mut Loaded,
+        id: &ExperimentId,
+        directory: &ExperimentDirectory,
+    ) -> Result<Self, Failure> {
+        let ctx = context(directory);
+        let mut spec = ExperimentSpec::new(
+            id.clone(),
+            loaded.config.code.clone(),
+            loaded.config.trial_command.clone().unwrap_or_default(),
+        );
+        spec.gpus = loaded.config.trial_gpus;
+        spec.concurrency = loaded.config.trial_concurrency;
+        let mut warnings = Warnings::new();
+        let source = parameter_source(&loaded.config, id, &mut warnings);
+        let assessor = loaded
+            .config
+            .assessor
+            .as_ref()
+            .map(|assessor| assess::build(&algorithm("assessor", assessor, 0)))
+            .transpose();
+        let service = loaded.platform().and_then(|section| service(section, &spec, &ctx));
+        loaded.warnings.append(&mut warnings);
+        match (source, assessor, service) {
+            (Ok(source), Ok(assessor), Ok(service)) => Ok(Self {
+                ctx,
+                spec,
+                service,
+                source,
+                assessor,
+                optimize: optimize(&loaded.config),
+                retry: retry_rules(&loaded.config),
+                max_trial_duration: loaded.config.max_trial_duration,
+            }),
+            (source, assessor, service) => Err(Failure::Errors(
+                [source.err(), assessor.err(), service.err()]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+            )),
+        }
+    }
+
+    /// All parts.
+    pub(crate) fn with_store(self, store: Store) -> Parts {
+        Parts {
+            ctx: self.ctx,
+            spec: self.spec,
+            service: self.service,
+            source: self.source,
+            assessor: self.assessor,
+            store,
+            retry: self.retry,
+            max_trial_duration: self.max_trial_duration,
+            optimize: self.optimize,
+        }
+    }
+}
+
+/// The machine's clock, random ids, this user's secrets; files in the experiment's directory.
+pub(crate) fn context(directory: &ExperimentDirectory) -> Ctx {
+    let mut ctx = Ctx::new(directory.path());
+    ctx.secrets = Arc::new(EnvSecrets);
+    ctx
+}
+
+/// Builds the service of a platform.
+pub(crate) fn service(section: &PlatformSection, spec: &ExperimentSpec, ctx: &Ctx) -> Result<Arc<dyn TrainingService>> {
+    let platform = crate::platforms::named(section.platform()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("this build of tsctl has no platform `{}`", section.platform()),
+        )
+    })?;
+    (platform.build)(section, spec, ctx)
+}
+
+fn parameter_source(
+    config: &ExperimentConfig,
+    id: &ExperimentId,
+    warnings: &mut Warnings,
+) -> Result<Box<dyn ParameterSource>> {
+    let (key, wanted) = match (&config.tuner, &config.advisor) {
+        (Some(tuner), _) => ("tuner", tuner),
+        (None, Some(advisor)) => ("advisor", advisor),
+        (None, None) => {
+            return Err(
+                Error::new(ErrorKind::Config, "the experiment names neither a tuner nor an advisor")
+                    .with_key("tuner")
+                    .with_help("write `tuner: {name: TPE}`"),
+            );
+        }
+    };
+    let seed = config.seed.unwrap_or_else(|| seed_of(id));
+    let space = config.search_space.clone().unwrap_or(Value::Null);
+    source::build(&algorithm(key, wanted, seed), &space, warnings)
+}
+
+fn algorithm(key: &str, wanted: &Algorithm, seed: u64) -> AlgorithmSpec {
+    let mut spec = AlgorithmSpec::named(key, "", seed);
+    match &wanted.kind {
+        AlgorithmKind::Named(name) => spec.name = Some(name.clone()),
+        AlgorithmKind::Class { class_name, .. } => {
+            spec.name = None;
+            spec.class_name = Some(class_name.clone());
+        }
+    }
+    spec.class_args.clone_from(&wanted.class_args);
+    spec
+}
+
+/// The same experiment draws the same numbers again after a resume: FNV-1a of its id.
+fn seed_of(id: &ExperimentId) -> u64 {
+    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// `optimize_mode` of the algorithm; NNI maximizes where nothing is said.
+pub(crate) fn optimize(config: &ExperimentConfig) -> Optimize {
+    let algorithms = [&config.tuner, &config.advisor, &config.assessor];
+    algorithms
+        .into_iter()
+        .flatten()
+        .find_map(|algorithm| Optimize::parse(algorithm.class_args.get("optimize_mode")?.as_str()?))
+        .unwrap_or(Optimize::Maximize)
+}
+
+fn retry_rules(config: &ExperimentConfig) -> RetryRules {
+    RetryRules {
+        platform: config.retry.platform,
+        memory: config.retry.memory,
+        user_code: config.retry.user_code,
+    }
+}
+
+/// Asks the platform whether the experiment could run, and adds its warnings.
+pub(crate) async fn ask_platform(assembly: &Assembly, warnings: &mut Vec<Warning>) -> Result<()> {
+    warnings.extend(assembly.service.validate(&assembly.spec).await?);
+    Ok(())
+}

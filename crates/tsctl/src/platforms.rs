@@ -1,0 +1,14 @@
+//! The one visible list of platforms. A platform is added with a dependency, a feature and a line here.
+
+use ts_core::Platform;
+
+/// Every platform that this build knows.
+pub(crate) const PLATFORMS: &[Platform] = &[
+    #[cfg(feature = "local")]
+    ts_local::PLATFORM,
+];
+
+/// The platform of this name or alias.
+pub(crate) fn named(name: &str) -> Option<&'static Platform> {
+    PLATFORMS.iter().find(|p| p.name == name || p.aliases.contains(&name))
+}
