@@ -5,12 +5,12 @@
 use crate::{
     licenses,
     report::{Outcome, Report},
-    shell::{cargo, succeeds},
+    shell::{cargo, output, succeeds},
     tidy,
     workspace::{Member, Workspace},
 };
-use anyhow::Result;
-use std::{path::Path, process::Command};
+use anyhow::{Context, Result};
+use std::{fs, path::Path, process::Command};
 
 /// Runs every test of the workspace; `true` if all pass.
 pub(crate) fn test() -> Result<bool> {
@@ -48,6 +48,7 @@ pub(crate) fn run(with_tests: bool) -> Result<bool> {
     report.step("documentation", || {
         Ok(succeeds(cargo(root, &["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?.into())
     });
+    report.step("generated files", || generated(root));
     for member in workspace.members.iter().filter(|m| m.name != "xtask") {
         report.step(&format!("{} alone", member.name), || alone(root, member));
     }
@@ -87,6 +88,37 @@ fn feature_sets(features: &[String]) -> Vec<Vec<String>> {
     }
     sets.push(vec!["--all-features".to_owned()]);
     sets
+}
+
+/// Files of `docs/` that a program writes, with its arguments.
+const GENERATED: &[(&str, &[&str])] = &[
+    (
+        "docs/configuration.md",
+        &["run", "--quiet", "-p", "ts-core", "--example", "reference"],
+    ),
+    (
+        "docs/configuration.schema.json",
+        &["run", "--quiet", "-p", "ts-core", "--example", "reference", "schema"],
+    ),
+];
+
+/// Checks that files which are written by a program are as it would write them now.
+fn generated(root: &Path) -> Result<Outcome> {
+    let mut stale = Vec::new();
+    for (path, arguments) in GENERATED {
+        let current = fs::read_to_string(root.join(path)).with_context(|| format!("cannot read `{path}`"))?;
+        if current != output(&mut cargo(root, arguments))? {
+            stale.push(format!(
+                "`{path}` is not what this writes now: cargo {} > {path}",
+                arguments.join(" ")
+            ));
+        }
+    }
+    Ok(if stale.is_empty() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed(stale.join("\n"))
+    })
 }
 
 /// Known advisories of the packages in use. They come from a public database, so there is no check without it.

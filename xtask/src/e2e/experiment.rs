@@ -69,23 +69,33 @@ impl Experiment {
     }
 
     /// What a command that reads says, as JSON.
-    pub(super) fn json(&self, arguments: &[&str]) -> Result<Value> {
+    fn json(&self, arguments: &[&str]) -> Result<Value> {
         let text = crate::shell::output(self.command(arguments).arg("--json"))?;
         serde_json::from_str(&text).with_context(|| format!("`tsctl {} --json` wrote no JSON", arguments.join(" ")))
     }
 
     /// All trials, by sequence id.
     pub(super) fn trials(&self) -> Result<Vec<Value>> {
-        let Value::Array(mut trials) = self.json(&["trials"])? else {
-            bail!("`tsctl trials --json` wrote no list")
-        };
+        let mut trials = self.list(&["trials"], "trials")?;
         trials.sort_by_key(|trial| trial["sequenceId"].as_u64());
         Ok(trials)
     }
 
+    /// All metrics of a trial, in the order in which they were taken in.
+    pub(super) fn metrics(&self, trial: &str) -> Result<Vec<Value>> {
+        self.list(&["metrics", trial], "metrics")
+    }
+
+    fn list(&self, arguments: &[&str], key: &str) -> Result<Vec<Value>> {
+        match self.json(arguments)?[key].take() {
+            Value::Array(list) => Ok(list),
+            _ => bail!("`tsctl {} --json` has no list `{key}`", arguments.join(" ")),
+        }
+    }
+
     /// Where the experiment's files are.
     pub(super) fn directory(&self) -> Result<PathBuf> {
-        let status = self.json(&["status"])?;
+        let status = self.json(&["status"])?["experiment"].take();
         Ok(PathBuf::from(
             status["directory"]
                 .as_str()

@@ -122,9 +122,7 @@ fn compare_all(experiment: &Experiment, n_trials: usize) -> Result<()> {
         );
         ended_as_it_should(trial)?;
         let record = records.get(id).with_context(|| format!("trial {id} left no record"))?;
-        let Value::Array(metrics) = experiment.json(&["metrics", id])? else {
-            anyhow::bail!("`tsctl metrics --json` wrote no list")
-        };
+        let metrics = experiment.metrics(id)?;
         Record::parse(record)?.compare(trial, &metrics)?;
     }
     Ok(())
