@@ -56,7 +56,11 @@ fn finding(file: &TextFile, line: usize, message: impl Into<String>, rule: &'sta
 
 fn shape(file: &TextFile) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !file.text.starts_with("//!") {
+    // A crate may open with its README.
+    if !["//!", "#![doc = include_str!("]
+        .iter()
+        .any(|opening| file.text.starts_with(opening))
+    {
         findings.push(finding(file, 1, "does not open with `//!`", OPENS));
     }
     let lines = file.text.lines().count();
@@ -180,6 +184,7 @@ mod tests {
             messages("crates/x/src/lib.rs", "use a::b;\n"),
             ["does not open with `//!`"]
         );
+        assert!(messages("crates/x/src/lib.rs", "#![doc = include_str!(\"../README.md\")]\n").is_empty());
         assert!(messages("crates/x/build.sh", "echo\n").is_empty());
     }
 
