@@ -2,17 +2,19 @@
 //!
 //! One task serves all endings with one look at `/proc` a round. A round asks (SIGTERM), and after the grace period forces
 //! (SIGKILL), every member that it finds; the end of any of them starts the next round, so nothing is polled and a process
-//! forked during a look is found by the next one. A tree has ended when a look finds no member. Which processes are members
+//! forked during a look is found by the next one. A process that was very young when it was asked is asked once more: between
+//! fork and exec it may have had its parent's handler still, which took the signal for itself. A tree has ended when a look finds no member. Which processes are members
 //! is `process_tree`'s knowledge; the status that follows is `status`'s.
 
 use crate::{
     LocalConfig,
     core::Core,
+    last_sweep::LastSweep,
     process_tree::{self, ProcessId, Wanted},
 };
 use rustix::process::{Pid, Signal};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -21,6 +23,10 @@ use ts_core::{CancelReason, Error, ErrorKind, Result, TrialId, TrialStatus};
 
 /// Least time between two looks that only search for leftovers of ended trials.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A process younger than this when it was asked may have been a fork with its parent's signal handlers.
+const YOUNG: Duration = Duration::from_millis(100);
+/// Wait before young processes are asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a process may survive SIGKILL (uninterruptible I/O) before it is reported as leaked.
 const FORCE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -45,7 +51,12 @@ struct Tree {
     /// Not looked at before this time, on the monotonic clock.
     due: Duration,
     step: Step,
-    asked: HashSet<ProcessId>,
+    /// Members that were signaled; `true` for those that were too young for once to be enough.
+    asked: HashMap<ProcessId, bool>,
+    /// Whether a process has ended since the last look began.
+    is_stale: bool,
+    /// Whether the trial itself has ended, so that only its leftovers are looked for.
+    is_over: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +78,12 @@ enum Outcome {
 impl Endings {
     /// Has the tree of `trial` ended as soon as possible.
     pub(crate) fn end_now(&self, trial: &TrialId, group: Option<Pid>) {
-        self.add(trial, group, Duration::ZERO);
+        self.add(trial, group, Duration::ZERO, false);
+    }
+
+    /// Has what an ended trial left behind ended as soon as possible.
+    pub(crate) fn sweep_now(&self, trial: &TrialId, group: Option<Pid>) {
+        self.add(trial, group, Duration::ZERO, true);
     }
 
     /// Has what an ended trial left behind looked for, in one look for all trials that end within a second.
@@ -76,22 +92,25 @@ impl Endings {
             .table()
             .last_look
             .map_or(Duration::ZERO, |last| last + SWEEP_INTERVAL);
-        self.add(trial, None, due);
+        self.add(trial, None, due, true);
     }
 
-    fn add(&self, trial: &TrialId, group: Option<Pid>, due: Duration) {
+    fn add(&self, trial: &TrialId, group: Option<Pid>, due: Duration, is_over: bool) {
         self.table()
             .trees
             .entry(trial.clone())
             .and_modify(|tree| {
                 tree.due = tree.due.min(due);
                 tree.group = tree.group.or(group);
+                tree.is_over |= is_over;
             })
             .or_insert(Tree {
                 group,
                 due,
                 step: Step::Fresh,
-                asked: HashSet::new(),
+                asked: HashMap::new(),
+                is_stale: false,
+                is_over,
             });
         self.bell.notify_one();
     }
@@ -102,6 +121,7 @@ impl Endings {
         for tree in self.table().trees.values_mut() {
             if !matches!(tree.step, Step::Fresh) {
                 tree.due = Duration::ZERO;
+                tree.is_stale = true;
                 waits = true;
             }
         }
@@ -113,6 +133,16 @@ impl Endings {
     /// Whether the tree of `trial` is still to be ended or looked for.
     pub(crate) fn includes(&self, trial: &TrialId) -> bool {
         self.table().trees.contains_key(trial)
+    }
+
+    /// Takes the ended trials that are still to be swept; trees of canceled trials stay.
+    pub(crate) fn take_over(&self) -> Vec<(TrialId, Option<Pid>)> {
+        let ended = |(id, tree): (TrialId, Tree)| (id, tree.group);
+        self.table()
+            .trees
+            .extract_if(|_, tree| tree.is_over)
+            .map(ended)
+            .collect()
     }
 
     /// Changes after every round.
@@ -153,8 +183,8 @@ pub(crate) fn cancel(core: &Core, trial: &TrialId, why: CancelReason) {
     }
 }
 
-/// Serves all endings until `core` is dropped.
-pub(crate) async fn serve(core: Weak<Core>) {
+/// Serves all endings until `core` is dropped or the tasks are ended; then `_last` does what is left to do.
+pub(crate) async fn serve(core: Weak<Core>, _last: LastSweep) {
     loop {
         let Some(strong) = core.upgrade() else { return };
         let (endings, clock) = (
@@ -186,6 +216,9 @@ async fn round(core: &Core, now: Duration) {
     let (trials, wanted): (Vec<TrialId>, Vec<Wanted>) = {
         let mut table = core.endings.table();
         table.last_look = Some(now);
+        for tree in table.trees.values_mut() {
+            tree.is_stale = false;
+        }
         let wanted = |(id, tree): (&TrialId, &Tree)| {
             let dir = core.paths(id).dir().to_owned();
             (id.clone(), Wanted { dir, group: tree.group })
@@ -269,13 +302,23 @@ impl Tree {
             Step::Asked { force_at } => (force_at, config.cancel_signal.into()),
             Step::Forced { give_up_at } => (give_up_at, Signal::KILL),
         };
-        self.due = due;
         let forced = matches!(self.step, Step::Forced { .. });
-        let to_signal = |&member: &ProcessId| {
-            let is_new = self.asked.insert(member);
-            (is_new || forced).then_some((member, is_new))
+        let mut to_signal = Vec::new();
+        for &member in members {
+            let again = self.asked.get(&member).copied();
+            if again.is_none_or(|again| again || forced) {
+                to_signal.push((member, again.is_none()));
+            }
+            let is_young = process_tree::age(member).is_none_or(|age| age < YOUNG);
+            self.asked.insert(member, is_young);
+        }
+        let asks_again = !forced && members.iter().any(|member| self.asked[member]);
+        self.due = match (self.is_stale, asks_again) {
+            (true, _) => now, // the look may have missed what followed that end
+            (false, true) => due.min(now + ASK_AGAIN),
+            (false, false) => due,
         };
-        Outcome::Alive(signal, members.iter().filter_map(to_signal).collect())
+        Outcome::Alive(signal, to_signal)
     }
 }
 

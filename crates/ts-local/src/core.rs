@@ -8,6 +8,7 @@ use crate::{
     cancel::{self, Endings},
     error,
     gpus::Gpus,
+    last_sweep::LastSweep,
     observe::{Observer, Sighting},
     registry::Registry,
     status::{self, End},
@@ -49,7 +50,7 @@ impl Core {
         });
         for task in [
             supervise(Arc::downgrade(&core), Arc::clone(&core.observer)).boxed(),
-            cancel::serve(Arc::downgrade(&core)).boxed(),
+            cancel::serve(Arc::downgrade(&core), LastSweep::new(&core)).boxed(),
             crate::gpus::serve(Arc::downgrade(&core)).boxed(),
         ] {
             let stopped = stop.clone().cancelled_owned();
@@ -84,7 +85,7 @@ impl Core {
         // The end of the command ends the trial: nothing that it started stays behind. See docs/decisions.
         let group = known.shell.filter(|group| test_kill_process_group(*group).is_ok());
         if group.is_some() || self.gpus.holds(trial) {
-            self.endings.end_now(trial, group);
+            self.endings.sweep_now(trial, group);
         } else {
             self.endings.sweep(trial);
         }

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("ts-local needs Linux 5.3 or later: it sees ends of processes through pidfds and finds trees in /proc");
+
 mod cancel;
 mod cleanup;
 mod config;
@@ -7,6 +10,7 @@ mod core;
 mod diagnose;
 mod error;
 mod gpus;
+mod last_sweep;
 mod logs;
 mod observe;
 mod prepare;
@@ -14,6 +18,7 @@ mod process_tree;
 mod recover;
 mod registry;
 mod service;
+mod spawn;
 mod status;
 mod submit;
 mod validate;

@@ -8,6 +8,7 @@ use rustix::{
     fd::OwnedFd,
     io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    time::{ClockId, clock_gettime},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -16,6 +17,7 @@ use std::{
     io::{self, Read as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Variables that every process of a trial inherits, by which it is found again.
@@ -54,6 +56,13 @@ impl Process {
 pub(crate) struct Wanted {
     pub(crate) dir: PathBuf,
     pub(crate) group: Option<Pid>,
+}
+
+/// How long ago a process was started; `None` if the clock of the machine does not tell.
+pub(crate) fn age(process: ProcessId) -> Option<Duration> {
+    let since_boot = Duration::try_from(clock_gettime(ClockId::Boottime)).ok()?;
+    let millis = process.start.checked_mul(1000)? / rustix::param::clock_ticks_per_second();
+    Some(since_boot.saturating_sub(Duration::from_millis(millis)))
 }
 
 /// Every live process that we may look into, but ourselves. Costs about 20 µs a process.

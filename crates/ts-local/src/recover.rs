@@ -94,7 +94,7 @@ pub(crate) fn adopt(core: &Core, trial: &TrialId, trace: Trace) -> Result<()> {
         core.endings.end_now(trial, None); // concludes when the tree is gone
     } else {
         core.conclude(trial, status::of_ended(&paths, None, now));
-        core.endings.end_now(trial, None);
+        core.endings.sweep_now(trial, None);
     }
     Ok(())
 }

@@ -13,14 +13,14 @@ use crate::{
     process_tree::{STAMP_DIRECTORY, STAMP_EXPERIMENT, STAMP_TRIAL},
     recover::{self, Trace},
     registry::Known,
+    spawn,
 };
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 use std::{
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io,
-    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
 };
 use ts_core::{
     Error, ErrorKind, ExperimentId, GpuCount, LogKind, Prepared, Reason, ReasonCode, Rendered, Result, Submitted,
@@ -117,15 +117,13 @@ pub(crate) fn launch(
     if let Err(error) = core.observer.await_change(&paths.metrics(), trial) {
         tracing::warn!(%trial, %error, "metrics arrive at the end only; raise `fs.inotify.max_user_watches` (sysctl)");
     }
-    let mut child = spawn(&paths, trial, experiment, visible_gpus)?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = spawn(&paths, trial, experiment, visible_gpus)?;
     // Our child, not reaped yet: the pid is its own. From here on only the pidfd is used to wait for it.
-    let watched = pid
-        .ok_or_else(|| io::Error::other("no pid"))
-        .and_then(|pid| handle_on(pid)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)))
+    let watched = handle_on(pid)
+        .and_then(|handle| handle.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)))
         .and_then(|handle| core.observer.await_end(handle, Some(trial.clone())));
     if let Err(e) = watched {
-        abandon(&mut child);
+        abandon(pid);
         return Err(error::of_spawn(e));
     }
     let now = core.ctx.clock.now();
@@ -133,50 +131,45 @@ pub(crate) fn launch(
         let cancel = known.cancel;
         *known = Known {
             cancel,
-            shell: pid,
+            shell: Some(pid),
             ..Known::running(now)
         };
         cancel.is_some()
     });
     if canceled != Some(false) {
-        core.endings.end_now(trial, pid); // asked to end while it started
+        core.endings.end_now(trial, Some(pid)); // asked to end while it started
     }
     Ok(())
 }
 
-fn spawn(paths: &TrialPaths, trial: &TrialId, experiment: &ExperimentId, visible_gpus: Option<&str>) -> Result<Child> {
+fn spawn(paths: &TrialPaths, trial: &TrialId, experiment: &ExperimentId, visible_gpus: Option<&str>) -> Result<Pid> {
+    // The script sends the command's output to its files; here goes only what the shell itself complains about.
     let path = paths.log(LogKind::Stderr);
     let errors = OpenOptions::new()
         .create(true)
         .append(true)
         .open(&path)
         .map_err(|e| Error::io("make", &path, e))?;
-    let mut command = Command::new("/bin/sh");
-    command
-        .arg(paths.script())
-        .env(STAMP_EXPERIMENT, experiment.as_str())
-        .env(STAMP_TRIAL, trial.as_str())
-        .env(STAMP_DIRECTORY, paths.dir())
-        .stdin(Stdio::null())
-        // The script sends the command's output to its files; here goes only what the shell itself complains about.
-        .stdout(Stdio::null())
-        .stderr(errors)
-        // A group of its own: Ctrl-C at our terminal is not meant for trials, and the group finds what the shell leaves.
-        .process_group(0);
+    let mut variables = vec![
+        (STAMP_EXPERIMENT, OsStr::new(experiment.as_str())),
+        (STAMP_TRIAL, OsStr::new(trial.as_str())),
+        (STAMP_DIRECTORY, paths.dir().as_os_str()),
+    ];
     if let Some(visible) = visible_gpus {
-        command.env("CUDA_VISIBLE_DEVICES", visible);
+        variables.push(("CUDA_VISIBLE_DEVICES", OsStr::new(visible)));
         if visible != NO_GPU {
             // The order of nvidia-smi; CUDA's own default sorts by speed.
-            command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+            variables.push(("CUDA_DEVICE_ORDER", OsStr::new("PCI_BUS_ID")));
         }
     }
-    command.spawn().map_err(error::of_spawn)
+    spawn::shell(&paths.script(), &variables, &errors).map_err(error::of_spawn)
 }
 
-/// Ends a shell that was just started and cannot be watched.
-fn abandon(child: &mut Child) {
-    if let Err(error) = child.kill().and_then(|()| child.wait()) {
-        tracing::warn!(pid = child.id(), %error, "cannot end a shell that cannot be watched");
+/// Ends a shell that was just started and cannot be watched, with all of its session.
+fn abandon(shell: Pid) {
+    let ended = kill_process_group(shell, Signal::KILL).and_then(|()| waitpid(Some(shell), WaitOptions::empty()));
+    if let Err(error) = ended {
+        tracing::warn!(pid = %shell, %error, "cannot end a shell that cannot be watched");
     }
 }
 
