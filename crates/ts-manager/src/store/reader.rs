@@ -119,7 +119,8 @@ impl StoreReader {
         self.one(&sql, (f64::MIN, f64::MAX), rows::trial)
     }
 
-    /// The event log of a trial, or of the experiment and all trials, oldest first.
+    /// The event log of a trial, or of the experiment and all trials, oldest first. Reads the whole log in either case:
+    /// an index would cost every change more than it saves a person who looks.
     pub fn events(&self, trial: Option<&TrialId>) -> Result<Vec<LoggedEvent>> {
         match trial {
             None => self.all(&format!("{} ORDER BY event.number", rows::EVENT), (), rows::event),

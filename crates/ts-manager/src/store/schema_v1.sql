@@ -53,7 +53,6 @@ CREATE TABLE trial (
     final_value     TEXT,
     final_number    REAL
 ) STRICT;
-CREATE INDEX trial_by_status ON trial (status);
 CREATE INDEX trial_by_result ON trial (final_number) WHERE final_number IS NOT NULL;
 
 CREATE TABLE metric (
@@ -74,4 +73,3 @@ CREATE TABLE event (
     kind   TEXT NOT NULL,
     data   TEXT
 ) STRICT;
-CREATE INDEX event_by_trial ON event (trial) WHERE trial IS NOT NULL;

@@ -28,6 +28,11 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const USER_VERSION_AT: usize = 60;
 const APPLICATION_ID_AT: usize = 68;
 
+/// Pages in the log before they go into the file: 16 MiB, so that a page that changes often is copied seldom.
+const LOG_PAGES: i64 = 4_096;
+/// Length in bytes that the log is cut to once it is in the file.
+const LOG_LEN: i64 = 16 << 20;
+
 /// How long one statement waits for another process before it reports that the file is held.
 const BUSY: Duration = Duration::from_millis(500);
 
@@ -217,7 +222,8 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
         db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.pragma_update(None, "foreign_keys", true)?;
-        db.pragma_update_and_check(None, "journal_size_limit", 8 << 20, |_| Ok(()))?;
+        db.pragma_update_and_check(None, "journal_size_limit", LOG_LEN, |_| Ok(()))?;
+        db.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
     }
     db.pragma_update(None, "cache_size", -2000)?; // KiB, when negative
     db.pragma_update(None, "temp_store", "MEMORY")?;
