@@ -11,7 +11,7 @@ use crate::{
     pool::Pool,
     retry_rules::RetryRules,
     source::{ParameterSource, SourceEvent},
-    store::{Change, ExperimentStatus, Optimize, Store, StoreHealth},
+    store::{Applied, Change, ExperimentStatus, Optimize, Store, StoreHealth},
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -96,6 +96,7 @@ impl ManagerHandle {
     }
 }
 
+type Storing = FuturesUnordered<BoxFuture<'static, Result<Applied>>>;
 type Submitting = FuturesUnordered<BoxFuture<'static, (TrialId, Result<Submitted>)>>;
 type Canceling = FuturesUnordered<BoxFuture<'static, (TrialId, CancelReason, Result<()>)>>;
 
@@ -125,6 +126,8 @@ pub struct Manager {
     /// Trials in a row that the configuration kept from running.
     pub(crate) misconfigured: u32,
     pub(crate) failure: Option<Error>,
+    /// Turns that are handed to the store and not answered yet; nobody has acted on them.
+    pub(crate) unanswered: Storing,
     pub(crate) submitting: Submitting,
     pub(crate) canceling: Canceling,
     pub(crate) snapshot: watch::Sender<Snapshot>,
@@ -186,6 +189,7 @@ impl Manager {
         self.turn(Vec::new()).await?;
         loop {
             if let Some(status) = self.finished() {
+                self.wait_for_store().await?;
                 return Ok(status);
             }
             let wait = self.time_to_next_deadline();

@@ -66,6 +66,7 @@ impl Manager {
             stored_until: began,
             misconfigured: 0,
             failure: None,
+            unanswered: FuturesUnordered::new(),
             submitting: FuturesUnordered::new(),
             canceling: FuturesUnordered::new(),
             snapshot,

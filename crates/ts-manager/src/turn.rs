@@ -9,7 +9,7 @@ use crate::{
     source::{Proposal, SourceEvent},
     store::{Change, ExperimentStatus},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use ts_core::{
@@ -22,6 +22,9 @@ const HOPELESS: u32 = 5;
 /// Longest wait for a platform's answer to one request; it is asked again then, and must find what it did before.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Most turns that are handed to the store before one waits, so that memory stays bounded while the disk is full.
+const MAX_UNANSWERED: usize = 64;
+
 /// What a turn has decided.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
@@ -30,6 +33,13 @@ pub(crate) struct Turn {
     pub(crate) cancel: Vec<(TrialId, CancelReason)>,
     pub(crate) notices: Vec<Notice>,
     replies: Vec<(oneshot::Sender<Response>, Response)>,
+}
+
+impl Turn {
+    /// Whether nobody does anything because of it.
+    fn only_takes_notes(&self) -> bool {
+        self.submit.is_empty() && self.cancel.is_empty() && self.replies.is_empty()
+    }
 }
 
 impl Manager {
@@ -48,10 +58,30 @@ impl Manager {
         if self.ctx.clock.monotonic().saturating_sub(self.stored_until) >= crate::manager::TICK {
             turn.changes.extend(self.duration_change());
         }
-        if !turn.changes.is_empty() {
-            self.store.apply(std::mem::take(&mut turn.changes)).await?;
-        }
+        self.store_turn(&mut turn).await?;
         self.act(turn);
+        Ok(())
+    }
+
+    /// Hands the changes to the store, and waits until they are kept if anybody acts on them or is told.
+    ///
+    /// A turn that only takes notes does not wait: what follows is stored behind it, so whoever waits later waits for it too.
+    async fn store_turn(&mut self, turn: &mut Turn) -> Result<()> {
+        if !turn.changes.is_empty() {
+            let stored = self.store.apply(std::mem::take(&mut turn.changes));
+            self.unanswered.push(Box::pin(stored));
+        }
+        if self.notices.receiver_count() == 0 && turn.only_takes_notes() && self.unanswered.len() < MAX_UNANSWERED {
+            return Ok(());
+        }
+        self.wait_for_store().await
+    }
+
+    /// Waits until all that was handed to the store is kept.
+    pub(crate) async fn wait_for_store(&mut self) -> Result<()> {
+        while let Some(stored) = self.unanswered.next().await {
+            stored?;
+        }
         Ok(())
     }
 
