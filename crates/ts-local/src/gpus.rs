@@ -28,6 +28,8 @@ use ts_core::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// First and longest wait between two questions while nothing of ours changes.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+/// Least time from one question to the next, whatever happens in between: each costs two processes and wakes the driver.
+const SPACING: Duration = Duration::from_secs(1);
 /// Name of the file with a trial's assignment, beside its state.
 const FILE: &str = "job";
 
@@ -224,10 +226,18 @@ fn tell(core: &Core, trial: &TrialId, reason: &Reason) {
 /// Serves the queue until `core` is dropped.
 pub(crate) async fn serve(core: Weak<Core>) {
     let mut interval = INTERVAL.0;
+    let mut earliest = Duration::ZERO;
     loop {
         let Some(strong) = core.upgrade() else { return };
         let clock = Arc::clone(&strong.ctx.clock);
         if !strong.gpus.state().queue.is_empty() {
+            let now = clock.monotonic();
+            if now < earliest {
+                drop(strong);
+                clock.sleep(earliest.saturating_sub(now)).await;
+                continue;
+            }
+            earliest = now + SPACING;
             let inspected = inspect(&strong.gpus.program, &*clock).await;
             if strong.gpus.place_all(&strong, &inspected) {
                 interval = INTERVAL.0;
