@@ -109,3 +109,50 @@ impl From<CancelSignal> for Signal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ts_core::config::{ConfigSource, Shortcuts};
+
+    fn read(schema: Schema, text: &str) -> (LocalConfig, Problems) {
+        let mut problems = Problems::new();
+        let source = ConfigSource {
+            file: "exp.yml".into(),
+            base_dir: "/base".into(),
+            home: None,
+        };
+        let section = PlatformSection::from_text("local", schema, text, &source, Shortcuts::default(), &mut problems);
+        let config = LocalConfig::read(&section.expect("YAML"), &mut problems);
+        (config, problems)
+    }
+
+    #[test]
+    fn every_key_is_read_in_both_schemas() {
+        let keys = "isolate: true, gracePeriod: 2s, cancelSignal: SIGINT, useActiveGpu: true, gpuIndices: [0, 2], \
+                    nvidiaSmi: /opt/smi";
+        let expected = LocalConfig {
+            isolate: true,
+            grace_period: Duration::from_secs(2),
+            cancel_signal: CancelSignal::Interrupt,
+            gpu_indices: Some(vec![0, 2]),
+            max_trials_per_gpu: 3,
+            use_active_gpu: true,
+            nvidia_smi: "/opt/smi".into(),
+        };
+        let v1 = format!("localConfig: {{{keys}, maxTrialNumPerGpu: 3}}");
+        let v2 = format!("{{{keys}, maxTrialNumberPerGpu: 3}}");
+        for (schema, text) in [(Schema::V1, v1), (Schema::V2, v2)] {
+            let (config, problems) = read(schema, &text);
+            assert!(problems.is_empty(), "{schema:?}: {:#?}", problems.sorted());
+            assert_eq!(config, expected, "{schema:?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let text = "{isolate: often, gracePeriod: soon, cancelSignal: SIGKILL, maxTrialNumberPerGpu: 0}";
+        let (_, problems) = read(Schema::V2, text);
+        assert_eq!(problems.len(), 4, "{:#?}", problems.sorted());
+    }
+}
