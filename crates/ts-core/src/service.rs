@@ -48,7 +48,9 @@ pub trait TrainingService: Debug + Send + Sync + 'static {
     async fn cancel(&self, trial: &TrialId, why: CancelReason) -> Result<()>;
     /// After a crash: finds jobs by their stamp and says which are adopted, lost, strays.
     async fn recover(&self, known: &[TrialRecord]) -> Result<Recovered>;
-    /// Removes what is left; goes on after a failure; absent counts as removed.
+    /// Completes what is being ended, then removes what is left; goes on after a failure; absent counts as removed.
+    ///
+    /// A scope of no trials removes nothing: it only waits until every end that was told is complete.
     async fn cleanup(&self, scope: &CleanupScope) -> CleanupReport;
 }
 

@@ -21,6 +21,7 @@ pub(crate) async fn cleanup(core: &Core, scope: &CleanupScope) -> CleanupReport 
             }
         },
     };
+    settle(core).await;
     end_all(core, &trials, &mut report).await;
     for trial in &trials {
         let dir = core.paths(trial).dir().to_owned();
@@ -49,6 +50,17 @@ fn remove_all(dir: &Path, report: &mut CleanupReport) {
                 .push((dir.display().to_string(), Error::io("remove", dir, e)));
         }
         _ => {}
+    }
+}
+
+/// Waits until nothing is left of trees that are being ended already, leftovers of ended trials included.
+async fn settle(core: &Core) {
+    let mut rounds = core.endings.rounds();
+    core.endings.hurry();
+    while !core.endings.is_empty() {
+        if rounds.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -150,14 +150,21 @@ fn resume_waiting(core: &Core, trial: &TrialId, paths: &TrialPaths) -> Result<bo
 }
 
 /// Live trials of this experiment that nobody knows, by their processes.
+///
+/// Where the state of a trial is there, its command has ended, and an earlier manager died before it had swept what the
+/// command left behind: that is no stray, and it is swept now.
 fn strays(core: &Core, processes: &[Process], known: &HashSet<&TrialId>) -> Vec<TrialId> {
     let root = core.trials_dir();
-    let mut strays: Vec<TrialId> = process_tree::stamped_dirs(processes)
+    let unknown = process_tree::stamped_dirs(processes)
         .into_iter()
         .filter(|dir| dir.parent() == Some(root.as_path()))
         .filter_map(|dir| TrialId::new(dir.file_name()?.to_str()?).ok())
-        .filter(|trial| !known.contains(trial) && core.registry.get(trial).is_none())
-        .collect();
+        .filter(|trial| !known.contains(trial) && core.registry.get(trial).is_none());
+    let (ended, mut strays): (Vec<TrialId>, Vec<TrialId>) =
+        unknown.partition(|trial| core.paths(trial).state().exists());
+    for trial in ended {
+        core.endings.sweep(&trial);
+    }
     strays.sort();
     strays
 }

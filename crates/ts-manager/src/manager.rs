@@ -21,7 +21,8 @@ use futures_util::{
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc, watch};
 use ts_core::{
-    CancelReason, Ctx, Error, ErrorKind, Event, ExperimentSpec, Prepared, Result, Submitted, TrainingService, TrialId,
+    CancelReason, CleanupScope, Ctx, Error, ErrorKind, Event, ExperimentSpec, Prepared, Result, Submitted,
+    TrainingService, TrialId,
 };
 
 /// Most events that are taken into one transaction.
@@ -152,6 +153,10 @@ impl Manager {
             Ok(()) => self.work().await,
             Err(error) => Err(error),
         };
+        // What ended trials left behind may still be on its way out; nothing of it outlives the experiment.
+        for (what, error) in self.service.cleanup(&CleanupScope::Trials(Vec::new())).await.failures {
+            tracing::warn!("{what} is left: {}", describe(&error));
+        }
         let (status, message) = match (ended, self.failure.take()) {
             (Err(error), _) | (Ok(_), Some(error)) => (ExperimentStatus::Error, Some(describe(&error))),
             (Ok(status), None) => (status, None),

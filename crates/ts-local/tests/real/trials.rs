@@ -2,7 +2,7 @@
 
 use crate::lab::{Lab, gone, is_alive, line_of, report};
 use std::time::Duration;
-use ts_core::{CancelReason, Event, GpuCount, ReasonCode, TrainingService as _, TrialStatus as S};
+use ts_core::{CancelReason, CleanupScope, Event, GpuCount, ReasonCode, TrainingService as _, TrialStatus as S};
 
 #[tokio::test]
 async fn a_trial_reports_its_metrics_before_its_end() {
@@ -154,6 +154,43 @@ async fn the_end_of_the_command_ends_what_it_left_behind() {
     assert_eq!(watcher.end_of(&trial).await, (S::Succeeded, None));
     for file in ["background", "detached"] {
         gone(&line_of(&lab.code_dir().join(file)).await).await;
+    }
+}
+
+/// A command that leaves a process in a session of its own, whose pid is in the file `name`.
+fn leaving(name: &str) -> String {
+    format!("setsid sh -c 'echo $$ >{name}; exec sleep 600' & until test -s {name}; do sleep 0.01; done")
+}
+
+#[tokio::test]
+async fn a_cleanup_of_nothing_waits_until_leftovers_are_gone() {
+    let lab = Lab::new().await;
+    let mut watcher = lab.watch();
+    // The second look for leftovers would come a second after the first.
+    for name in ["first", "second"] {
+        let trial = lab.submit(name, &leaving(name)).await;
+        assert_eq!(watcher.end_of(&trial).await.0, S::Succeeded);
+    }
+    let report = lab.service.cleanup(&CleanupScope::Trials(Vec::new())).await;
+    assert!(report.is_clean() && report.removed == 0);
+    for name in ["first", "second"] {
+        assert!(!is_alive(&line_of(&lab.code_dir().join(name)).await), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn leftovers_of_a_trial_that_ended_before_a_crash_are_swept_and_no_strays() {
+    let mut lab = Lab::new().await;
+    let mut watcher = lab.watch();
+    for name in ["first", "second"] {
+        let trial = lab.submit(name, &leaving(name)).await;
+        assert_eq!(watcher.end_of(&trial).await.0, S::Succeeded);
+    }
+    lab.crash().await;
+    let recovered = lab.service.recover(&[]).await.expect("readable");
+    assert_eq!(recovered.strays, []);
+    for name in ["first", "second"] {
+        gone(&line_of(&lab.code_dir().join(name)).await).await;
     }
 }
 
