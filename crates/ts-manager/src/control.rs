@@ -57,11 +57,29 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// `sun_path` holds 108 bytes on Linux and 104 on macOS, the closing NUL included.
 const LONGEST_ADDRESS: usize = 100;
 
+/// A socket that is listened on; dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    address: PathBuf,
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        if let Err(error) = remove_stale(&self.address) {
+            tracing::debug!(%error, "the control socket is left behind");
+        }
+    }
+}
+
 /// Listens until the scope is closed.
 ///
 /// # Errors
 /// `Io` if the socket cannot be made.
-pub(crate) fn serve(dir: &ExperimentDirectory, tasks: &TaskScope, commands: mpsc::Sender<Command>) -> Result<()> {
+pub(crate) fn serve(
+    dir: &ExperimentDirectory,
+    tasks: &TaskScope,
+    commands: mpsc::Sender<Command>,
+) -> Result<ControlSocket> {
     let address = dir.control_address();
     remove_stale(&address)?;
     let real = socket_path(dir)?;
@@ -83,7 +101,7 @@ pub(crate) fn serve(dir: &ExperimentDirectory, tasks: &TaskScope, commands: mpsc
             }
         }
     });
-    Ok(())
+    Ok(ControlSocket { address })
 }
 
 /// The socket lies in the experiment's directory, or, where that path is too long for a socket, in a private temporary
@@ -186,10 +204,10 @@ pub fn call(dir: &ExperimentDirectory, request: &Request) -> Result<Response> {
 mod tests {
     use super::*;
 
-    fn echo(dir: &ExperimentDirectory) -> TaskScope {
+    fn echo(dir: &ExperimentDirectory) -> (TaskScope, ControlSocket) {
         let tasks = TaskScope::new();
         let (tx, mut rx) = mpsc::channel::<Command>(1);
-        serve(dir, &tasks, tx).unwrap();
+        let socket = serve(dir, &tasks, tx).unwrap();
         tasks.spawn(async move {
             while let Some((request, reply)) = rx.recv().await {
                 let done = match request {
@@ -199,7 +217,7 @@ mod tests {
                 let _ = reply.send(Response { done, problems: vec![] });
             }
         });
-        tasks
+        (tasks, socket)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -208,7 +226,7 @@ mod tests {
         for name in ["e".to_string(), "long".repeat(30)] {
             let dir = ExperimentDirectory::at(tmp.path().join(name));
             dir.create().unwrap();
-            let tasks = echo(&dir);
+            let (tasks, socket) = echo(&dir);
             let trials = vec![TrialId::new("Abc").unwrap()];
             let request = Request::Cancel { trials: trials.clone() };
             let asked = dir.clone();
@@ -220,6 +238,11 @@ mod tests {
             let mode = std::fs::metadata(dir.control_address()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
             tasks.close().await;
+            drop(socket);
+            assert!(
+                std::fs::symlink_metadata(dir.control_address()).is_err(),
+                "it is removed"
+            );
         }
     }
 
@@ -228,7 +251,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let dir = ExperimentDirectory::at(tmp.path());
         assert_eq!(call(&dir, &Request::Stop).unwrap_err().kind(), ErrorKind::NotFound);
-        let tasks = echo(&dir);
+        let (tasks, socket) = echo(&dir);
         let address = dir.control_address();
         let line = tokio::task::spawn_blocking(move || {
             let mut stream = std::os::unix::net::UnixStream::connect(address).unwrap();
@@ -241,5 +264,6 @@ mod tests {
         .unwrap();
         assert!(line.contains("not understood"), "{line}");
         tasks.close().await;
+        drop(socket);
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     assess::Assessor,
-    control::Command,
+    control::{Command, ControlSocket, Request},
     deadlines::Deadlines,
     live::LiveTrials,
     notice::{Notice, Snapshot},
@@ -51,6 +51,8 @@ pub struct Parts {
     pub max_trial_duration: Option<Duration>,
     /// Which result counts as best.
     pub optimize: Optimize,
+    /// Carried out when the past is known and before anything new starts: stopping what an earlier manager left, say.
+    pub requests: Vec<Request>,
 }
 
 /// How an experiment ended, as far as this run of it goes.
@@ -113,6 +115,8 @@ pub struct Manager {
     pub(crate) retry: RetryRules,
     pub(crate) max_trial_duration: Option<Duration>,
     pub(crate) optimize: Optimize,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) socket: Option<ControlSocket>,
     pub(crate) pool: Pool,
     pub(crate) live: LiveTrials,
     pub(crate) known_ids: std::collections::HashSet<TrialId>,

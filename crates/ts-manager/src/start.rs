@@ -3,7 +3,7 @@
 
 use crate::{
     assess::Judgment,
-    control::{self, Response},
+    control::{self, Request, Response},
     deadlines::Deadlines,
     live::{Live, LiveTrials},
     manager::{Manager, ManagerHandle, Parts},
@@ -34,6 +34,7 @@ impl Manager {
             retry,
             max_trial_duration,
             optimize,
+            requests,
         } = parts;
         let (snapshot, snapshots) = watch::channel(Snapshot::new(ExperimentStatus::Initialized));
         let (notices, _) = broadcast::channel(NOTICES);
@@ -55,6 +56,8 @@ impl Manager {
             retry,
             max_trial_duration,
             optimize,
+            requests,
+            socket: None,
             live: LiveTrials::default(),
             known_ids: HashSet::new(),
             next_sequence_id: 0,
@@ -76,12 +79,17 @@ impl Manager {
         }
     }
 
-    /// Listens on the control socket in the experiment's directory until the task scope is closed.
+    /// Listens on the control socket in the experiment's directory until the manager has ended.
     ///
     /// # Errors
     /// `Io` if the socket cannot be made.
-    pub fn listen(&self, directory: &crate::ExperimentDirectory) -> Result<()> {
-        control::serve(directory, &self.ctx.tasks, self.handle.commands.clone())
+    pub fn listen(&mut self, directory: &crate::ExperimentDirectory) -> Result<()> {
+        self.socket = Some(control::serve(
+            directory,
+            &self.ctx.tasks,
+            self.handle.commands.clone(),
+        )?);
+        Ok(())
     }
 
     /// Reads the store, delivers the code, finds the jobs of earlier runs, rebuilds the source.
@@ -102,10 +110,15 @@ impl Manager {
         self.store.apply(vec![running]).await?;
         self.snapshot.send_modify(|s| s.status = ExperimentStatus::Running);
 
-        let (service, code) = (&self.service, &self.spec.code);
-        self.code = retry(&*self.ctx.clock, RetryPolicy::new(), true, |_| service.prepare(code)).await?;
         let mut turn = Turn::default();
-        if past.experiment.code.as_ref() != Some(&self.code) {
+        // Whoever only ends what an earlier manager left needs no code, and it may be gone by now.
+        if !self.requests.contains(&Request::Stop) {
+            let (service, code) = (&self.service, &self.spec.code);
+            self.code = retry(&*self.ctx.clock, RetryPolicy::new(), true, |_| service.prepare(code)).await?;
+        } else if let Some(code) = past.experiment.code.clone() {
+            self.code = code;
+        }
+        if past.experiment.code.as_ref() != Some(&self.code) && !self.requests.contains(&Request::Stop) {
             turn.changes.push(Change::CodePrepared {
                 at,
                 receipt: self.code.clone(),
@@ -114,6 +127,11 @@ impl Manager {
         self.source.start(&past.history).await?;
         self.replay_assessor(&past.intermediate, &past.history);
         self.adopt(past.unfinished, &past.trials, &mut turn).await?;
+        for request in std::mem::take(&mut self.requests) {
+            for problem in self.command(request, &mut turn).await.problems {
+                turn.notices.push(Notice::Warning(problem));
+            }
+        }
         self.finish_turn(turn).await
     }
 

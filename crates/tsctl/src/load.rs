@@ -7,6 +7,7 @@ use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, ExperimentSpec, Result, TrainingService, Warning, Warnings,
     config::{Algorithm, AlgorithmKind, ConfigSource, ExperimentConfig, PlatformSection, Problem, Resolved, parse},
 };
+use ts_manager::control::Request;
 use ts_manager::{
     ExperimentDirectory, Parts, RetryRules,
     assess::{self, Assessor},
@@ -197,7 +198,7 @@ impl Assembly {
     }
 
     /// All parts.
-    pub(crate) fn with_store(self, store: Store) -> Parts {
+    pub(crate) fn with_store(self, store: Store, requests: Vec<Request>) -> Parts {
         Parts {
             ctx: self.ctx,
             spec: self.spec,
@@ -208,6 +209,7 @@ impl Assembly {
             retry: self.retry,
             max_trial_duration: self.max_trial_duration,
             optimize: self.optimize,
+            requests,
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Session {
     pub(crate) store: Store,
     pub(crate) assembly: Assembly,
     pub(crate) optimize: Optimize,
-    /// What is asked of the manager as soon as it runs.
+    /// What the manager is asked before it starts anything.
     pub(crate) requests: Vec<Request>,
 }
 
@@ -70,10 +70,10 @@ impl Session {
         let display = Display::start(output, StoreReader::open(&self.directory.store())?, self.optimize)?;
         let _lock = self.lock;
         let tasks = self.assembly.ctx.tasks.clone();
-        let manager = Manager::new(self.assembly.with_store(self.store));
+        let mut manager = Manager::new(self.assembly.with_store(self.store, self.requests));
         let end = runtime.block_on(async {
             manager.listen(&self.directory)?;
-            let end = drive(manager, self.requests, &display, ready).await;
+            let end = drive(manager, &display, ready).await;
             if matches!(end, Ok(End::Outcome(_))) {
                 tasks.close().await;
             }
@@ -86,22 +86,26 @@ impl Session {
     }
 }
 
-/// The manager with its helpers: requests of the start, signals, warnings.
-async fn drive(manager: Manager, requests: Vec<Request>, display: &Display, ready: &mut impl Ready) -> Result<End> {
+/// The manager with its helpers: signals, warnings, and who waits for the start.
+async fn drive(manager: Manager, display: &Display, ready: &mut impl Ready) -> Result<End> {
     let mut signals = Signals::listen()?;
     let handle = manager.handle();
     let mut notices = handle.notices();
     let mut snapshots = handle.snapshot();
-    let mut asked: FuturesUnordered<BoxFuture<'static, Result<Response>>> =
-        requests.into_iter().map(|request| ask(&handle, request)).collect();
+    let mut asked: FuturesUnordered<BoxFuture<'static, Result<Response>>> = FuturesUnordered::new();
     let mut run = std::pin::pin!(manager.run());
     let mut is_asked_to_stop = false;
     let mut stalled: Option<String> = None;
-    ready.ready()?;
+    let mut is_ready = false;
     loop {
         tokio::select! {
             biased;
-            outcome = &mut run => return outcome.map(End::Outcome),
+            outcome = &mut run => {
+                if !is_ready && outcome.is_ok() {
+                    ready.ready()?; // it ended before anybody looked
+                }
+                return outcome.map(End::Outcome);
+            }
             () = signals.next() => {
                 if is_asked_to_stop {
                     return Ok(End::Left);
@@ -123,7 +127,14 @@ async fn drive(manager: Manager, requests: Vec<Request>, display: &Display, read
                 Err(RecvError::Closed) => return run.await.map(End::Outcome),
             },
             Ok(()) = snapshots.changed() => {
-                let now = snapshots.borrow_and_update().stalled.clone();
+                let (status, now) = {
+                    let snapshot = snapshots.borrow_and_update();
+                    (snapshot.status, snapshot.stalled.clone())
+                };
+                if !is_ready && status != ExperimentStatus::Initialized {
+                    is_ready = true;
+                    ready.ready()?;
+                }
                 if now != stalled {
                     match &now {
                         Some(why) => display.say(format!("warning: nothing can be stored at present: {why}")),

@@ -52,6 +52,7 @@ pub(crate) fn manager(
         },
         max_trial_duration: Some(Duration::from_hours(1)),
         optimize: Optimize::Maximize,
+        requests: Vec::new(),
     });
     Ok((manager, cluster))
 }

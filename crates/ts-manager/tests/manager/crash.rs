@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use ts_core::TrialStatus;
-use ts_manager::store::ExperimentStatus;
+use ts_manager::{control::Request, store::ExperimentStatus};
 
 /// Polls the manager so often, with the rest of the runtime running in between, then drops it.
 async fn run_and_crash(world: &World, polls: u32) -> bool {
@@ -121,4 +121,35 @@ async fn a_cancellation_that_was_stored_is_carried_out_by_the_next_manager() {
     let outcome = world.run().await;
     assert_eq!(outcome.status, ExperimentStatus::Done);
     assert_eq!(world.statuses(), [("USER_CANCELED", 1)].into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manager_that_is_only_to_stop_starts_nothing_and_needs_no_code() {
+    let mut world = World::new("wait", limits(2, 50));
+    let mut manager = Box::pin(world.manager().run());
+    tokio::select! {
+        _ = &mut manager => panic!("the trials do not end by themselves"),
+        _ = world.trial_in(TrialStatus::Running) => {}
+    }
+    drop(manager);
+    let before = world.trials().len();
+    std::fs::remove_dir_all(world.directory.log()).unwrap(); // the code directory of these tests
+    world.requests = vec![Request::Stop];
+    assert_eq!(world.run().await.status, ExperimentStatus::Stopped);
+    assert_eq!(world.trials().len(), before);
+    assert!(
+        world.trials().iter().all(|t| t.status == TrialStatus::UserCanceled),
+        "{:?}",
+        world.statuses()
+    );
+}
+
+#[tokio::test]
+async fn a_trial_of_an_experiment_that_is_done_can_be_run_again() {
+    let mut world = World::new("exit 3", limits(1, 2));
+    assert_eq!(world.run().await.status, ExperimentStatus::Done);
+    world.requests = vec![Request::Retry { trials: Vec::new() }];
+    assert_eq!(world.run().await.status, ExperimentStatus::Done);
+    let attempts: Vec<_> = world.trials().iter().map(|t| t.attempt).collect();
+    assert_eq!(attempts, [1, 1, 2, 2]);
 }

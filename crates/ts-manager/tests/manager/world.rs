@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ts_core::{Clock, CodeDirectory, Ctx, ExperimentId, ExperimentSpec, SystemClock, TrialId, TrialStatus, Warnings};
 use ts_manager::{
     ExperimentDirectory, Manager, Outcome, Parts, RetryRules,
+    control::Request,
     source::{self, AlgorithmSpec},
     store::{Limits, NewExperiment, Optimize, Store, StoreReader, TrialFilter, TrialRow},
 };
@@ -24,6 +25,7 @@ pub(crate) struct World {
     pub(crate) retry: RetryRules,
     pub(crate) max_trial_duration: Option<Duration>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) requests: Vec<Request>,
     /// What goes wrong between manager and platform.
     pub(crate) faults: FaultPlan,
     _dir: tempfile::TempDir,
@@ -49,6 +51,7 @@ impl World {
             retry: RetryRules::default(),
             max_trial_duration: None,
             clock,
+            requests: Vec::new(),
             faults: FaultPlan::new(),
             _dir: dir,
         }
@@ -75,6 +78,7 @@ impl World {
             retry: self.retry,
             max_trial_duration: self.max_trial_duration,
             optimize: Optimize::Maximize,
+            requests: self.requests.clone(),
         })
     }
 
