@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_macros, reason = "a command-line tool talks to whoever runs it")]
 
+mod bench;
 mod ci;
 mod e2e;
 mod licenses;
@@ -43,6 +44,15 @@ enum Command {
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
     },
+    /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack.
+    Bench {
+        /// Which measurements; all of them if none is named.
+        #[arg(value_delimiter = ',')]
+        measurements: Vec<String>,
+        /// Measures a tenth of everything, to see whether it works.
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -51,6 +61,7 @@ fn main() -> Result<ExitCode> {
         Command::Ci { no_test } => ci::run(!no_test)?,
         Command::Tidy => tidy::run()?,
         Command::E2e { components } => e2e::run(&components)?,
+        Command::Bench { measurements, quick } => bench::run(&measurements, quick)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

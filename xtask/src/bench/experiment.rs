@@ -1,0 +1,127 @@
+//! An experiment of the built `tsctl` with a home of its own: its files, its command, and whether everything is stored.
+
+use super::{Bench, measure};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// Variable that tells trials where to note times.
+pub(super) const NOTES: &str = "BENCH_NOTES";
+
+/// Empties a folder of earlier runs.
+pub(super) fn fresh(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+/// An experiment whose trials run a shell script.
+#[derive(Debug)]
+pub(super) struct Experiment {
+    tsctl: PathBuf,
+    folder: PathBuf,
+}
+
+impl Experiment {
+    /// Writes its files; nothing runs yet.
+    pub(super) fn new(bench: &Bench, name: &str, script: &str, trials: usize, concurrency: usize) -> Result<Self> {
+        let experiment = Self {
+            tsctl: bench.tsctl.clone(),
+            folder: bench.work.join(name),
+        };
+        fresh(&experiment.folder)?;
+        for folder in [experiment.code(), experiment.notes(), experiment.working()] {
+            fs::create_dir(folder)?;
+        }
+        fs::write(experiment.code().join("trial.sh"), script)?;
+        let config = json!({
+            "experimentName": name,
+            "trialCommand": "sh trial.sh",
+            "trialCodeDirectory": experiment.code(),
+            "experimentWorkingDirectory": experiment.working(),
+            "trialConcurrency": concurrency,
+            "maxTrialNumber": trials,
+            "searchSpace": { "x": { "_type": "uniform", "_value": [0, 1] } },
+            "tuner": { "name": "Random" },
+            "trainingService": { "platform": "local" },
+        });
+        fs::write(experiment.folder.join("config.json"), config.to_string())?;
+        Ok(experiment)
+    }
+
+    /// The code directory.
+    pub(super) fn code(&self) -> PathBuf {
+        self.folder.join("code")
+    }
+    /// Where trials note times.
+    pub(super) fn notes(&self) -> PathBuf {
+        self.folder.join("notes")
+    }
+    /// The folder in which the experiment's directory appears.
+    pub(super) fn working(&self) -> PathBuf {
+        self.folder.join("experiments")
+    }
+
+    /// Starts it and leaves it running.
+    pub(super) fn start(&self) -> Result<Child> {
+        let said = File::create(self.folder.join("tsctl.txt"))?;
+        let config = self.folder.join("config.json");
+        let mut command = self.command();
+        command.arg("run").arg(config).stdin(Stdio::null());
+        let child = command.stdout(said.try_clone()?).stderr(said).spawn();
+        child.context("cannot start `tsctl`")
+    }
+
+    /// Runs it to its end. Returns the manager's memory as last seen.
+    pub(super) fn run(&self) -> Result<measure::Memory> {
+        self.wait(&mut self.start()?)
+    }
+
+    /// Waits for the end of what `start` gave.
+    pub(super) fn wait(&self, child: &mut Child) -> Result<measure::Memory> {
+        match measure::watch(child, |_| false)? {
+            (memory, Some(status)) if status.success() => Ok(memory),
+            (_, status) => bail!(
+                "`tsctl run` ended with {status:?}:\n{}",
+                fs::read_to_string(self.folder.join("tsctl.txt"))?
+            ),
+        }
+    }
+
+    /// The experiment's directory, once there is one.
+    pub(super) fn directory(&self) -> Result<PathBuf> {
+        let entry = fs::read_dir(self.working())?.next();
+        Ok(entry.context("the experiment has no directory")??.path())
+    }
+
+    /// That every trial succeeded and each of its metrics is stored.
+    pub(super) fn check(&self, trials: usize, metrics_per_trial: usize) -> Result<()> {
+        let text = crate::shell::output(self.command().arg("trials").arg(self.directory()?).arg("--json"))?;
+        let mut stored: Value = serde_json::from_str(&text)?;
+        let Value::Array(stored) = stored["trials"].take() else {
+            bail!("`tsctl trials --json` has no list `trials`");
+        };
+        ensure!(stored.len() == trials, "{} of {trials} trials are stored", stored.len());
+        for trial in stored {
+            let complete = trial["status"] == "SUCCEEDED"
+                && trial["nMetrics"] == metrics_per_trial
+                && trial["finalNumber"].is_number();
+            ensure!(complete, "a trial is not stored as it was: {trial}");
+        }
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.tsctl);
+        command
+            .env("HOME", &self.folder)
+            .env(NOTES, self.notes())
+            .env_remove("XDG_STATE_HOME");
+        command
+    }
+}
