@@ -40,7 +40,12 @@ pub(crate) fn doctor(environment: &Environment, output: &Output, args: &Doctor) 
     let ctx = load::context(&ExperimentDirectory::at(
         working_dir.unwrap_or_else(|| PathBuf::from("/")),
     ));
-    findings.extend(session::runtime()?.block_on(platforms(loaded.as_ref(), &ctx)));
+    // A platform that runs trials here looks at the same disk again; what was found already is not told twice.
+    for finding in session::runtime()?.block_on(platforms(loaded.as_ref(), &ctx)) {
+        if findings.iter().all(|known| known.subject != finding.subject) {
+            findings.push(finding);
+        }
+    }
     let style = output.style;
     output.data(&json!({ "findings": findings }), || page(&findings, Style::new(false)))?;
     let n_bad = findings.iter().filter(|f| f.state == FindingState::Bad).count();
