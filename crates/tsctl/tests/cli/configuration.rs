@@ -81,6 +81,31 @@ fn a_resolved_configuration_says_where_each_value_comes_from() {
 }
 
 #[test]
+fn a_secret_is_masked() {
+    let lab = Lab::new();
+    let storage = "sharedStorage: {storageType: AzureBlob, storageAccountName: me, storageAccountKey: hunter2, \
+                   containerName: c, localMountPoint: /a, remoteMountPoint: /b, localMounted: usermount}\n";
+    lab.config(1, "true", storage);
+    for arguments in [
+        &["config", "--resolved", "config.yml"][..],
+        &["config", "config.yml", "--json"],
+        &["plan", "config.yml"],
+    ] {
+        let ran = lab.run(arguments);
+        assert!(
+            !ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"),
+            "{ran:#?}"
+        );
+    }
+    let shown = lab.json(&["config", "config.yml"]);
+    let values = shown["values"].as_array().expect("a list");
+    let key = values
+        .iter()
+        .find(|value| value["key"] == "sharedStorage.storageAccountKey");
+    assert_eq!(key.expect("listed")["value"], "***");
+}
+
+#[test]
 fn doctor_finds_each_thing_once() {
     let lab = Lab::new();
     let found = lab.run(&["doctor", "--json"]).exits(0).json();

@@ -1,4 +1,4 @@
-//! Ends that a user asks for: Ctrl-C once and twice.
+//! Signals: Ctrl-C once and twice, and a terminal that closes.
 
 use crate::lab::{Lab, in_status, processes_of, wait};
 use rustix::process::Signal;
@@ -50,4 +50,16 @@ fn a_second_interrupt_leaves_at_once() {
     lab.open("gate");
     lab.run(&["stop", &id]).exits(0);
     wait("the end of the trials", || processes_of(&id).is_empty().then_some(()));
+}
+
+#[test]
+fn a_closed_terminal_ends_nothing() {
+    let lab = Lab::new();
+    lab.config(2, "wait_for gate", "");
+    let run = lab.start(&["run", "config.yml"]);
+    lab.wait_for_trials("two running trials", |trials| in_status(trials, "RUNNING") == 2);
+    run.signal(Signal::HUP);
+    lab.open("gate");
+    run.end().exits(0);
+    assert_eq!(in_status(&lab.trials(), "SUCCEEDED"), 2);
 }

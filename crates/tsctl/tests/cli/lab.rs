@@ -247,6 +247,15 @@ impl Running {
     }
 }
 
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // A test that failed may leave a manager of its own process behind, which is told to end.
+        if std::thread::panicking() {
+            let _ = self.command(&["stop", "--all", "--no-wait", "--quiet"]).status();
+        }
+    }
+}
+
 /// How many trials have this status.
 pub(crate) fn in_status(trials: &[Value], status: &str) -> usize {
     trials.iter().filter(|trial| trial["status"] == status).count()

@@ -5,6 +5,8 @@
 
 mod configuration;
 mod crash;
+mod detached;
 mod ending;
 mod lab;
+mod looking;
 mod running;
