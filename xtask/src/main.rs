@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod e2e;
 mod licenses;
 mod report;
@@ -53,6 +54,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Builds what is handed out into `target/dist/`: `tsctl`, completions, manual page, checksums.
+    Dist {
+        /// Instead: prints the crates in the order of publication, and packs each.
+        #[arg(long)]
+        publish_order: bool,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -62,6 +69,8 @@ fn main() -> Result<ExitCode> {
         Command::Tidy => tidy::run()?,
         Command::E2e { components } => e2e::run(&components)?,
         Command::Bench { measurements, quick } => bench::run(&measurements, quick)?,
+        Command::Dist { publish_order: true } => dist::publish_order()?,
+        Command::Dist { publish_order: false } => dist::run()?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
