@@ -133,6 +133,8 @@ pub struct Manager {
     pub(crate) failure: Option<Error>,
     /// Turns that are handed to the store and not answered yet; nobody has acted on them.
     pub(crate) unanswered: Storing,
+    /// What people are told once the store has answered.
+    pub(crate) untold: Vec<Notice>,
     pub(crate) submitting: Submitting,
     pub(crate) canceling: Canceling,
     pub(crate) snapshot: watch::Sender<Snapshot>,
@@ -172,6 +174,7 @@ impl Manager {
         }];
         changes.extend(self.duration_change());
         self.store.apply(changes).await?;
+        self.tell();
         self.snapshot.send_modify(|s| s.status = status);
         let snapshot = self.snapshot.borrow().clone();
         Ok(Outcome {
@@ -222,6 +225,13 @@ impl Manager {
                 event = self.source.next(), if self.failure.is_none() => input.push(Input::Source(event)),
                 Some(done) = self.submitting.next(), if !self.submitting.is_empty() => input.push(Input::Submitted(done)),
                 Some(done) = self.canceling.next(), if !self.canceling.is_empty() => input.push(Input::Canceled(done)),
+                Some(stored) = self.unanswered.next(), if !self.unanswered.is_empty() => {
+                    stored?;
+                    if self.unanswered.is_empty() {
+                        self.tell();
+                    }
+                    continue;
+                }
                 Ok(()) = health.changed() => {
                     let stalled = match &*health.borrow_and_update() {
                         StoreHealth::Stalled { error, .. } => Some(error.clone()),

@@ -70,6 +70,7 @@ impl Manager {
             misconfigured: 0,
             failure: None,
             unanswered: FuturesUnordered::new(),
+            untold: Vec::new(),
             submitting: FuturesUnordered::new(),
             canceling: FuturesUnordered::new(),
             snapshot,

@@ -63,7 +63,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Hands the changes to the store, and waits until they are kept if anybody acts on them or is told.
+    /// Hands the changes to the store, and waits until they are kept if anybody acts on them.
     ///
     /// A turn that only takes notes does not wait: what follows is stored behind it, so whoever waits later waits for it too.
     async fn store_turn(&mut self, turn: &mut Turn) -> Result<()> {
@@ -71,7 +71,7 @@ impl Manager {
             let stored = self.store.apply(std::mem::take(&mut turn.changes));
             self.unanswered.push(Box::pin(stored));
         }
-        if self.notices.receiver_count() == 0 && turn.only_takes_notes() && self.unanswered.len() < MAX_UNANSWERED {
+        if turn.only_takes_notes() && self.unanswered.len() < MAX_UNANSWERED {
             return Ok(());
         }
         self.wait_for_store().await
@@ -103,12 +103,9 @@ impl Manager {
                 (id, why, result)
             }));
         }
-        for notice in turn.notices {
-            if let Notice::Warning(text) = &notice {
-                tracing::warn!("{text}");
-            }
-            // Nobody listening is fine: the store has it all.
-            let _ = self.notices.send(notice);
+        self.untold.extend(turn.notices);
+        if self.unanswered.is_empty() {
+            self.tell();
         }
         for (reply, response) in turn.replies {
             // Whoever asked may be gone.
@@ -119,6 +116,17 @@ impl Manager {
             s.created = created;
             s.elapsed = elapsed;
         });
+    }
+
+    /// Tells people what is kept by now.
+    pub(crate) fn tell(&mut self) {
+        for notice in self.untold.drain(..) {
+            if let Notice::Warning(text) = &notice {
+                tracing::warn!("{text}");
+            }
+            // Nobody listening is fine: the store has it all.
+            let _ = self.notices.send(notice);
+        }
     }
 
     async fn take(&mut self, input: Input, turn: &mut Turn) -> Result<()> {
