@@ -96,7 +96,10 @@ impl Core {
         if self.registry.get(trial).is_some_and(|known| known.cancel.is_some()) {
             self.conclude_cancel(trial, leaked);
         }
-        self.gpus.release(trial);
+        // Processes that survive SIGKILL still hold the memory of their GPUs.
+        if leaked.is_empty() {
+            self.gpus.release(trial);
+        }
     }
 
     /// Says that a trial which was asked to end has ended.

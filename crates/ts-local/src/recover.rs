@@ -56,7 +56,10 @@ pub(crate) fn adopt(core: &Core, trial: &TrialId, trace: Trace) -> Result<()> {
     let paths = core.paths(trial);
     let now = core.ctx.clock.now();
     let cancel = status::cancel_intent(&paths);
-    let gpus = Assignment::load(&paths)?;
+    let gpus = Assignment::load(&paths).unwrap_or_else(|error| {
+        tracing::warn!(%trial, %error, "which GPUs the trial holds is not known; they count as used while its processes are on them");
+        None
+    });
     if let Some(gpus) = &gpus {
         core.gpus.restore(trial, gpus);
     }
