@@ -52,6 +52,7 @@ pub(crate) fn run(with_tests: bool) -> Result<bool> {
     for member in workspace.members.iter().filter(|m| m.name != "xtask") {
         report.step(&format!("{} alone", member.name), || alone(root, member));
     }
+    report.step("minimal versions", || minimal_versions(root));
     if with_tests {
         report.step("tests", || Ok(test()?.into()));
     }
@@ -131,6 +132,28 @@ fn advisories(root: &Path) -> Result<Outcome> {
         return Ok(Outcome::Skipped("the advisory database cannot be reached".to_owned()));
     }
     Ok(succeeds(&mut cargo(root, &["deny", "--offline", "check", "advisories"]))?.into())
+}
+
+/// Checks that the code builds with the oldest packages that its manifests allow. Only a nightly cargo can choose them; the
+/// lock file is put back whatever comes of it.
+fn minimal_versions(root: &Path) -> Result<Outcome> {
+    // The `cargo` of `PATH`, which is rustup's where there is one: this program's own knows no `+nightly`.
+    let nightly = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.arg("+nightly").args(arguments).current_dir(root);
+        command
+    };
+    if output(&mut nightly(&["--version"])).is_err() {
+        return Ok(Outcome::Skipped("there is no nightly toolchain".to_owned()));
+    }
+    let lock = root.join("Cargo.lock");
+    let kept = fs::read(&lock).context("cannot read `Cargo.lock`")?;
+    let oldest = ["-Z", "direct-minimal-versions", "generate-lockfile"];
+    let passed = succeeds(&mut nightly(&oldest)).and_then(|chosen| {
+        Ok(chosen && succeeds(&mut cargo(root, &["check", "--workspace", "--all-targets", "--locked"]))?)
+    });
+    fs::write(&lock, kept).context("cannot put `Cargo.lock` back")?;
+    Ok(passed?.into())
 }
 
 #[cfg(test)]
