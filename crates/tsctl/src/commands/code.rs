@@ -8,7 +8,7 @@ use crate::{
     output::Output,
     render::span,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{io::Write, path::Path};
 use ts_codedir::EntryKind;
 use ts_core::{CodeDirectory, Error, Result};
@@ -31,7 +31,7 @@ pub(crate) fn code(environment: &Environment, output: &Output, args: &Code) -> R
 
 fn list(output: &Output, code: &CodeDirectory) -> Result<Exit, Failure> {
     let package = ts_codedir::scan(code)?;
-    output.data(&json!({ "code": package }), || {
+    output.data(&json!({ "code": object(&package) }), || {
         let mut text = String::new();
         for entry in &package.entries {
             let line = match &entry.kind {
@@ -57,6 +57,30 @@ fn list(output: &Output, code: &CodeDirectory) -> Result<Exit, Failure> {
         package.excluded.len()
     ));
     Ok(Exit::Success)
+}
+
+/// A scanned directory for programs, with the names that `plan` uses.
+fn object(package: &ts_codedir::CodePackage) -> Value {
+    let entries = package.entries.iter().map(|entry| match &entry.kind {
+        EntryKind::File { size, executable } => {
+            json!({ "path": entry.path, "kind": "file", "bytes": size, "executable": executable })
+        }
+        EntryKind::Directory => json!({ "path": entry.path, "kind": "directory" }),
+        EntryKind::Symlink { target } => json!({ "path": entry.path, "kind": "symlink", "target": target }),
+        other => json!({ "path": entry.path, "kind": other }),
+    });
+    let excluded = package
+        .excluded
+        .iter()
+        .map(|excluded| json!({ "path": excluded.path, "isDirectory": excluded.is_directory, "rule": excluded.rule }));
+    json!({
+        "directory": package.root,
+        "files": package.n_files,
+        "bytes": package.n_bytes,
+        "entries": entries.collect::<Vec<_>>(),
+        "excluded": excluded.collect::<Vec<_>>(),
+        "notes": package.notes,
+    })
 }
 
 fn why(output: &Output, code: &CodeDirectory, path: &Path) -> Result<Exit, Failure> {

@@ -106,6 +106,12 @@ fn a_code_directory_is_listed_explained_and_packed() {
         .filter_map(|e| e["path"].as_str())
         .collect();
     assert_eq!(paths, [".nniignore", "train.py"]);
+    assert_eq!((&listed["files"], &listed["bytes"]), (&2.into(), &11.into()));
+    assert_eq!(
+        (&listed["entries"][1]["kind"], &listed["entries"][1]["bytes"]),
+        (&"file".into(), &5.into())
+    );
+    assert_eq!(listed["excluded"][0]["isDirectory"], true);
     let why = lab.run(&["code", "why", "own", "data/big"]).exits(0).stdout;
     assert!(why.contains(".nniignore") && why.contains("data/"), "{why}");
     assert_eq!(lab.json(&["code", "why", "own", "train.py"])["included"], true);
@@ -123,13 +129,19 @@ fn a_code_directory_is_listed_explained_and_packed() {
 fn gc_lists_first_and_removes_when_told() {
     let (lab, id) = ended();
     let directory = lab.path("nni-experiments").join(&id);
+    let none = Value::Array(Vec::new());
+    assert_eq!(
+        lab.json(&["gc"])["leftovers"],
+        none,
+        "an experiment that ended leaves nothing behind"
+    );
     let listed = lab.json(&["gc", &id]);
     assert_eq!(listed["removed"], false);
     lab.run(&["gc", &id, "--yes", "--dry-run"]).exits(0);
     assert!(directory.exists());
     lab.run(&["gc", &id, "--yes"]).exits(0);
     assert!(!directory.exists());
-    assert_eq!(lab.json(&["ls"])["experiments"], Value::Array(Vec::new()));
+    assert_eq!(lab.json(&["ls"])["experiments"], none);
 
     let (lab, id) = ended();
     std::fs::remove_dir_all(lab.path("nni-experiments").join(&id)).expect("it is there");
@@ -140,5 +152,5 @@ fn gc_lists_first_and_removes_when_told() {
         "{listed}"
     );
     lab.run(&["gc", "--yes"]).exits(0);
-    assert_eq!(lab.json(&["ls"])["experiments"], Value::Array(Vec::new()));
+    assert_eq!(lab.json(&["ls"])["experiments"], none);
 }

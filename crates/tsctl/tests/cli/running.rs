@@ -167,3 +167,22 @@ fn failed_trials_are_run_again_with_their_parameters() {
         trials[0]["parameters"]["parameters"]
     );
 }
+
+#[test]
+fn failed_trials_are_run_again_where_no_manager_runs() {
+    let lab = Lab::new();
+    lab.config(2, &format!("[ -e \"$LAB/mended\" ] || exit 1\n{GOOD}"), "");
+    lab.run(&["run", "config.yml"]).exits(11);
+    lab.open("mended");
+    lab.run(&["retry", "--failed"]).exits(0);
+    let trials = lab.trials();
+    assert_eq!(
+        (in_status(&trials, "FAILED"), in_status(&trials, "SUCCEEDED")),
+        (2, 2),
+        "{trials:?}"
+    );
+    for (first, again) in trials[..2].iter().zip(&trials[2..]) {
+        assert_eq!(again["retryOf"], first["id"]);
+        assert_eq!(again["parameters"]["parameters"], first["parameters"]["parameters"]);
+    }
+}
