@@ -4,6 +4,7 @@
 //! experiment and by whoever looks on from another terminal.
 
 use crate::{
+    log::LogLines,
     output::Output,
     render::{experiment::State, live, style::Style, trial},
 };
@@ -98,6 +99,7 @@ fn is_starting(row: &TrialRow) -> bool {
 #[derive(Debug)]
 pub(crate) struct Display {
     orders: mpsc::Sender<String>,
+    log: LogLines,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -118,8 +120,10 @@ impl Display {
             .name("display".into())
             .spawn(move || screen.run(news, &received))
             .map_err(|e| ts_core::Error::new(ts_core::ErrorKind::Io, "cannot start a thread").with_source(e))?;
+        output.log.show_in(output.live.then(|| orders.clone()));
         Ok(Self {
             orders,
+            log: output.log.clone(),
             thread: Some(thread),
         })
     }
@@ -133,6 +137,7 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
+        self.log.show_in(None);
         let (closed, _) = mpsc::channel();
         self.orders = closed; // drops the sender that the thread listens to
         if let Some(thread) = self.thread.take() {

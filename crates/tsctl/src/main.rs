@@ -10,6 +10,7 @@ mod exit;
 mod follow;
 mod load;
 mod locate;
+mod log;
 mod output;
 mod platforms;
 mod registry;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     };
     let environment = environment::Environment::read();
     let output = output::Output::new(&environment, cli.global);
-    log_to_stderr(cli.global);
+    output.log.collect(cli.global.quiet, cli.global.verbose);
     let exit = match commands::dispatch(cli, &environment, &output) {
         Ok(exit) => exit,
         Err(Failure::Error(error)) => {
@@ -52,21 +53,4 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
-}
-
-/// Warnings of the libraries go to standard error, more of them with `--verbose`.
-fn log_to_stderr(global: cli::Global) {
-    use tracing::level_filters::LevelFilter;
-    let level = match (global.quiet, global.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::WARN,
-        (false, 1) => LevelFilter::DEBUG,
-        (false, _) => LevelFilter::TRACE,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .init();
 }

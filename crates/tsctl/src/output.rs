@@ -5,6 +5,7 @@
 use crate::{
     cli::Global,
     environment::Environment,
+    log::LogLines,
     render::{failure, style::Style},
 };
 use std::{
@@ -28,6 +29,8 @@ pub(crate) struct Output {
     /// Whether standard output is a terminal.
     pub(crate) to_terminal: bool,
     pub(crate) style: Style,
+    /// Where the libraries' log lines go.
+    pub(crate) log: LogLines,
     closed: AtomicBool,
 }
 
@@ -39,6 +42,7 @@ impl Output {
             live: environment.stderr_is_terminal && !global.json && !global.quiet,
             to_terminal: environment.stdout_is_terminal,
             style: Style::new(environment.colors),
+            log: LogLines::default(),
             closed: AtomicBool::new(false),
         }
     }
