@@ -21,15 +21,29 @@ const ROUNDS: usize = 3;
 /// Part of the bare pool's pace to reach.
 const TARGET: f64 = 0.8;
 
-/// Alternates between both, so that a busy machine slows both.
+/// Alternates between both, so that a busy machine slows both. Every folder is made, and everything written so far is on
+/// disk, before a clock starts: nobody pays for what another wrote or removed.
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let trials = bench.count(2_000);
     let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let experiment = Experiment::new(bench, "pool", SCRIPT, trials, AT_A_TIME)?;
+    let rounds: Vec<(Experiment, Vec<PathBuf>)> = (1..=ROUNDS)
+        .map(|round| {
+            let experiment = Experiment::new(bench, &format!("pool-{round}"), SCRIPT, trials, AT_A_TIME)?;
+            Ok((
+                experiment,
+                folders(&bench.work.join(format!("pool-bare-{round}")), trials)?,
+            ))
+        })
+        .collect::<Result<_>>()?;
+    for (round, (experiment, folders)) in rounds.iter().enumerate() {
         let per_minute = |seconds: f64| trials as f64 * 60.0 / seconds;
-        let folders = folders(&bench.work.join("pool-bare"), trials)?;
-        let pool = per_minute(measure::seconds(|| run_bare(&experiment.code(), &folders))?);
+        settle()?;
+        let pool = per_minute(measure::seconds(|| run_bare(&experiment.code(), folders))?);
+        ensure!(
+            folders.iter().all(|folder| reported(folder)),
+            "a metric of the bare pool is missing"
+        );
+        settle()?;
         let run = per_minute(measure::seconds(|| experiment.run().map(drop))?);
         experiment.check(trials, 1)?;
         println!("  round {}: tsctl {run:.0}, bare pool {pool:.0} trials/min", round + 1);
@@ -51,6 +65,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         target: format!("{TARGET} of the bare pool"),
         outcome: format!("{ratio:.2}: {}", at_least(ratio, TARGET)),
     }])
+}
+
+/// Waits until the disk has what was written.
+fn settle() -> Result<()> {
+    crate::shell::output(&mut Command::new("sync")).map(drop)
+}
+
+fn reported(folder: &Path) -> bool {
+    fs::metadata(folder.join(".nni/metrics")).is_ok_and(|file| file.len() > 0)
 }
 
 /// What each trial of the bare pool finds, made beforehand.
