@@ -6,13 +6,25 @@ use std::{
     fs,
     os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 fn start(shell: super::super::test_shells::Shell, dir: &Path, script: &LaunchScript) -> Child {
     let path = TrialPaths::new(dir).script();
     fs::write(&path, script.render().expect("a legal script")).expect("written");
-    let mut command = shell.command();
+    let shell = shell.command();
+    // Whoever runs the tests in the background may have SIGINT ignored, and no shell can undo that; `env` of GNU can.
+    let restore = ["--default-signal=INT,TERM,HUP"];
+    let mut command = Command::new("env");
+    let can_restore = Command::new("env")
+        .args(restore)
+        .arg("true")
+        .stderr(Stdio::null())
+        .status();
+    if can_restore.is_ok_and(|status| status.success()) {
+        command.args(restore);
+    }
+    command.arg(shell.get_program()).args(shell.get_args());
     // The script itself has nothing to say; shells remark there that a command was killed.
     command.arg(path).process_group(0).stderr(Stdio::null());
     command.spawn().expect("the shell starts")
