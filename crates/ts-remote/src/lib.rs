@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#![allow(dead_code, unused_imports, reason = "the parts arrive one by one")]
+
 mod config;
 mod ssh;
 mod worker;
