@@ -8,6 +8,7 @@ pub mod config;
 mod ctx;
 mod error;
 mod event;
+pub mod follow;
 pub mod gpu;
 mod id;
 pub mod journal;

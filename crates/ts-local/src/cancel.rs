@@ -189,7 +189,7 @@ pub(crate) fn cancel(core: &Core, trial: &TrialId, why: CancelReason) {
     }
     let shell = core.registry.update(trial, |known| {
         known.cancel.get_or_insert(why);
-        (known.status, known.shell)
+        (known.status, known.extra)
     });
     match shell {
         Some((TrialStatus::Waiting, _)) if core.gpus.withdraw(trial) => core.conclude_cancel(trial, &[]),

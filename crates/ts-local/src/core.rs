@@ -10,8 +10,7 @@ use crate::{
     gpus::Gpus,
     last_sweep::LastSweep,
     observe::{Observer, Sighting},
-    registry::Registry,
-    status::{self, End},
+    status,
 };
 use futures_util::FutureExt as _;
 use rustix::process::{Pid, test_kill_process_group};
@@ -20,14 +19,23 @@ use std::{
     sync::{Arc, Weak},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
-use ts_core::{Ctx, Result, TrialId, launch::TrialPaths};
+use ts_core::{
+    Ctx, Result, TrialId,
+    follow::{self, End},
+    launch::TrialPaths,
+};
+
+/// The trials of one experiment; of each the shell, which leads its process group, while that is known to be its.
+pub(crate) type Registry = follow::Registry<Option<Pid>>;
+/// What is known of one of them.
+pub(crate) type Known = follow::Known<Option<Pid>>;
 
 /// The running side of a service; made when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) ctx: Ctx,
     pub(crate) config: LocalConfig,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) endings: Arc<Endings>,
     pub(crate) gpus: Arc<Gpus>,
@@ -43,7 +51,7 @@ impl Core {
             gpus: Arc::new(Gpus::new(&config)),
             ctx,
             config,
-            registry: Registry::default(),
+            registry: Arc::default(),
             observer,
             endings: Arc::default(),
             _stop: stop.clone().drop_guard(),
@@ -83,7 +91,7 @@ impl Core {
         let end = status::of_ended(&self.paths(trial), signal, self.ctx.clock.now());
         self.conclude(trial, end);
         // The end of the command ends the trial: nothing that it started stays behind. See docs/decisions.
-        let group = known.shell.filter(|group| test_kill_process_group(*group).is_ok());
+        let group = known.extra.filter(|group| test_kill_process_group(*group).is_ok());
         if group.is_some() || self.gpus.holds(trial) {
             self.endings.sweep_now(trial, group);
         } else {
@@ -105,7 +113,7 @@ impl Core {
     /// Says that a trial which was asked to end has ended.
     pub(crate) fn conclude_cancel(&self, trial: &TrialId, leaked: &[Pid]) {
         if let Some(why) = self.registry.get(trial).and_then(|known| known.cancel) {
-            self.conclude(trial, status::of_canceled(why, leaked, self.ctx.clock.now()));
+            self.conclude(trial, follow::of_canceled(why, &pids(leaked), self.ctx.clock.now()));
         }
     }
 
@@ -118,6 +126,13 @@ impl Core {
             known.why = end.why;
         });
     }
+}
+
+fn pids(processes: &[Pid]) -> Vec<u32> {
+    processes
+        .iter()
+        .map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+        .collect()
 }
 
 /// Acts on sightings until the service is gone.

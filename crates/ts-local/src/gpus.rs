@@ -193,7 +193,7 @@ impl Gpus {
                 .push_back((trial.clone(), assignment.clone().without_devices()));
         } else {
             let (status, why) = (TrialStatus::Failed, Some(reason));
-            core.conclude(trial, crate::status::End { status, at: now, why });
+            core.conclude(trial, ts_core::follow::End { status, at: now, why });
         }
     }
 

@@ -3,11 +3,10 @@
 //! There is no other way to resume: what `submit` leaves on disk and in `/proc` is all that is asked.
 
 use crate::{
-    core::Core,
+    core::{Core, Known},
     gpus::Assignment,
     observe::handle_on,
     process_tree::{self, Process, ProcessId},
-    registry::Known,
     status,
 };
 use std::{collections::HashSet, fs, io, path::Path};
@@ -63,7 +62,7 @@ pub(crate) fn adopt(core: &Core, trial: &TrialId, trace: Trace) -> Result<()> {
     if let Some(gpus) = &gpus {
         core.gpus.restore(trial, gpus);
     }
-    core.registry.claim(trial, Known::running(now));
+    core.registry.claim(trial, Known::running(now, None));
     let shell = match trace {
         Trace::Live(process) => Some(process),
         Trace::Ended | Trace::Unlaunched | Trace::Absent => None,
@@ -73,8 +72,7 @@ pub(crate) fn adopt(core: &Core, trial: &TrialId, trace: Trace) -> Result<()> {
         let started = status::modified(&paths.job_pid()).unwrap_or(now);
         *known = Known {
             cancel,
-            shell: shell.map(|process| process.pid),
-            ..Known::running(started)
+            ..Known::running(started, shell.map(|process| process.pid))
         };
     });
     if let Some(process) = shell {
@@ -141,7 +139,7 @@ fn resume_waiting(core: &Core, trial: &TrialId, paths: &TrialPaths) -> Result<bo
     }
     let now = core.ctx.clock.now();
     let reason = Reason::new(ReasonCode::Queued, "waits for its turn", now);
-    let mut waiting = Known::waiting(now, reason);
+    let mut waiting = Known::waiting(now, reason, None);
     waiting.cancel = cancel;
     core.registry.claim(trial, waiting);
     match (cancel, wish) {

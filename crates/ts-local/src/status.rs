@@ -1,4 +1,4 @@
-//! From what a trial left on disk to its status: exit code, verdict, cancel.
+//! Reads what a trial left on disk about its end. What that means for its status is `ts_core::follow`'s.
 //!
 //! Only facts decide: `.nni/state` as the launch script wrote it, `.nni/cancel` as `cancel` wrote it. When to look is
 //! `supervise`'s and `recover`'s business.
@@ -9,20 +9,10 @@ use std::{
     path::Path,
 };
 use ts_core::{
-    CancelReason, LogKind, Reason, ReasonCode, Timestamp, TrialStatus, judge,
+    CancelReason, LogKind, Timestamp,
+    follow::{End, STDERR_TAIL, of_exit, of_lost},
     launch::{self, TrialPaths},
 };
-
-/// Bytes of standard error that a verdict looks at.
-const STDERR_TAIL: i64 = 4096;
-
-/// The end of a trial.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct End {
-    pub(crate) status: TrialStatus,
-    pub(crate) at: Timestamp,
-    pub(crate) why: Option<Reason>,
-}
 
 /// The end of a trial whose shell is gone and that nobody asked to end.
 ///
@@ -36,57 +26,15 @@ pub(crate) fn of_ended(paths: &TrialPaths, signal: Option<i32>, now: Timestamp) 
             Some(signal) => format!("the trial's shell was killed by signal {signal} and left no exit code"),
             None => "the trial's shell is gone and left no exit code".to_owned(),
         };
-        let reason = Reason::new(ReasonCode::Lost, message, now)
-            .unblocked_by("look for a restart of the machine, a full disk, or whoever killed it; then retry the trial");
-        return End {
-            status: TrialStatus::Failed,
-            at: now,
-            why: Some(reason),
-        };
+        let unblock = "look for a restart of the machine, a full disk, or whoever killed it; then retry the trial";
+        return of_lost(message, unblock, now);
     };
     let at = exit.at.or_else(|| modified(&paths.state())).unwrap_or(now);
-    if exit.code == 0 {
-        return End {
-            status: TrialStatus::Succeeded,
-            at,
-            why: None,
-        };
-    }
-    let tail = tail_of(&paths.log(LogKind::Stderr)).unwrap_or_default();
-    End {
-        status: TrialStatus::Failed,
-        at,
-        why: judge(exit.code, &tail, at),
-    }
-}
-
-/// The end of a trial that was asked to end, once its tree is gone; `leaked` lists survivors of SIGKILL.
-pub(crate) fn of_canceled(why: CancelReason, leaked: &[rustix::process::Pid], now: Timestamp) -> End {
-    let reason = if leaked.is_empty() {
-        let (code, message) = match why {
-            CancelReason::EarlyStop => (ReasonCode::EarlyStopped, "stopped early: its results were poor"),
-            CancelReason::TimeLimit => (ReasonCode::TimeLimit, "stopped: its time was over"),
-            CancelReason::Shutdown => (ReasonCode::Canceled, "canceled: the experiment was stopped"),
-            _ => (ReasonCode::Canceled, "canceled by the user"),
-        };
-        Reason::new(code, message, now)
-    } else {
-        let pids: Vec<String> = leaked.iter().map(ToString::to_string).collect();
-        Reason::new(
-            ReasonCode::Leaked,
-            format!(
-                "processes survive SIGKILL, most often in uninterruptible I/O: {}",
-                pids.join(", ")
-            ),
-            now,
-        )
-        .unblocked_by("they end when their I/O does; look at hung mounts and GPU drivers")
+    let tail = match exit.code {
+        0 => String::new(),
+        _ => tail_of(&paths.log(LogKind::Stderr)).unwrap_or_default(),
     };
-    End {
-        status: why.status(),
-        at: now,
-        why: Some(reason),
-    }
+    of_exit(exit.code, &tail, at)
 }
 
 /// The request to end that is on disk, if there is one. One that cannot be read counts as the user's.
@@ -104,10 +52,10 @@ pub(crate) fn modified(path: &Path) -> Option<Timestamp> {
 
 fn tail_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
-    if file.seek(SeekFrom::End(-STDERR_TAIL)).is_err() {
+    if file.seek(SeekFrom::End(-i64::from(STDERR_TAIL))).is_err() {
         file.rewind()?; // shorter than that
     }
     let mut tail = Vec::new();
-    file.take(STDERR_TAIL.unsigned_abs()).read_to_end(&mut tail)?;
+    file.take(u64::from(STDERR_TAIL)).read_to_end(&mut tail)?;
     Ok(String::from_utf8_lossy(&tail).into_owned())
 }

@@ -5,14 +5,13 @@
 
 use crate::{
     LocalConfig,
-    core::Core,
+    core::{Core, Known},
     error,
     gpus::Assignment,
     observe::handle_on,
     prepare,
     process_tree::{STAMP_DIRECTORY, STAMP_EXPERIMENT, STAMP_TRIAL},
     recover::{self, Trace},
-    registry::Known,
     spawn,
 };
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
@@ -38,7 +37,7 @@ pub(crate) fn submit(core: &Core, prepared: &Prepared, trial: &TrialSpec) -> Res
     let starting = Reason::new(ReasonCode::Starting, "being started", core.ctx.clock.now());
     if !core
         .registry
-        .claim(&trial.id, Known::waiting(core.ctx.clock.now(), starting))
+        .claim(&trial.id, Known::waiting(core.ctx.clock.now(), starting, None))
     {
         return Ok(receipt);
     }
@@ -131,8 +130,7 @@ pub(crate) fn launch(
         let cancel = known.cancel;
         *known = Known {
             cancel,
-            shell: Some(pid),
-            ..Known::running(now)
+            ..Known::running(now, Some(pid))
         };
         cancel.is_some()
     });

@@ -1,44 +1,24 @@
-//! The stream behind `watch`: looks a marked trial up, reads its journal from the watcher's cursor, and says what is new.
-//!
-//! Order within a trial: its status, its metrics, its wanted logs, its end. Other trials' metrics go before anyone's logs.
-//! Every watcher reads for itself, so two of them see the same, each from its own cursors. Works only while polled.
+//! The stream behind `watch`: the shared engine over the trials' own files, which the observer watches grow.
 
-use crate::{
-    core::Core,
-    logs::Follower,
-    registry::{Inbox, Known},
-    service::Start,
-};
+use crate::{core::Core, service::Start};
 use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use std::{
-    collections::{HashMap, VecDeque},
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc};
 use ts_core::{
-    Error, Event, JournalCursor, LogKind, Reason, Result, Retry, TrialId, TrialStatus, WatchRequest,
-    journal::{JournalItem, Progress, Tailer},
+    Event, LogKind, Result, TrialId, WatchRequest,
+    follow::{self, TrialFiles},
+    launch::TrialPaths,
 };
-
-/// How often a journal that cannot be read is tried before the trial's end is told without it.
-const READ_TRIES: u32 = 20;
-/// Wait between two such tries.
-const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// A stream of everything that happens to the trials of `start`'s experiment.
 pub(crate) fn stream(start: Start, what: WatchRequest) -> BoxStream<'static, Result<Event>> {
     let opening = async move {
         match start.core().await {
             Ok(core) => {
-                let watch = Watch::new(core, what);
-                stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }).left_stream()
+                let (registry, clock) = (Arc::clone(&core.registry), Arc::clone(&core.ctx.clock));
+                follow::watch(registry, core, clock, what).left_stream()
             }
             Err(error) => stream::once(async { Err(error) }).right_stream(),
         }
@@ -46,279 +26,25 @@ pub(crate) fn stream(start: Start, what: WatchRequest) -> BoxStream<'static, Res
     stream::once(opening).flatten().boxed()
 }
 
-struct Watch {
-    core: Arc<Core>,
-    inbox: Arc<Inbox>,
-    from: HashMap<TrialId, JournalCursor>,
-    wanted_logs: HashMap<TrialId, Vec<LogKind>>,
-    /// Trials that were there when the watch began and are not told yet; `None` once `Synced` was said.
-    listing: Option<VecDeque<TrialId>>,
-    trials: HashMap<TrialId, Progression>,
-    /// Logs that may hold more, in turn.
-    logs: VecDeque<TrialId>,
-    out: VecDeque<Result<Event>>,
-    buffer: Vec<u8>,
-    /// Whether a read has just failed.
-    pause: bool,
-}
+impl TrialFiles for Core {
+    fn paths(&self, trial: &TrialId) -> TrialPaths {
+        Self::paths(self, trial)
+    }
 
-/// How far this watcher is with a trial.
-enum Progression {
-    Live(Box<Follow>),
-    /// Its last event was said.
-    Over,
-}
-
-struct Follow {
-    told: Option<(TrialStatus, Option<Reason>)>,
-    tailer: Tailer,
-    logs: Vec<Follower>,
-    /// Its end, once every metric before it was said and only logs are missing.
-    end: Option<Known>,
-    failures: u32,
-}
-
-impl Watch {
-    fn new(core: Arc<Core>, what: WatchRequest) -> Self {
-        let inbox = core.registry.subscribe();
-        let listing = core.registry.ids().into();
-        let mut wanted_logs: HashMap<TrialId, Vec<LogKind>> = HashMap::new();
-        for (trial, log) in what.logs {
-            wanted_logs.entry(trial).or_default().push(log);
-        }
-        Self {
-            core,
-            inbox,
-            from: what.from,
-            wanted_logs,
-            listing: Some(listing),
-            trials: HashMap::new(),
-            logs: VecDeque::new(),
-            out: VecDeque::new(),
-            buffer: Vec::new(),
-            pause: false,
+    fn want_log(&self, trial: &TrialId, log: LogKind) {
+        // Without it the log is read when the journal grows and at the end.
+        if let Err(error) = self.observer.await_change(&Self::paths(self, trial).log(log), trial)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%trial, %error, "a log is not watched");
         }
     }
 
-    async fn next(&mut self) -> Result<Event> {
-        loop {
-            if let Some(event) = self.out.pop_front() {
-                return event;
-            }
-            if std::mem::take(&mut self.pause) {
-                self.core.ctx.clock.sleep(READ_PAUSE).await;
-            }
-            if let Some(listing) = &mut self.listing {
-                let Some(trial) = listing.pop_front() else {
-                    self.listing = None;
-                    return Ok(Event::Synced);
-                };
-                self.visit(&trial);
-            } else if let Some(trial) = self.inbox.take() {
-                self.visit(&trial);
-            } else if let Some(trial) = self.logs.pop_front() {
-                self.read_logs(&trial);
-            } else {
-                self.inbox.marked().await;
-            }
-        }
+    fn log_is_complete(&self, _trial: &TrialId, _log: LogKind) -> bool {
+        true
     }
 
-    /// Says what is new about a trial, at most one chunk of its journal; marks it again if there is more.
-    fn visit(&mut self, trial: &TrialId) {
-        // Looked up before the journal is read: an end seen here has every metric in the file already.
-        let Some(known) = self.core.registry.get(trial) else {
-            return;
-        };
-        let follow = match self.trials.entry(trial.clone()).or_insert_with(|| {
-            let cursor = self.from.remove(trial).unwrap_or_default();
-            let logs = self.wanted_logs.remove(trial).unwrap_or_default();
-            Progression::Live(Box::new(Follow {
-                told: None,
-                tailer: Tailer::new(cursor),
-                logs: logs.into_iter().map(Follower::new).collect(),
-                end: None,
-                failures: 0,
-            }))
-        }) {
-            Progression::Live(follow) if follow.end.is_none() => follow,
-            Progression::Live(_) | Progression::Over => return,
-        };
-        let paths = self.core.paths(trial);
-        follow.tell_status(trial, &known, &mut self.out);
-        let progress = read_journal(&paths.metrics(), &follow.tailer, &mut self.buffer).map(|(at, file_len)| {
-            let mut items = Vec::new();
-            let progress = follow.tailer.accept(at, &self.buffer, file_len, &mut items);
-            if progress == Progress::CaughtUp && known.status.is_terminal() {
-                follow.tailer.finish(&mut items);
-            }
-            let now = self.core.ctx.clock.now();
-            self.out
-                .extend(items.into_iter().map(|item| Ok(event_of(trial, now, item))));
-            progress
-        });
-        match progress {
-            Ok(Progress::More) => {
-                match &mut self.listing {
-                    Some(listing) => listing.push_front(trial.clone()),
-                    None => self.inbox.mark(trial),
-                }
-                return;
-            }
-            Ok(Progress::CaughtUp) => {}
-            Err(error) => {
-                // No end of the watch, and no metric is given up lightly: descriptors may be short for a moment.
-                let error = Error::io("read", &paths.metrics(), error).with_retry(Retry::NotApplied { after: None });
-                self.out.push_back(Err(error));
-                follow.failures += 1;
-                if follow.failures < READ_TRIES {
-                    self.inbox.mark(trial);
-                    self.pause = true;
-                    return;
-                }
-            }
-        }
-        if known.status.is_terminal() {
-            follow.end = Some(known);
-        }
-        if follow.logs.is_empty() {
-            self.conclude(trial);
-        } else {
-            for log in &follow.logs {
-                // Without it the log is read when the journal grows and at the end.
-                if let Err(error) = self.core.observer.await_change(&paths.log(log.kind()), trial)
-                    && error.kind() != io::ErrorKind::NotFound
-                {
-                    tracing::debug!(%trial, %error, "a log is not watched");
-                }
-            }
-            if !self.logs.contains(trial) {
-                self.logs.push_back(trial.clone());
-            }
-        }
+    fn forget(&self, trial: &TrialId) {
+        self.observer.forget_files(trial);
     }
-
-    /// Says one piece of each wanted log of a trial, and its end after the last piece.
-    fn read_logs(&mut self, trial: &TrialId) {
-        let Some(Progression::Live(follow)) = self.trials.get_mut(trial) else {
-            return;
-        };
-        let paths = self.core.paths(trial);
-        let has_ended = follow.end.is_some();
-        let mut has_more = false;
-        for log in &mut follow.logs {
-            match log.read(&paths.log(log.kind()), has_ended) {
-                Ok(Some(piece)) => {
-                    has_more = true;
-                    self.out.push_back(Ok(Event::Log {
-                        trial: trial.clone(),
-                        log: log.kind(),
-                        bytes: piece.bytes,
-                        gap: piece.gap,
-                    }));
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%trial, %error, "a log cannot be read"),
-            }
-        }
-        if has_more {
-            self.logs.push_back(trial.clone());
-        } else {
-            self.conclude(trial);
-        }
-    }
-
-    /// Says the end of a trial, if it has ended and all before it was said.
-    fn conclude(&mut self, trial: &TrialId) {
-        let Some(Progression::Live(follow)) = self.trials.get(trial) else {
-            return;
-        };
-        let Some(end) = &follow.end else { return };
-        self.out.push_back(Ok(status_of(trial, end)));
-        self.trials.insert(trial.clone(), Progression::Over);
-        self.core.observer.forget_files(trial);
-    }
-}
-
-impl Follow {
-    /// A status that is no end, if it differs from what was said.
-    fn tell_status(&mut self, trial: &TrialId, known: &Known, out: &mut VecDeque<Result<Event>>) {
-        if known.status.is_terminal() {
-            // A trial may start and end between two looks; its start is told all the same.
-            if let Some(started) = known.started
-                && self
-                    .told
-                    .as_ref()
-                    .is_none_or(|(status, _)| *status == TrialStatus::Waiting)
-            {
-                out.push_back(Ok(status_of(trial, &Known::running(started))));
-                self.told = Some((TrialStatus::Running, None));
-            }
-            return;
-        }
-        let now = (known.status, known.why.clone());
-        if self.told.as_ref() != Some(&now) {
-            out.push_back(Ok(status_of(trial, known)));
-            self.told = Some(now);
-        }
-    }
-}
-
-fn status_of(trial: &TrialId, known: &Known) -> Event {
-    Event::Status {
-        trial: trial.clone(),
-        at: known.at,
-        status: known.status,
-        why: known.why.clone(),
-    }
-}
-
-fn event_of(trial: &TrialId, at: ts_core::Timestamp, item: JournalItem) -> Event {
-    let trial = trial.clone();
-    match item {
-        JournalItem::Frame { cursor, body } => Event::Metric {
-            trial,
-            at,
-            cursor,
-            body,
-        },
-        JournalItem::Skipped {
-            cursor,
-            n_bytes,
-            problem,
-            ..
-        } => Event::Skipped {
-            trial,
-            at,
-            cursor,
-            n_bytes,
-            problem: problem.to_string(),
-        },
-        other => unreachable!("the journal holds frames and skipped bytes, not {other:?}"),
-    }
-}
-
-/// Reads what the tailer asks for into `buffer`; an absent file is an empty one.
-fn read_journal(path: &Path, tailer: &Tailer, buffer: &mut Vec<u8>) -> io::Result<(ts_core::journal::ReadAt, u64)> {
-    let at = tailer.next_read();
-    buffer.clear();
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((at, 0)),
-        Err(e) => return Err(e),
-    };
-    let file_len = file.metadata()?.len();
-    let len = usize::try_from(file_len.saturating_sub(at.offset)).map_or(at.len, |len| len.min(at.len));
-    buffer.resize(len, 0);
-    let mut filled = 0;
-    while filled < len {
-        match file.read_at(&mut buffer[filled..], at.offset + filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    buffer.truncate(filled);
-    Ok((at, file_len))
 }

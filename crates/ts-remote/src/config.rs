@@ -2,10 +2,12 @@
 //!
 //! Reading a value from a configuration file is `ts-core`'s; what OpenSSH's own files say about a machine is `ssh`'s.
 
+mod read;
+
 use std::{path::PathBuf, time::Duration};
 use ts_core::{
-    DEFAULT_GRACE,
-    config::{SecretRef, SharedStorage},
+    DEFAULT_GRACE, ExperimentId,
+    config::{PlatformSection, Problems, SecretRef, SharedStorage},
 };
 
 /// Settings of the remote platform.
@@ -98,6 +100,28 @@ impl RemoteConfig {
             ssh_config: None,
             shared_storage: None,
         }
+    }
+}
+
+impl RemoteConfig {
+    /// Reads the platform's section of an experiment file; all problems go to `problems`.
+    ///
+    /// Schema 1 has the keys in `machineList` and `remoteConfig`, schema 2 in `trainingService`. Keys that NNI does not know:
+    /// of a machine `hostKeyPolicy`, `connectTimeout`, `keepalive`, `directory` and `nvidiaSmi`; of all of them
+    /// `gracePeriod`, `cancelSignal`, `sshConfig` and `hostKeyPolicy` (in schema 1 in `remoteConfig`).
+    pub fn read(section: &PlatformSection, problems: &mut Problems) -> Self {
+        read::read(section, problems)
+    }
+
+    /// Where trials and code live on shared storage, as the machines see it. The folder below the mount point is NNI's.
+    ///
+    /// Source: nni v2.2, `reuse/shared_storages/nfsStorageService.ts`.
+    pub(crate) fn shared_root(&self, experiment: &ExperimentId) -> Option<String> {
+        let storage = self.shared_storage.as_ref()?;
+        Some(format!(
+            "{}/nni/{experiment}",
+            storage.remote_mount_point.trim_end_matches('/')
+        ))
     }
 }
 

@@ -6,6 +6,8 @@ use ts_core::Platform;
 pub(crate) const PLATFORMS: &[Platform] = &[
     #[cfg(feature = "local")]
     ts_local::PLATFORM,
+    #[cfg(feature = "remote")]
+    ts_remote::PLATFORM,
 ];
 
 /// The platform of this name or alias.

@@ -1,3 +1,18 @@
 //! SSH connections: whom to connect to and how, one owner thread per connection, processes on the machine as channels.
 //!
 //! What runs through the channels is `worker`'s business.
+
+mod authenticate;
+mod client_config;
+mod connection;
+mod dial;
+mod handshake;
+mod known_hosts;
+mod owner;
+mod port;
+mod process;
+mod target;
+
+pub(crate) use connection::{Connection, Hop, connect};
+pub(crate) use process::{ExecError, Output, OutputReader, Process, Stdin};
+pub(crate) use target::Target;

@@ -3,63 +3,76 @@
 //! The table is the one truth; watchers hold a mark per changed trial and look the trial up when they are polled, so a
 //! watcher that is not polled costs one mark per trial at most. Reading journals belongs to `watch`.
 
-use rustix::process::Pid;
+use crate::{CancelReason, Reason, Timestamp, TrialId, TrialStatus};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tokio::sync::Notify;
-use ts_core::{CancelReason, Reason, Timestamp, TrialId, TrialStatus};
 
-/// What is known of one trial.
+/// What is known of one trial; `X` is the platform's own part.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Known {
-    pub(crate) status: TrialStatus,
+#[expect(clippy::exhaustive_structs, reason = "platforms change its fields in place")]
+pub struct Known<X> {
+    /// Its status.
+    pub status: TrialStatus,
     /// When it became so.
-    pub(crate) at: Timestamp,
-    pub(crate) why: Option<Reason>,
+    pub at: Timestamp,
+    /// Why it is so.
+    pub why: Option<Reason>,
     /// When its command was started, if it was.
-    pub(crate) started: Option<Timestamp>,
+    pub started: Option<Timestamp>,
     /// The request to end it, once it is on disk.
-    pub(crate) cancel: Option<CancelReason>,
-    /// Its shell, which leads its process group, while that is known to be its.
-    pub(crate) shell: Option<Pid>,
+    pub cancel: Option<CancelReason>,
+    /// What only the platform knows, such as where it runs.
+    pub extra: X,
 }
 
-impl Known {
-    pub(crate) fn waiting(at: Timestamp, why: Reason) -> Self {
+impl<X> Known<X> {
+    /// A trial that waits since `at`.
+    pub fn waiting(at: Timestamp, why: Reason, extra: X) -> Self {
         Self {
             status: TrialStatus::Waiting,
             at,
             why: Some(why),
             started: None,
             cancel: None,
-            shell: None,
+            extra,
         }
     }
 
-    pub(crate) fn running(at: Timestamp) -> Self {
+    /// A trial whose command was started at `at`.
+    pub fn running(at: Timestamp, extra: X) -> Self {
         Self {
             status: TrialStatus::Running,
             at,
             why: None,
             started: Some(at),
             cancel: None,
-            shell: None,
+            extra,
         }
     }
 }
 
-/// All trials of the experiment that this service has started or adopted.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    trials: Mutex<HashMap<TrialId, Known>>,
+/// All trials of the experiment that a service has started or adopted.
+#[derive(Debug)]
+pub struct Registry<X> {
+    trials: Mutex<HashMap<TrialId, Known<X>>>,
     inboxes: Mutex<Vec<Weak<Inbox>>>,
 }
 
-impl Registry {
+impl<X> Default for Registry<X> {
+    fn default() -> Self {
+        Self {
+            trials: Mutex::default(),
+            inboxes: Mutex::default(),
+        }
+    }
+}
+
+impl<X> Registry<X> {
     /// Claims `trial` for the caller; `false` if it is known already.
-    pub(crate) fn claim(&self, trial: &TrialId, known: Known) -> bool {
+    pub fn claim(&self, trial: &TrialId, known: Known<X>) -> bool {
         let mut trials = self.trials();
         if trials.contains_key(trial) {
             return false;
@@ -68,23 +81,33 @@ impl Registry {
         true
     }
 
-    pub(crate) fn get(&self, trial: &TrialId) -> Option<Known> {
+    /// A copy of what is known of `trial`.
+    pub fn get(&self, trial: &TrialId) -> Option<Known<X>>
+    where
+        X: Clone,
+    {
         self.trials().get(trial).cloned()
     }
 
+    /// Looks at what is known of `trial`, without a copy. `look` must not use the registry.
+    pub fn with<T>(&self, trial: &TrialId, look: impl FnOnce(&Known<X>) -> T) -> Option<T> {
+        self.trials().get(trial).map(look)
+    }
+
     /// Gives up a claim, or forgets a trial whose directory was removed.
-    pub(crate) fn remove(&self, trial: &TrialId) {
+    pub fn remove(&self, trial: &TrialId) {
         self.trials().remove(trial);
     }
 
-    pub(crate) fn ids(&self) -> Vec<TrialId> {
+    /// Every trial, in no order.
+    pub fn ids(&self) -> Vec<TrialId> {
         self.trials().keys().cloned().collect()
     }
 
     /// Changes a trial that has not ended, tells the watchers, and gives what `change` returned.
     ///
     /// An ended trial never changes again.
-    pub(crate) fn update<T>(&self, trial: &TrialId, change: impl FnOnce(&mut Known) -> T) -> Option<T> {
+    pub fn update<T>(&self, trial: &TrialId, change: impl FnOnce(&mut Known<X>) -> T) -> Option<T> {
         let result = {
             let mut trials = self.trials();
             let known = trials.get_mut(trial).filter(|known| !known.status.is_terminal())?;
@@ -95,13 +118,13 @@ impl Registry {
     }
 
     /// Marks `trial` for every watcher.
-    pub(crate) fn tell(&self, trial: &TrialId) {
+    pub fn tell(&self, trial: &TrialId) {
         self.inboxes()
             .retain(|inbox| inbox.upgrade().map(|inbox| inbox.mark(trial)).is_some());
     }
 
     /// Marks every trial that has not ended.
-    pub(crate) fn tell_all(&self) {
+    pub fn tell_all(&self) {
         let live: Vec<TrialId> = {
             let trials = self.trials();
             trials
@@ -116,13 +139,13 @@ impl Registry {
     }
 
     /// A new watcher's inbox; every change from now on is marked in it.
-    pub(crate) fn subscribe(&self) -> Arc<Inbox> {
+    pub fn subscribe(&self) -> Arc<Inbox> {
         let inbox = Arc::new(Inbox::default());
         self.inboxes().push(Arc::downgrade(&inbox));
         inbox
     }
 
-    fn trials(&self) -> MutexGuard<'_, HashMap<TrialId, Known>> {
+    fn trials(&self) -> MutexGuard<'_, HashMap<TrialId, Known<X>>> {
         self.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +156,7 @@ impl Registry {
 
 /// Marks of changed trials for one watcher, in the order of their first change.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
+pub struct Inbox {
     marks: Mutex<Marks>,
     bell: Notify,
 }
@@ -145,7 +168,8 @@ struct Marks {
 }
 
 impl Inbox {
-    pub(crate) fn mark(&self, trial: &TrialId) {
+    /// Marks `trial`, unless it is marked.
+    pub fn mark(&self, trial: &TrialId) {
         {
             let mut marks = self.marks();
             if !marks.set.insert(trial.clone()) {
@@ -156,7 +180,8 @@ impl Inbox {
         self.bell.notify_one();
     }
 
-    pub(crate) fn take(&self) -> Option<TrialId> {
+    /// Takes the oldest mark.
+    pub fn take(&self) -> Option<TrialId> {
         let mut marks = self.marks();
         let trial = marks.order.pop_front()?;
         marks.set.remove(&trial);
@@ -164,7 +189,7 @@ impl Inbox {
     }
 
     /// Waits for a mark made since the last wait.
-    pub(crate) async fn marked(&self) {
+    pub async fn marked(&self) {
         self.bell.notified().await;
     }
 
@@ -179,11 +204,14 @@ mod tests {
 
     #[test]
     fn an_ended_trial_never_changes_and_a_mark_is_made_once() {
-        let registry = Registry::default();
+        let registry = Registry::<()>::default();
         let trial = TrialId::new("a").expect("legal");
         let inbox = registry.subscribe();
-        assert!(registry.claim(&trial, Known::running(Timestamp(1))));
-        assert!(!registry.claim(&trial, Known::running(Timestamp(2))), "claimed twice");
+        assert!(registry.claim(&trial, Known::running(Timestamp(1), ())));
+        assert!(
+            !registry.claim(&trial, Known::running(Timestamp(2), ())),
+            "claimed twice"
+        );
         registry.update(&trial, |known| known.status = TrialStatus::Failed);
         assert_eq!(
             registry.update(&trial, |known| known.status = TrialStatus::Succeeded),

@@ -2,13 +2,13 @@
 //!
 //! When to read is `watch`'s business.
 
+use crate::LogKind;
 use bytes::Bytes;
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
-use ts_core::LogKind;
 
 /// Most bytes of a piece.
 const PIECE: u64 = 64 * 1024;

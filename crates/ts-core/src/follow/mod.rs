@@ -1,0 +1,13 @@
+//! What every platform with pulled journals shares: the table of trials, the stream behind `watch` over files on this machine,
+//! and what the end of a trial means.
+//!
+//! How the files get here, and when a trial's status changes, is each platform's own.
+
+mod end;
+mod logs;
+mod registry;
+mod watch;
+
+pub use end::{End, STDERR_TAIL, of_canceled, of_exit, of_lost};
+pub use registry::{Inbox, Known, Registry};
+pub use watch::{TrialFiles, watch};

@@ -1,0 +1,106 @@
+//! Makes the link to a machine: the connection, the shell that takes our requests, and the stream that reports on trials.
+//!
+//! When it is made and made again is `machine`'s business.
+
+use crate::{
+    core::Core,
+    ssh::{self, Connection, ExecError, Process, Target},
+    worker::{self, Facts, SetUp, Shell, WatchSession},
+};
+use std::sync::Arc;
+use ts_core::{Error, ErrorKind, Result, Retry};
+
+/// The command of every channel: any login shell can run it, a restricted one too.
+pub(crate) const SHELL: &str = "sh";
+
+/// A connected machine.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
+    pub(crate) shell: Shell,
+    pub(crate) facts: Arc<Facts>,
+    /// A connection for the stream of reports, where the server allows one session per connection.
+    _second: Option<Connection>,
+}
+
+/// Connects and sets up; gives the link and the stream of its reports.
+///
+/// # Cancel safety
+/// Dropped, it closes what it has opened; the machine keeps no more than the experiment's empty directory.
+pub(crate) async fn open(core: &Core, index: usize) -> Result<(Arc<Link>, Process)> {
+    let machine = &core.machines[index];
+    let connection = connect(core, index).await?;
+    let process = channel(&connection, machine.name()).await?;
+    let shell = Shell::start(process, &core.ctx.tasks, &*core.ctx.clock)
+        .await
+        .map_err(|e| named(e, machine.name()))?;
+    let plan = SetUp {
+        experiment: core.experiment.clone(),
+        machine_key: machine.key().to_owned(),
+        directory: machine.config().directory.clone(),
+        shared_root: core.config.shared_root(&core.experiment),
+        python_path: machine.config().python_path.clone(),
+    };
+    let facts = worker::set_up(&shell, &plan)
+        .await
+        .map_err(|e| named(e, machine.name()))?;
+    let watch = WatchSession::new(&facts);
+    let opened = shell.run(watch.open_snippet()).await?;
+    opened.into_result("make a fifo on the machine")?;
+    let (process, second) = channel_or_second(core, index, &connection).await?;
+    let script = watch.script(&facts, core.config.cancel_signal, core.config.grace_period);
+    let failed = |_| closed(machine.name());
+    process.stdin.write(script.into()).await.map_err(failed)?;
+    let link = Link {
+        connection,
+        _second: second,
+        shell,
+        facts: Arc::new(facts),
+    };
+    Ok((Arc::new(link), process))
+}
+
+/// A new connection to the machine.
+pub(crate) async fn connect(core: &Core, index: usize) -> Result<Connection> {
+    let config = core.machines[index].config();
+    let target = Target::resolve(config, core.config.ssh_config.as_deref(), &*core.ctx.secrets).await?;
+    ssh::connect(&target, &mut Vec::new()).await
+}
+
+/// A shell on the machine; through a connection of its own where the server allows no further session on this one.
+pub(crate) async fn channel_or_second(
+    core: &Core,
+    index: usize,
+    connection: &Connection,
+) -> Result<(Process, Option<Connection>)> {
+    match connection.exec(SHELL).await {
+        Ok(process) => Ok((process, None)),
+        Err(ExecError::Lost(error)) => Err(error),
+        Err(ExecError::Refused(_)) => {
+            let second = connect(core, index).await?;
+            let process = channel(&second, core.machines[index].name()).await?;
+            Ok((process, Some(second)))
+        }
+    }
+}
+
+/// A shell on the machine called `name`.
+pub(crate) async fn channel(connection: &Connection, name: &str) -> Result<Process> {
+    connection.exec(SHELL).await.map_err(|error| match error {
+        ExecError::Refused(text) => Error::new(
+            ErrorKind::Rejected,
+            format!("the SSH server of `{name}` allows no further session on this connection: {text}"),
+        )
+        .with_help("set `MaxSessions` in its `sshd_config` to 1 at least"),
+        ExecError::Lost(error) => error,
+    })
+}
+
+fn closed(name: &str) -> Error {
+    Error::new(ErrorKind::Unreachable, format!("`{name}` closed a session"))
+        .with_retry(Retry::NotApplied { after: None })
+}
+
+fn named(error: Error, name: &str) -> Error {
+    error.with_context("machine", name)
+}

@@ -1,0 +1,311 @@
+//! One machine: connects, connects again when the link is lost, and serves the link while it lasts.
+//!
+//! Trials do not depend on the link. A machine that cannot be reached is put aside with its reason and comes back by itself.
+//! What is asked over the link is `worker`'s business, what the answers mean for trials is `core`'s and `observe`'s.
+
+use crate::{
+    MachineConfig,
+    board::Condition,
+    core::Core,
+    link::{self, Link},
+    observe,
+};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+use ts_core::{Error, ErrorKind, Reason, ReasonCode, Result, TrialId, TrialStatus};
+
+/// First and longest wait between two tries to connect.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The same after the machine refused us: another try soon would only count against us there.
+const REFUSED_BACK_OFF: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+/// How long a machine may be gone before its trials count as unknown.
+const UNKNOWN_AFTER: Duration = Duration::from_secs(10);
+
+/// A machine of the experiment.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    config: MachineConfig,
+    name: String,
+    key: String,
+    link: watch::Sender<Option<Arc<Link>>>,
+    starts: Mutex<VecDeque<Start>>,
+    start_bell: Notify,
+    delivery_bell: Notify,
+    failure: Mutex<Option<Failure>>,
+}
+
+/// A trial that is to be started here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) trial: TrialId,
+    /// Whether an earlier request may have reached the machine.
+    pub(crate) is_repeated: bool,
+}
+
+/// The last reason why there is no link.
+#[derive(Debug, Clone)]
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+    key: Option<String>,
+    help: Option<String>,
+    retry: ts_core::Retry,
+}
+
+impl Machine {
+    pub(crate) fn new(config: &MachineConfig) -> Self {
+        let user = config.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let port = config.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let name = format!("{user}{}{port}", config.host);
+        let key = Sha256::digest(name.as_bytes());
+        Self {
+            config: config.clone(),
+            key: key.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
+            name,
+            link: watch::Sender::default(),
+            starts: Mutex::default(),
+            start_bell: Notify::new(),
+            delivery_bell: Notify::new(),
+            failure: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &MachineConfig {
+        &self.config
+    }
+
+    /// As the user knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells it from other entries of the list, also in names of files.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The link, while there is one.
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.link.borrow().clone()
+    }
+
+    /// The link, or why there is none.
+    pub(crate) fn need_link(&self) -> Result<Arc<Link>> {
+        self.link().ok_or_else(|| {
+            self.error().unwrap_or_else(|| {
+                Error::new(ErrorKind::Unreachable, format!("`{}` is being connected", self.name))
+                    .with_retry(ts_core::Retry::NotApplied { after: None })
+            })
+        })
+    }
+
+    /// Has a trial started as soon as there is a link.
+    pub(crate) fn start(&self, trial: TrialId) {
+        self.push(Start {
+            trial,
+            is_repeated: false,
+        });
+    }
+
+    /// Has a trial started whose start may have reached the machine before.
+    pub(crate) fn start_again(&self, trial: TrialId) {
+        self.push(Start {
+            trial,
+            is_repeated: true,
+        });
+    }
+
+    fn push(&self, start: Start) {
+        self.starts().push_back(start);
+        self.start_bell.notify_one();
+    }
+
+    /// Takes up to `n` trials that are to be started.
+    pub(crate) fn take_starts(&self, n: usize) -> Vec<Start> {
+        let mut starts = self.starts();
+        let n = n.min(starts.len());
+        starts.drain(..n).collect()
+    }
+
+    /// Takes a trial that was not sent back; `false` if it is on its way or there.
+    pub(crate) fn withdraw(&self, trial: &TrialId) -> bool {
+        let mut starts = self.starts();
+        let before = starts.len();
+        starts.retain(|start| start.trial != *trial || start.is_repeated);
+        starts.len() < before
+    }
+
+    pub(crate) async fn has_starts(&self) {
+        while self.starts().is_empty() {
+            self.start_bell.notified().await;
+        }
+    }
+
+    /// Has the code delivered that is missing here.
+    pub(crate) fn wake_deliveries(&self) {
+        self.delivery_bell.notify_one();
+    }
+
+    pub(crate) async fn has_deliveries(&self) {
+        self.delivery_bell.notified().await;
+    }
+
+    /// Why there is no link.
+    pub(crate) fn error(&self) -> Option<Error> {
+        let failure = self.failure().clone()?;
+        let error = Error::new(failure.kind, failure.message)
+            .with_retry(failure.retry)
+            .with_context("machine", &self.name);
+        let error = failure.key.into_iter().fold(error, Error::with_key);
+        Some(failure.help.into_iter().fold(error, Error::with_help))
+    }
+
+    /// Remembers why the machine cannot be used for now.
+    pub(crate) fn note_failure(&self, error: &Error) {
+        *self.failure() = Some(Failure {
+            kind: error.kind(),
+            message: error.to_string(),
+            key: error.key().map(str::to_owned),
+            help: error.help().map(str::to_owned),
+            retry: error.retry(),
+        });
+    }
+
+    fn starts(&self) -> MutexGuard<'_, VecDeque<Start>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That no machine can be used, with what is wrong with each.
+pub(crate) fn all_failed(machines: &[Machine]) -> Error {
+    let errors: Vec<Error> = machines.iter().filter_map(Machine::error).collect();
+    if machines.len() == 1
+        && let Some(error) = machines[0].error()
+    {
+        return error;
+    }
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let kind = errors.first().map_or(ErrorKind::Unreachable, Error::kind);
+    let all = Error::new(kind, format!("no machine can be used: {}", lines.join("; ")));
+    let all = match errors.iter().find(|error| error.is_retryable()) {
+        Some(error) => all.with_retry(error.retry()),
+        None => all,
+    };
+    all.with_help("`tsctl doctor FILE` shows each step to each machine")
+}
+
+/// Serves one machine until it is dropped.
+pub(crate) async fn serve(core: Arc<Core>, index: usize) {
+    let machine = &core.machines[index];
+    let clock = &*core.ctx.clock;
+    let mut n_failures = 0_u32;
+    let mut down_since: Option<Duration> = None;
+    loop {
+        let error = match link::open(&core, index).await {
+            Ok((link, watch)) => {
+                (n_failures, down_since) = (0, None);
+                up(&core, index, &link);
+                let error = tokio::select! {
+                    error = link.connection.lost() => error,
+                    error = observe::observe(&core, index, watch) => error,
+                    error = crate::start::serve(&core, index, &link) => error,
+                    error = crate::prepare::serve(&core, index, &link) => error,
+                };
+                machine.link.send_replace(None);
+                error
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(machine = machine.name, %error, "no link; trying again");
+        down(&core, index, &error);
+        let since = *down_since.get_or_insert_with(|| clock.monotonic());
+        let mut wait = back_off(&error, n_failures);
+        n_failures = n_failures.saturating_add(1);
+        let gone_for = clock.monotonic().saturating_sub(since);
+        if let Some(rest) = UNKNOWN_AFTER.checked_sub(gone_for).filter(|rest| *rest < wait) {
+            clock.sleep(rest).await;
+            wait -= rest;
+        }
+        if clock.monotonic().saturating_sub(since) >= UNKNOWN_AFTER {
+            unknown(&core, index, &error);
+        }
+        clock.sleep(wait).await;
+    }
+}
+
+fn back_off(error: &Error, n_failures: u32) -> Duration {
+    let (first, longest) = if error.is_retryable() {
+        BACK_OFF
+    } else {
+        REFUSED_BACK_OFF
+    };
+    first
+        .saturating_mul(1_u32.checked_shl(n_failures).unwrap_or(u32::MAX))
+        .min(longest)
+}
+
+/// There is a link: what the machine has of ours goes on.
+fn up(core: &Core, index: usize, link: &Arc<Link>) {
+    let machine = &core.machines[index];
+    *machine.failure() = None;
+    machine.link.send_replace(Some(Arc::clone(link)));
+    for (trial, known) in core.trials_on(index) {
+        if !known.extra.job.is_started {
+            machine.start_again(trial);
+        } else if known.status == TrialStatus::Unknown {
+            let started = known.started.unwrap_or_else(|| core.ctx.clock.now());
+            core.started(&trial, started);
+        }
+    }
+    {
+        let mut board = core.board();
+        board.set_cores(index, link.facts.n_cores);
+        board.set_condition(index, Condition::Up);
+    }
+    core.changed();
+}
+
+/// There is no link: what was not sent goes elsewhere, and what waits is told why.
+fn down(core: &Core, index: usize, error: &Error) {
+    let machine = &core.machines[index];
+    machine.note_failure(error);
+    core.board().set_condition(
+        index,
+        Condition::Down {
+            why: reason(core, error),
+        },
+    );
+    for start in machine.take_starts(usize::MAX) {
+        if !start.is_repeated {
+            core.board().release(index, &start.trial);
+            core.requeue(&start.trial);
+        }
+    }
+    core.changed();
+}
+
+/// The machine is gone for long: nobody knows how its trials are.
+fn unknown(core: &Core, index: usize, error: &Error) {
+    let why = reason(core, error);
+    for (trial, known) in core.trials_on(index) {
+        if known.status == TrialStatus::Running {
+            core.registry.update(&trial, |known| {
+                (known.status, known.at, known.why) = (TrialStatus::Unknown, why.since, Some(why.clone()));
+            });
+        }
+    }
+}
+
+fn reason(core: &Core, error: &Error) -> Reason {
+    let reason = Reason::new(ReasonCode::Unreachable, error.to_string(), core.ctx.clock.now());
+    error.help().into_iter().fold(reason, Reason::unblocked_by)
+}

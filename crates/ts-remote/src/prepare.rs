@@ -1,0 +1,105 @@
+//! Delivers the code: packed once here, brought to every machine once, to those that come later as well.
+//!
+//! The first machine that has it is enough to go on; the others get trials when they have it.
+
+use crate::{
+    board::Condition,
+    core::Core,
+    link::{self, Link},
+    spool::Spool,
+    worker,
+};
+use std::{sync::Arc, time::Duration};
+use ts_core::{CodeDirectory, Error, Prepared, Reason, ReasonCode, Result};
+
+/// How long a machine to which the code could not be brought is put aside.
+const ASIDE: Duration = Duration::from_secs(20);
+
+/// Packs the code and waits until a machine has it.
+pub(crate) async fn prepare(core: &Arc<Core>, code: &CodeDirectory) -> Result<Prepared> {
+    let spool = Spool::new(&core.ctx, code).await?;
+    let digest = spool.digest().to_owned();
+    core.add_spool(Arc::clone(&spool));
+    let mut changes = core.changes();
+    loop {
+        match outcome(core, &digest) {
+            Some(Ok(())) => {
+                let location = format!("{}/{digest}", crate::spool::FOLDER);
+                return Ok(Prepared::new(Some(digest), location));
+            }
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+        if changes.changed().await.is_err() {
+            return Err(Error::new(ts_core::ErrorKind::Internal, "the service was dropped"));
+        }
+    }
+}
+
+/// `None` while a machine may still get the code.
+fn outcome(core: &Core, digest: &str) -> Option<Result<()>> {
+    let board = core.board();
+    let machines = 0..core.machines.len();
+    if machines.clone().any(|i| board.has_package(i, digest)) {
+        return Some(Ok(()));
+    }
+    let failed = |i: usize| matches!(board.condition(i), Condition::Down { .. } | Condition::Aside { .. });
+    if !machines.clone().all(failed) {
+        return None;
+    }
+    drop(board);
+    Some(Err(crate::machine::all_failed(&core.machines)))
+}
+
+/// Brings what is missing over one link until it is lost.
+pub(crate) async fn serve(core: &Core, index: usize, link: &Arc<Link>) -> Error {
+    let machine = &core.machines[index];
+    loop {
+        let mut is_complete = true;
+        for spool in core.spools() {
+            if core.board().has_package(index, spool.digest()) {
+                continue;
+            }
+            if let Err(error) = bring(core, index, link, &spool).await {
+                tracing::warn!(machine = machine.name(), %error, "trying again");
+                is_complete = false;
+                put_aside(core, index, &error);
+            } else {
+                core.board().set_package(index, spool.digest(), true);
+                core.changed();
+            }
+        }
+        if is_complete {
+            machine.has_deliveries().await;
+        } else {
+            core.ctx.clock.sleep(ASIDE).await;
+        }
+    }
+}
+
+async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<()> {
+    let machine = &core.machines[index];
+    if worker::is_there(&link.shell, &link.facts, spool.digest()).await? {
+        return Ok(());
+    }
+    tracing::info!(machine = machine.name(), "sending the code");
+    let (process, _second) = link::channel_or_second(core, index, &link.connection).await?;
+    worker::deliver(process, &link.shell, &link.facts, spool, &core.ctx.tasks).await?;
+    tracing::info!(machine = machine.name(), "the code is there");
+    Ok(())
+}
+
+fn put_aside(core: &Core, index: usize, error: &Error) {
+    core.machines[index].note_failure(error);
+    let now = core.ctx.clock.now();
+    let code = if error.to_string().contains("No space left") {
+        ReasonCode::DiskFull
+    } else {
+        ReasonCode::StartFailed
+    };
+    let why = Reason::new(code, error.to_string(), now);
+    let why = error.help().into_iter().fold(why, Reason::unblocked_by);
+    let until = core.ctx.clock.monotonic() + ASIDE;
+    core.board().set_condition(index, Condition::Aside { why, until });
+    core.changed();
+}

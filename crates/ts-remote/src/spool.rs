@@ -1,0 +1,234 @@
+//! The package of an experiment on our own disk: written once, read by every delivery, also while it is being written.
+//!
+//! It is kept as long as the experiment, so that a machine that comes late gets the same bytes.
+
+use bytes::Bytes;
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek as _, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::{mpsc, watch};
+use ts_codedir::{CodePackage, Compression};
+use ts_core::{CodeDirectory, Ctx, Error, ErrorKind, Result, TaskScope};
+
+/// Folder of the packages in the experiment's directory.
+pub(crate) const FOLDER: &str = "code";
+/// Bytes of a piece.
+const PIECE: usize = 256 * 1024;
+
+/// A package, complete or still being written.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    digest: String,
+    path: PathBuf,
+    written: watch::Receiver<Written>,
+}
+
+/// How far the writer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Written {
+    UpTo(u64),
+    Complete,
+    Failed(String),
+}
+
+/// A part of the package.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    /// There was no more; without it the package was cut off.
+    End,
+}
+
+impl Spool {
+    /// Scans the directory and has it packed, unless this very content was packed before.
+    pub(crate) async fn new(ctx: &Ctx, code: &CodeDirectory) -> Result<Arc<Self>> {
+        let code = code.clone();
+        let scanned = ctx.tasks.blocking(move || {
+            let package = ts_codedir::scan(&code)?;
+            let digest = ts_codedir::digest(&package)?.to_string();
+            Ok::<_, Error>((package, digest))
+        });
+        let (package, digest) = scanned.await?;
+        let folder = ctx.work_dir.join(FOLDER);
+        fs::create_dir_all(&folder).map_err(|e| Error::io("make", &folder, e))?;
+        let path = folder.join(format!("{}.tar.zst", digest.replace(':', "-")));
+        let (sender, written) = watch::channel(Written::UpTo(0));
+        if path.is_file() {
+            sender.send_replace(Written::Complete);
+            return Ok(Arc::new(Self { digest, path, written }));
+        }
+        // Made before the first reader opens it.
+        let draft = draft(&path);
+        let file = File::create(&draft).map_err(|e| Error::io("make", &draft, e))?;
+        let (to, tasks) = (path.clone(), ctx.tasks.clone());
+        ctx.tasks.spawn(async move {
+            tasks.blocking(move || write(&package, file, &to, &sender)).await;
+        });
+        Ok(Arc::new(Self { digest, path, written }))
+    }
+
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Reads the package from its beginning, decompressed if asked; pieces wait for their reader.
+    pub(crate) fn read(&self, decompress: bool, tasks: &TaskScope) -> mpsc::Receiver<Result<Piece>> {
+        let (pieces, receiver) = mpsc::channel(8);
+        let follower = Follower {
+            path: self.path.clone(),
+            written: self.written.clone(),
+            file: None,
+            offset: 0,
+        };
+        let tasks_of = tasks.clone();
+        tasks.spawn(async move {
+            tasks_of.blocking(move || follow(follower, decompress, &pieces)).await;
+        });
+        receiver
+    }
+}
+
+fn draft(path: &Path) -> PathBuf {
+    path.with_extension("part")
+}
+
+fn write(package: &CodePackage, file: File, path: &Path, written: &watch::Sender<Written>) {
+    let out = Telling {
+        file,
+        n_bytes: 0,
+        written,
+    };
+    let packed = ts_codedir::pack(package, Compression::Zstd, out)
+        .and_then(|_| fs::rename(draft(path), path).map_err(|e| Error::io("put in place", path, e)));
+    written.send_replace(match packed {
+        Ok(()) => Written::Complete,
+        Err(error) => {
+            tracing::warn!(%error, "the code could not be packed");
+            Written::Failed(error.to_string())
+        }
+    });
+}
+
+/// A file that tells how long it is.
+struct Telling<'a> {
+    file: File,
+    n_bytes: u64,
+    written: &'a watch::Sender<Written>,
+}
+
+impl Write for Telling<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.n_bytes += n as u64;
+        self.written.send_replace(Written::UpTo(self.n_bytes));
+        Ok(n)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn follow(follower: Follower, decompress: bool, pieces: &mpsc::Sender<Result<Piece>>) {
+    let path = follower.path.clone();
+    let result = if decompress {
+        zstd::Decoder::new(follower).and_then(|decoder| pump(decoder, pieces))
+    } else {
+        pump(follower, pieces)
+    };
+    let last = match result {
+        Ok(()) => Ok(Piece::End),
+        Err(e) => Err(match e.downcast::<Error>() {
+            Ok(error) => error,
+            Err(e) => Error::io("read the package in", &path, e),
+        }),
+    };
+    let _ = pieces.blocking_send(last);
+}
+
+fn pump(mut from: impl Read, pieces: &mpsc::Sender<Result<Piece>>) -> io::Result<()> {
+    loop {
+        let mut buffer = vec![0; PIECE];
+        let n = from.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        buffer.truncate(n);
+        if pieces.blocking_send(Ok(Piece::Bytes(buffer.into()))).is_err() {
+            return Ok(()); // the delivery was given up
+        }
+    }
+}
+
+/// Reads a package while it grows.
+struct Follower {
+    path: PathBuf,
+    written: watch::Receiver<Written>,
+    file: Option<File>,
+    offset: u64,
+}
+
+impl Read for Follower {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let written = self.written.borrow_and_update().clone();
+            if let Written::Failed(why) = &written {
+                return Err(io::Error::other(Error::new(ErrorKind::CodeDir, why.clone())));
+            }
+            let file = match &mut self.file {
+                Some(file) => file,
+                None => {
+                    let open = File::open(draft(&self.path)).or_else(|_| File::open(&self.path))?;
+                    self.file.insert(open)
+                }
+            };
+            file.seek(SeekFrom::Start(self.offset))?;
+            let n = file.read(buffer)?;
+            self.offset += n as u64;
+            if n > 0 || written == Written::Complete {
+                return Ok(n);
+            }
+            // This thread is for waiting: the writer's news arrives on another one.
+            let news = tokio::runtime::Handle::current().block_on(self.written.changed());
+            news.map_err(|_| io::Error::other(Error::new(ErrorKind::CodeDir, "packing the code was broken off")))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_reader_gets_the_whole_package_in_both_forms() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let code = dir.path().join("code");
+        fs::create_dir(&code).expect("room");
+        for n in 0..50 {
+            fs::write(code.join(format!("f{n}")), vec![n; 20_000]).expect("room");
+        }
+        let ctx = Ctx::new(dir.path().join("work"));
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let spool = Spool::new(&ctx, &CodeDirectory::new(&code)).await.expect("packed");
+            for decompress in [false, true] {
+                let mut pieces = spool.read(decompress, &ctx.tasks);
+                let mut bytes = Vec::new();
+                loop {
+                    match pieces.recv().await.expect("an end").expect("readable") {
+                        Piece::Bytes(piece) => bytes.extend_from_slice(&piece),
+                        Piece::End => break,
+                    }
+                }
+                if !decompress {
+                    bytes = zstd::decode_all(&*bytes).expect("zstd");
+                }
+                seen.push(bytes);
+            }
+        }
+        assert!(seen[0].len() > 1_000_000);
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}

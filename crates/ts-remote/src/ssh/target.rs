@@ -1,0 +1,381 @@
+//! `Target`: a machine as `ssh` would reach it, with all that the user and OpenSSH's files say about it.
+//!
+//! What the user writes in the experiment file counts before OpenSSH's files.
+
+use super::client_config::{self, HostSettings, Query};
+use crate::config::{HostKeyPolicy, MachineConfig};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use ts_core::{Error, ErrorKind, Result, Secret, SecretSource, config::SecretRef};
+
+/// Longest chain of jump hosts.
+const JUMPS: usize = 8;
+/// Key files that OpenSSH tries of its own accord, in its order (ssh_config(5), `IdentityFile`).
+const DEFAULT_KEYS: [&str; 3] = ["id_rsa", "id_ecdsa", "id_ed25519"];
+
+/// A machine to connect to.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// As the user wrote it.
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: String,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) policy: HostKeyPolicy,
+    /// Known-hosts files; a new key is added to the first.
+    pub(crate) known_hosts: Vec<PathBuf>,
+    /// The name under which the host key is looked up.
+    pub(crate) key_name: String,
+    /// The host through which it is reached.
+    pub(crate) jump: Option<Box<Target>>,
+    pub(crate) proxy_command: Option<String>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) keepalive: Duration,
+}
+
+/// One way to be let in.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    Password(Secret),
+    KeyFile {
+        path: PathBuf,
+        passphrase: Option<Secret>,
+        /// Whether the user asked for it; else it is passed over when it is not there or locked.
+        is_explicit: bool,
+    },
+    Agent {
+        socket: PathBuf,
+    },
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The user's surroundings, as `ssh` sees them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    pub(crate) home: Option<PathBuf>,
+    pub(crate) user: Option<String>,
+    pub(crate) agent: Option<PathBuf>,
+}
+
+impl Surroundings {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "OpenSSH's files, keys and agent are found by these variables alone"
+    )]
+    pub(crate) fn read() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            home: text("HOME").map(PathBuf::from),
+            user: text("USER").or_else(|| text("LOGNAME")),
+            agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
+        }
+    }
+}
+
+impl Target {
+    /// Finds out how to reach `machine`.
+    ///
+    /// # Errors
+    /// `Config` if a file cannot be read or contradicts itself; as `secrets` if a secret cannot be had.
+    pub(crate) async fn resolve(
+        machine: &MachineConfig,
+        ssh_config: Option<&Path>,
+        secrets: &dyn SecretSource,
+    ) -> Result<Self> {
+        let around = Surroundings::read();
+        let secret = |reference: Option<SecretRef>| async move {
+            match reference {
+                Some(reference) => reference.resolve(secrets).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let password = secret(machine.password.clone()).await?;
+        let passphrase = secret(machine.ssh_passphrase.clone()).await?;
+        let files = match ssh_config {
+            Some(file) => vec![file.to_owned()],
+            None => {
+                let own = around.home.iter().map(|home| home.join(".ssh/config"));
+                own.chain([PathBuf::from("/etc/ssh/ssh_config")]).collect()
+            }
+        };
+        let resolver = Resolver {
+            machine,
+            files: &files,
+            around: &around,
+        };
+        let mut target = resolver.target(&machine.host, machine.user.as_deref(), machine.port, JUMPS)?;
+        if let Some(password) = password {
+            target.credentials = vec![Credential::Password(password)];
+        } else if let Some(path) = &machine.ssh_key_file {
+            target.credentials = vec![Credential::KeyFile {
+                path: path.clone(),
+                passphrase,
+                is_explicit: true,
+            }];
+        } else if let Some(passphrase) = passphrase {
+            for credential in &mut target.credentials {
+                if let Credential::KeyFile { passphrase: own, .. } = credential {
+                    *own = Some(passphrase.clone());
+                }
+            }
+        }
+        Ok(target)
+    }
+
+    /// `user@host:port`, and through which host, for messages.
+    pub(crate) fn address(&self) -> String {
+        let own = match self.port {
+            22 => format!("{}@{}", self.user, self.host),
+            port => format!("{}@{}:{port}", self.user, self.host),
+        };
+        match &self.jump {
+            Some(jump) => format!("{own} through {}", jump.address()),
+            None => own,
+        }
+    }
+}
+
+struct Resolver<'a> {
+    machine: &'a MachineConfig,
+    files: &'a [PathBuf],
+    around: &'a Surroundings,
+}
+
+impl Resolver<'_> {
+    fn target(&self, name: &str, user: Option<&str>, port: Option<u16>, jumps: usize) -> Result<Target> {
+        let query = Query {
+            host: name,
+            user,
+            home: self.around.home.as_deref(),
+        };
+        let settings = client_config::read(self.files, query).map_err(|e| {
+            Error::new(ErrorKind::Config, format!("the SSH configuration cannot be used: {e}"))
+                .with_key("sshConfig")
+                .with_help("mend the file, or name another one with `sshConfig`")
+        })?;
+        let wrong = |key: &str, value: &str| {
+            Error::new(
+                ErrorKind::Config,
+                format!("`{key} {value}` of the SSH configuration for `{name}` is wrong"),
+            )
+            .with_key("sshConfig")
+            .with_help(format!("`ssh -G {name}` shows what OpenSSH makes of it"))
+        };
+        let host = settings
+            .get("hostname")
+            .map_or_else(|| name.to_owned(), |host| host.replace("%h", name));
+        let port = match (port, settings.get("port")) {
+            (Some(port), _) => port,
+            (None, Some(text)) => text.parse().map_err(|_| wrong("Port", text))?,
+            (None, None) => 22,
+        };
+        let user = user
+            .or(settings.get("user"))
+            .or(self.around.user.as_deref())
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Config, format!("nothing says who logs in at `{name}`"))
+                    .with_key("machineList[].user")
+                    .with_help("write `user`, or `User` in the SSH configuration")
+            })?;
+        let tokens = Tokens {
+            name,
+            host: &host,
+            port,
+            user,
+            around: self.around,
+        };
+        let seconds = |key: &str, default: Duration| match settings.get(key) {
+            Some(text) => match text.parse::<u64>() {
+                Ok(0) | Err(_) => default,
+                Ok(n) => Duration::from_secs(n).min(default),
+            },
+            None => default,
+        };
+        let jump = match settings
+            .get("proxyjump")
+            .filter(|value| !value.eq_ignore_ascii_case("none"))
+        {
+            Some(_) if jumps == 0 => return Err(wrong("ProxyJump", "in a circle, or longer than 8 hosts")),
+            Some(chain) => self.jump(chain, jumps)?.map(Box::new),
+            None => None,
+        };
+        let proxy_command = settings
+            .get("proxycommand")
+            .filter(|value| jump.is_none() && !value.eq_ignore_ascii_case("none"))
+            .map(|command| tokens.expand(command));
+        Ok(Target {
+            name: name.to_owned(),
+            credentials: self.credentials(&settings, &tokens),
+            policy: self.policy(&settings),
+            known_hosts: self.known_hosts(&settings, &tokens),
+            key_name: settings.get("hostkeyalias").map_or_else(
+                || match port {
+                    22 => host.clone(),
+                    port => format!("[{host}]:{port}"),
+                },
+                str::to_owned,
+            ),
+            jump,
+            proxy_command,
+            connect_timeout: seconds("connecttimeout", self.machine.connect_timeout),
+            keepalive: seconds("serveraliveinterval", self.machine.keepalive),
+            port,
+            user: user.to_owned(),
+            host,
+        })
+    }
+
+    /// The last host of a chain `user@host:port,…`; each is reached through the one before it.
+    fn jump(&self, chain: &str, jumps: usize) -> Result<Option<Target>> {
+        let mut through: Option<Target> = None;
+        for hop in chain.split(',').map(str::trim).filter(|hop| !hop.is_empty()) {
+            let hop = hop.strip_prefix("ssh://").unwrap_or(hop).trim_end_matches('/');
+            let (user, rest) = match hop.rsplit_once('@') {
+                Some((user, rest)) => (Some(user), rest),
+                None => (None, hop),
+            };
+            let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+                Some((host, port)) => (host, port.strip_prefix(':')),
+                None => match rest.split_once(':') {
+                    Some((host, port)) if !port.contains(':') => (host, Some(port)),
+                    _ => (rest, None),
+                },
+            };
+            let port = match port.map(str::parse) {
+                None => None,
+                Some(Ok(port)) => Some(port),
+                Some(Err(_)) => {
+                    return Err(Error::new(
+                        ErrorKind::Config,
+                        format!("`ProxyJump {chain}` of the SSH configuration is wrong"),
+                    )
+                    .with_key("sshConfig")
+                    .with_help("write `user@host:port`, several with commas"));
+                }
+            };
+            let mut target = self.target(host, user, port, jumps - 1)?;
+            if let Some(before) = through.take()
+                && target.jump.is_none()
+            {
+                target.jump = Some(Box::new(before));
+            }
+            through = Some(target);
+        }
+        Ok(through)
+    }
+
+    fn credentials(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<Credential> {
+        let mut credentials = Vec::new();
+        let files = settings.all("identityfile");
+        let agent = match settings.get("identityagent") {
+            Some(text) if text.eq_ignore_ascii_case("none") => None,
+            Some(text) if text != "SSH_AUTH_SOCK" => Some(tokens.path(text)),
+            _ => self.around.agent.clone(),
+        };
+        if !settings.is_yes("identitiesonly") {
+            credentials.extend(agent.map(|socket| Credential::Agent { socket }));
+        }
+        let key_file = |path: PathBuf, is_explicit: bool| Credential::KeyFile {
+            path,
+            passphrase: None,
+            is_explicit,
+        };
+        if files.is_empty() {
+            let home = self.around.home.iter();
+            credentials
+                .extend(home.flat_map(|home| DEFAULT_KEYS.map(|name| key_file(home.join(".ssh").join(name), false))));
+        } else {
+            credentials.extend(files.iter().map(|file| key_file(tokens.path(file), false)));
+        }
+        credentials
+    }
+
+    fn policy(&self, settings: &HostSettings) -> HostKeyPolicy {
+        let theirs = || match settings.get("stricthostkeychecking")?.to_ascii_lowercase().as_str() {
+            "accept-new" => Some(HostKeyPolicy::AcceptNew),
+            "no" | "off" => Some(HostKeyPolicy::Off),
+            _ => None,
+        };
+        self.machine
+            .host_key_policy
+            .or_else(theirs)
+            .unwrap_or(HostKeyPolicy::Strict)
+    }
+
+    fn known_hosts(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
+        let named = |key: &str| {
+            let files = settings.get(key)?;
+            Some(
+                files
+                    .split_whitespace()
+                    .map(|file| tokens.path(file))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let users = named("userknownhostsfile").unwrap_or_else(|| {
+            let home = self.around.home.iter();
+            home.flat_map(|home| ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name)))
+                .collect()
+        });
+        let system = named("globalknownhostsfile").unwrap_or_else(|| {
+            ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
+                .map(PathBuf::from)
+                .into()
+        });
+        users.into_iter().chain(system).collect()
+    }
+}
+
+/// What stands for what in values (ssh_config(5), TOKENS).
+struct Tokens<'a> {
+    name: &'a str,
+    host: &'a str,
+    port: u16,
+    user: &'a str,
+    around: &'a Surroundings,
+}
+
+impl Tokens<'_> {
+    fn expand(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            if c != '%' {
+                out.push(c);
+                continue;
+            }
+            match chars.next() {
+                Some('%') => out.push('%'),
+                Some('h') => out.push_str(self.host),
+                Some('n') => out.push_str(self.name),
+                Some('p') => out.push_str(&self.port.to_string()),
+                Some('r') => out.push_str(self.user),
+                Some('u') => out.push_str(self.around.user.as_deref().unwrap_or_default()),
+                Some('d') => out.extend(self.around.home.iter().map(|home| home.display().to_string())),
+                Some(other) => out.extend(['%', other]),
+                None => out.push('%'),
+            }
+        }
+        out
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        let text = self.expand(text);
+        match (text.strip_prefix("~/"), &self.around.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(text),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Brings a package to a machine: nothing if it is there, else one stream that is unpacked, compared, and put in place.
+
+use super::{Facts, Shell};
+use crate::{
+    spool::{Piece, Spool},
+    ssh::{Output, Process},
+};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+use tokio::sync::mpsc;
+use ts_core::{Error, ErrorKind, Result, Retry, TaskScope, launch::quote};
+
+/// Whether the package is on the machine. One round trip.
+pub(crate) async fn is_there(shell: &Shell, facts: &Facts, digest: &str) -> Result<bool> {
+    let dir = quote(&facts.package_dir(digest)).to_string();
+    Ok(shell.run(format!("[ -d {dir} ]")).await?.status == 0)
+}
+
+/// Streams the package through `process`, a fresh shell on the machine.
+///
+/// # Errors
+/// `Io` with the machine's own words, retryable; `CodeDir` if it could not be packed.
+///
+/// # Cancel safety
+/// Dropped, the machine keeps a folder that the next delivery removes.
+pub(crate) async fn deliver(
+    mut process: Process,
+    shell: &Shell,
+    facts: &Facts,
+    spool: &Spool,
+    tasks: &TaskScope,
+) -> Result<()> {
+    let has_zstd = facts.has("zstd");
+    let has_sum = facts.has("sha256sum");
+    let to = facts.package_dir(spool.digest());
+    let script = format!(
+        "exec sh {} {} {} {}\n",
+        quote(&format!("{}/receive.sh", facts.run)),
+        quote(&to),
+        if has_zstd { "zstd" } else { "cat" },
+        if has_sum { "sha256sum" } else { "wc" },
+    );
+    let mut said = Said::default();
+    if process.stdin.write(script.into()).await.is_err() || !said.until(&mut process, "go").await {
+        return Err(failed(&said.text));
+    }
+    let mut pieces = spool.read(!has_zstd, tasks);
+    let sent = send(&mut process, &mut pieces, &mut said).await?;
+    let Process { stdin, mut output } = process;
+    drop(stdin);
+    while let Some(piece) = output.recv().await {
+        said.add(piece);
+    }
+    let (status, sum, name) = said.done().ok_or_else(|| failed(&said.text))?;
+    let expected = if has_sum { sent.digest } else { sent.n_bytes.to_string() };
+    if status != "0" {
+        return Err(failed(&said.text));
+    }
+    if sum != expected {
+        let error = failed("what arrived is not what was sent");
+        return Err(error.with_help("look for a fault of the machine's disk or network; it is sent again"));
+    }
+    let (to, name) = (quote(&to).to_string(), quote(&name).to_string());
+    // Another machine of a shared folder may have been faster.
+    let place = format!("if [ -d {to} ]; then rm -rf -- {name}; else mv -- {name} {to}; fi\n");
+    shell.run(place).await?.into_result("put the code in place")
+}
+
+struct Sent {
+    digest: String,
+    n_bytes: u64,
+}
+
+async fn send(process: &mut Process, pieces: &mut mpsc::Receiver<Result<Piece>>, said: &mut Said) -> Result<Sent> {
+    let mut digest = Sha256::new();
+    let mut n_bytes = 0_u64;
+    loop {
+        let piece = tokio::select! {
+            piece = pieces.recv() => piece,
+            output = process.output.recv() => match output {
+                Some(output) => {
+                    said.add(output);
+                    continue;
+                }
+                None => return Err(failed(&said.text)),
+            },
+        };
+        let bytes: Bytes = match piece {
+            Some(Ok(Piece::Bytes(bytes))) => bytes,
+            Some(Ok(Piece::End)) => break,
+            Some(Err(error)) => return Err(error),
+            None => return Err(failed("the package was cut off")),
+        };
+        n_bytes += bytes.len() as u64;
+        digest.update(&bytes);
+        if process.stdin.write(bytes).await.is_err() {
+            // Its last words say why.
+            while let Some(output) = process.output.recv().await {
+                said.add(output);
+            }
+            return Err(failed(&said.text));
+        }
+    }
+    let mut text = String::with_capacity(64);
+    for byte in digest.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(Sent { digest: text, n_bytes })
+}
+
+/// What the machine says meanwhile, bounded.
+#[derive(Debug, Default)]
+struct Said {
+    text: String,
+}
+
+impl Said {
+    fn add(&mut self, output: Output) {
+        if let Output::Stdout(bytes) | Output::Stderr(bytes) = output
+            && self.text.len() < 16 * 1024
+        {
+            self.text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    /// Reads until a line says `word`; `false` if the process ends before.
+    async fn until(&mut self, process: &mut Process, word: &str) -> bool {
+        while !self.text.lines().any(|line| line == word) {
+            match process.output.recv().await {
+                Some(Output::Exited { .. }) | None => return false,
+                Some(output) => self.add(output),
+            }
+        }
+        self.text.clear();
+        true
+    }
+
+    fn done(&self) -> Option<(String, String, String)> {
+        let line = self.text.lines().rev().find_map(|line| line.strip_prefix("done "))?;
+        let mut fields = line.splitn(3, ' ').map(str::to_owned);
+        Some((fields.next()?, fields.next()?, fields.next()?))
+    }
+}
+
+fn failed(said: &str) -> Error {
+    let words: Vec<&str> = said.lines().filter(|line| !line.starts_with("done ")).take(5).collect();
+    let words = words.join("; ");
+    let shown = if words.trim().is_empty() {
+        "the connection ended"
+    } else {
+        words.trim()
+    };
+    let error = Error::new(ErrorKind::Io, format!("the code could not be delivered: {shown}"))
+        .with_retry(Retry::NotApplied { after: None });
+    if shown.contains("No space left") || shown.contains("quota") {
+        error.with_help("free space on the machine; the code is sent again by itself")
+    } else if shown.contains("tar: not found") || shown.contains("tar: command not found") {
+        error.with_help("install `tar` on the machine")
+    } else {
+        error.with_help("it is sent again by itself")
+    }
+}

@@ -1,0 +1,78 @@
+# Functions of the control shell on a machine; set_up.sh has set ts_root, ts_run, ts_umask, ts_detach and ts_reflink.
+
+# Why nothing could be written, in one line.
+ts_why() {
+    set -- "$1" $(df -Pk -- "$ts_root" 2>/dev/null | tail -n 1)
+    if [ "${5:-9999}" -lt 64 ] 2>/dev/null; then printf 'No space left on device: %s' "$ts_root"; else printf '%s' "$1"; fi
+}
+
+# ts_start ID EXPERIMENT PACKAGE PARAMETER_FILE, with the texts in ts_p and ts_s: starts a trial, once whatever happens.
+# Says `before ID`, `now ID` or `failed ID TEXT`.
+ts_start() {
+    ts_d=$ts_root/trials/$1
+    if [ -d "$ts_d/.nni/started" ]; then
+        printf 'before %s\n' "$1"
+        printf 'a %s 0\n' "$1" >&8
+        return
+    fi
+    if [ ! -d "$ts_d/.nni" ] && ! ts_said=$(mkdir -p -- "$ts_d/.nni" 2>&1); then
+        printf 'failed %s %s\n' "$1" "$(ts_why "$ts_said")"
+        return
+    fi
+    if ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.sh" && : >>"$ts_d/.nni/metrics"; } 2>/dev/null
+    then
+        printf 'failed %s %s\n' "$1" "$(ts_why "cannot write to $ts_d")"
+        # The launcher claims `started` first of all, so nothing of a running trial is removed here.
+        [ -d "$ts_d/.nni/started" ] || rm -rf -- "$ts_d"
+        return
+    fi
+    (
+        NNI_EXP_ID=$2 NNI_TRIAL_JOB_ID=$1 NNI_SYS_DIR=$ts_d \
+            $ts_detach sh "$ts_run/launch.sh" "$ts_d" "$3" "$ts_run" "$ts_umask" "$ts_reflink" "${ts_detach%%env*}" \
+            </dev/null >/dev/null 2>&1 8>&- &
+    )
+    printf 'now %s\n' "$1"
+    printf 'a %s 0\n' "$1" >&8
+}
+
+# ts_cancel ID REASON SIGNAL GRACE_TENTHS: has the tree of a trial ended by a process of its own.
+# Says `ended ID`, `absent ID` or `taken ID`.
+ts_cancel() {
+    ts_d=$ts_root/trials/$1
+    if [ ! -d "$ts_d/.nni" ]; then
+        printf 'absent %s\n' "$1"
+    elif [ ! -s "$ts_d/.nni/cancel" ] && { [ -s "$ts_d/.nni/state" ] || [ -s "$ts_d/.nni/failure" ]; }; then
+        printf 'ended %s\n' "$1"
+    else
+        if [ ! -s "$ts_d/.nni/cancel" ]; then
+            printf '%s\n' "$2" >"$ts_d/.nni/cancel.new" && mv -f -- "$ts_d/.nni/cancel.new" "$ts_d/.nni/cancel"
+        fi
+        ( $ts_detach sh "$ts_run/kill.sh" "$ts_d" "$3" "$4" "$ts_run" cancel </dev/null >/dev/null 2>&1 8>&- & )
+        printf 'taken %s\n' "$1"
+    fi
+}
+
+# Trials of this machine, one a line: `ID alive` or `ID ended`.
+ts_list() {
+    for ts_d in "$ts_root"/trials/*/.nni/started; do
+        [ -d "$ts_d" ] || continue
+        ts_d=${ts_d%/.nni/started}
+        ts_g=
+        [ -s "$ts_d/.nni/run" ] && read -r ts_g ts_r <"$ts_d/.nni/run"
+        [ "$ts_r" = "$ts_run" ] || continue
+        if [ ! -s "$ts_d/.nni/state" ] && [ -n "$ts_g" ] && kill -0 "$ts_g" 2>/dev/null; then
+            printf '%s alive\n' "${ts_d##*/}"
+        else
+            printf '%s ended\n' "${ts_d##*/}"
+        fi
+    done
+}
+
+# Ends what ended trials have left behind, and returns when it is gone.
+ts_settle() {
+    for ts_d in "$ts_run"/sweep/*; do
+        [ -e "$ts_d" ] || continue
+        sh "$ts_run/kill.sh" "$ts_root/trials/${ts_d##*/}" "$1" "$2" "$ts_run" sweep </dev/null >/dev/null 2>&1 8>&-
+        rm -f -- "$ts_d"
+    done
+}

@@ -1,0 +1,29 @@
+# Unpacks an archive from standard input: receive.sh FOLDER DECODER SUM
+#
+# DECODER is `zstd` or `cat`, SUM `sha256sum` or `wc`. Says `go` when it reads, and at the end `done STATUS SUM NAME`, where
+# NAME is the complete folder beside FOLDER; the asker compares the sum and puts it in place.
+umask 022
+to=$1
+# What an earlier upload that was cut off has left; one that still runs has a process.
+for old in "$to".new.*; do
+    pid=${old##*.new.}
+    [ -d "$old" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf -- "$old" "$to.sum.$pid" "$to.said.$pid"
+done
+new=$to.new.$$ fifo=$to.sum.$$ said=$to.said.$$
+mkdir -p -- "$new" && mkfifo -- "$fifo" || exit 1
+case $3 in
+sha256sum) sha256sum <"$fifo" >"$said" & ;;
+*) wc -c <"$fifo" >"$said" & ;;
+esac
+case $2 in
+zstd) set -- zstd -dcq ;;
+*) set -- cat ;;
+esac
+printf 'go\n'
+tee -- "$fifo" | "$@" | tar -xpof - -C "$new"
+status=$?
+wait
+read -r sum rest <"$said"
+rm -f -- "$fifo" "$said"
+[ "$status" = 0 ] || rm -rf -- "$new"
+printf 'done %s %s %s\n' "$status" "$sum" "$new"

@@ -1,0 +1,264 @@
+# Reports on the trials of one machine until its channel closes: watch.sh ROOT RUN FIFO SIGNAL GRACE_TENTHS
+#
+# In, through FIFO, one a line: `a ID OFFSET` watch a trial, `l ID KIND FILE OFFSET` follow a log, `e ID` its command has ended,
+# `f ID` it could not be set up, `c ID` its tree is gone, `t` a tick, `q` quit. Out, lines with exact lengths of what follows:
+#   ready
+#   J ID OFFSET LENGTH                   and the bytes of the journal
+#   L ID KIND OFFSET LENGTH COMPLETE     and the bytes of a log; COMPLETE is 1 with the last piece
+#   E ID CODE MILLISECONDS LENGTH        and the end of standard error
+#   C ID PIDS...                         canceled; the pids survive SIGKILL
+#   F ID LENGTH                          and the text of the failure
+#   G ID directory|shell|reboot          it left no exit code
+LC_ALL=C
+export LC_ALL
+root=$1 run=$2 fifo=$3 signal=$4 grace=$5
+chunk=262144
+cd "$root/trials" || exit 1
+[ -p "$fifo" ] || mkfifo "$fifo" || exit 1
+exec 9<>"$fifo" 7<&0 </dev/null
+# The end of our channel: then nobody reads what we say.
+( cat <&7 >/dev/null; printf 'q\n' >&9 ) 2>/dev/null &
+guard=$!
+exec 7<&-
+boot=
+[ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id
+live=" " logs=" " ticker= idle=0 round=0 swept=0
+# Sessions that were cut off without a word still wait on their fifos: they end now.
+for other in "$run"/fifo.*; do
+    [ "$other" = "$fifo" ] && continue
+    [ -p "$other" ] && printf 'q\n' 1<>"$other"
+    rm -f -- "$other"
+done
+
+# Sets `v` to a part of a variable's name that stands for the id $1.
+name() {
+    v=$1
+    case $v in *[_-]*) ;; *) return ;; esac
+    rest=$v v=
+    while :; do
+        case $rest in
+        *[_-]*)
+            head=${rest%%[_-]*}
+            tail=${rest#"$head"}
+            case $tail in _*) v=$v${head}_u ;; *) v=$v${head}_d ;; esac
+            rest=${tail#?}
+            ;;
+        *) v=$v$rest; return ;;
+        esac
+    done
+}
+
+# Says bytes $2 to $2 + $3 of file $1.
+bytes() {
+    if [ "$2" = 0 ]; then head -c "$3" "$1"; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null | head -c "$3"; fi
+}
+
+start_ticker() {
+    idle=0
+    [ -n "$ticker" ] && return
+    ( while kill -0 $$ 2>/dev/null; do sleep 0.1 2>/dev/null || sleep 1; printf 't\n'; done >&9 ) &
+    ticker=$!
+}
+
+# Says what is new in files; $1 is the longest piece, the rest pairs of a token and a file. Sets `more` if anything is left.
+grown() {
+    longest=$1 more=
+    shift
+    [ $# -gt 0 ] || return 0
+    # Column 5 is the size. `ls` sorts, so a line is matched by its name.
+    while read -r mode links owner group size month day time file; do
+        case $file in */.nni/metrics) kind=J id=${file%%/*} ;; */*) kind=${file##*/} id=${file%%/*} ;; *) continue ;; esac
+        name "$id"
+        if [ "$kind" = J ]; then
+            eval "offset=\${off_$v:-}"
+            [ -n "$offset" ] && [ "$size" -gt "$offset" ] || continue
+            length=$((size - offset))
+            [ "$length" -gt "$longest" ] && length=$longest more=1
+            printf 'J %s %s %s\n' "$id" "$offset" "$length"
+            bytes "$file" "$offset" "$length"
+            eval "off_$v=$((offset + length))"
+        else
+            case $kind in trial.log) k=trial ;; *) k=$kind ;; esac
+            eval "offset=\${log_${k}_$v:-}"
+            [ -n "$offset" ] || continue
+            [ "$size" -lt "$offset" ] && offset=0
+            length=$((size - offset))
+            over=0
+            case $live in *" $id "*) ;; *) over=1 ;; esac
+            [ "$length" -gt "$longest" ] && length=$longest more=1 over=0
+            [ "$length" -gt 0 ] || [ "$over" = 1 ] || continue
+            printf 'L %s %s %s %s %s\n' "$id" "$k" "$offset" "$length" "$over"
+            [ "$length" -gt 0 ] && bytes "$file" "$offset" "$length"
+            eval "log_${k}_$v=$((offset + length))"
+            [ "$over" = 1 ] && drop_log "$id/$kind"
+        fi
+    done <<EOF
+$(ls -ln -- "$@" 2>/dev/null)
+EOF
+}
+
+drop() {
+    case $live in *" $1 "*) live="${live%%" $1 "*} ${live#*" $1 "}" ;; esac
+    name "$1"
+    unset "off_$v"
+}
+
+drop_log() {
+    case $logs in *" $1 "*) logs="${logs%%" $1 "*} ${logs#*" $1 "}" ;; esac
+}
+
+# The rest of an ended trial's journal.
+rest_of() {
+    more=1
+    while [ -n "$more" ]; do grown 16777216 "$1/.nni/metrics"; done
+}
+
+ended() {
+    case $live in *" $1 "*) ;; *) return ;; esac
+    code= ms=
+    read -r code ms 2>/dev/null <"$1/.nni/state" || return
+    rest_of "$1"
+    drop "$1"
+    length=0
+    if [ "$code" != 0 ] && [ -s "$1/stderr" ]; then
+        set -- "$1" $(ls -ln -- "$1/stderr")
+        length=$6
+        [ "$length" -gt 4096 ] && length=4096
+    fi
+    printf 'E %s %s %s %s\n' "$1" "$code" "$ms" "$length"
+    [ "$length" -gt 0 ] && tail -c "$length" "$1/stderr"
+}
+
+failed() {
+    case $live in *" $1 "*) ;; *) return ;; esac
+    drop "$1"
+    text=$(cat -- "$1/.nni/failure")
+    printf 'F %s %s\n%s' "$1" "${#text}" "$text"
+}
+
+canceled() {
+    case $live in *" $1 "*) ;; *) return ;; esac
+    [ -e "$1/.nni/canceled" ] || return
+    rest_of "$1"
+    drop "$1"
+    pids=
+    read -r pids <"$1/.nni/canceled"
+    printf 'C %s %s\n' "$1" "$pids"
+}
+
+gone() {
+    [ "$2" = directory ] || rest_of "$1"
+    drop "$1"
+    printf 'G %s %s\n' "$1" "$2"
+}
+
+# Whatever has become of trial $1 without a word to us. $2 is not empty if its processes are looked at as well.
+look() {
+    if [ -e "$1/.nni/canceled" ]; then canceled "$1"
+    elif [ -s "$1/.nni/state" ]; then [ -e "$1/.nni/cancel" ] || ended "$1"
+    elif [ -s "$1/.nni/failure" ]; then failed "$1"
+    elif [ ! -d "$1/.nni" ]; then gone "$1" directory
+    elif [ -n "$2" ] && [ -s "$1/.nni/run" ]; then
+        leader= was= job=
+        { read -r leader other; read -r was; } <"$1/.nni/run"
+        [ -s "$1/.nni/jobpid" ] && read -r job <"$1/.nni/jobpid"
+        if [ "$was" != "$boot" ]; then
+            [ -s "$1/.nni/state" ] || gone "$1" reboot
+        elif ! lives "$leader" "$1" && ! lives "${job:-$leader}" "$1"; then
+            # It may have ended between our two looks.
+            if [ -s "$1/.nni/state" ] || [ -e "$1/.nni/cancel" ] || [ -s "$1/.nni/failure" ]; then return; fi
+            gone "$1" shell
+        fi
+    fi
+}
+
+# Whether process $1 is there, and is one of trial $2: its number may be another's by now.
+lives() {
+    kill -0 "$1" 2>/dev/null || return 1
+    [ "$deep" = 0 ] && return 0
+    [ ! -r "/proc/$1/environ" ] || grep -qsF "NNI_SYS_DIR=$root/trials/$2" "/proc/$1/environ"
+}
+
+add() {
+    start_ticker
+    case $live in *" $1 "*) return ;; esac
+    live="$live$1 "
+    name "$1"
+    eval "off_$v=$2"
+    deep=1
+    look "$1" 1
+}
+
+follow() {
+    start_ticker
+    name "$1"
+    eval "log_$2_$v=$4"
+    case $logs in *" $1/$3 "*) ;; *) logs="$logs$1/$3 " ;; esac
+    if [ ! -e "$1/$3" ]; then
+        # What was never written is complete once the trial has ended.
+        case $live in *" $1 "*) ;; *) printf 'L %s %s %s 0 1\n' "$1" "$2" "$4"; drop_log "$1/$3" ;; esac
+    fi
+}
+
+# Ends what ended trials have left behind, by a process of its own, for all trials at once.
+sweep() {
+    set -- "$run"/sweep/*
+    [ -e "$1" ] || return 0
+    (
+        (
+            for mark in "$@"; do set -- "$@" "NNI_SYS_DIR=$root/trials/${mark##*/}"; shift; done
+            patterns=$(printf '%s\n' "$@")
+            if grep -qsF "$patterns" /proc/[0-9]*/environ; then
+                for pattern in "$@"; do
+                    sh "$run/kill.sh" "${pattern#NNI_SYS_DIR=}" "$signal" "$grace" "$run" sweep
+                done
+            else
+                for pattern in "$@"; do rm -f -- "$run/sweep/${pattern##*/}"; done
+            fi
+        ) </dev/null >/dev/null 2>&1 7<&- 9<&- &
+    )
+}
+
+tick() {
+    round=$((round + 1)) pending=
+    if [ "$live" != " " ] || [ "$logs" != " " ]; then
+        idle=0
+        set --
+        for id in $live; do set -- "$@" "$id/.nni/metrics"; done
+        for log in $logs; do [ -e "$log" ] && set -- "$@" "$log"; done
+        grown "$chunk" "$@"
+        pending=$more
+        processes= deep=0
+        [ $((round % 10)) = 0 ] && processes=1
+        [ $((round % 300)) = 0 ] && deep=1
+        for id in $live; do look "$id" "$processes"; done
+    else
+        idle=$((idle + 1))
+        if [ "$idle" -gt 20 ] && [ -n "$ticker" ]; then
+            kill "$ticker" 2>/dev/null
+            ticker=
+        fi
+    fi
+    if [ $((round - swept)) -ge 10 ]; then
+        swept=$round
+        sweep
+    fi
+    [ -z "$pending" ] || printf 't\n' >&9
+}
+
+printf 'ready\n'
+sweep
+deep=0
+while read -r op a b c d <&9; do
+    case $op in
+    a) add "$a" "$b" ;;
+    l) follow "$a" "$b" "$c" "$d" ;;
+    e) start_ticker; [ -e "$a/.nni/cancel" ] || ended "$a" ;;
+    f) failed "$a" ;;
+    c) canceled "$a" ;;
+    t) tick ;;
+    q) break ;;
+    esac
+done
+rm -f -- "$fifo"
+kill "$guard" $ticker 2>/dev/null
