@@ -226,20 +226,17 @@ impl Board {
                 self.queue.push_back(waiting);
                 continue;
             }
-            match self.choose(&waiting) {
-                Some((machine, devices, visible_devices)) => {
-                    self.restore(machine, &waiting.trial, &devices);
-                    placed.push(Placed {
-                        waiting,
-                        machine,
-                        devices,
-                        visible_devices,
-                    });
-                }
-                None => {
-                    refused.push((waiting.trial.clone(), self.reason(&waiting, at)));
-                    self.queue.push_back(waiting);
-                }
+            if let Some((machine, devices, visible_devices)) = self.choose(&waiting) {
+                self.restore(machine, &waiting.trial, &devices);
+                placed.push(Placed {
+                    waiting,
+                    machine,
+                    devices,
+                    visible_devices,
+                });
+            } else {
+                refused.push((waiting.trial.clone(), self.reason(&waiting, at)));
+                self.queue.push_back(waiting);
             }
         }
         (placed, refused)

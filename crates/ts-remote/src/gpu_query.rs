@@ -74,7 +74,7 @@ impl Answer {
 /// Runs the program; `None` if there is none. A driver that hangs must not hold up the shell for ever: where the machine has
 /// `timeout`, the program is ended by it.
 async fn ask(shell: &Shell, program: &str, arguments: &[&str]) -> Result<Option<Answer>, Refusal> {
-    let program = quote(program).to_string();
+    let program = quote(program);
     let mut text = format!("command -v {program} >/dev/null 2>&1 || {{ printf absent; false; }} && {{\n");
     let mut command = program;
     for argument in arguments {

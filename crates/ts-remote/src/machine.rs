@@ -13,6 +13,7 @@ use crate::{
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -22,7 +23,7 @@ use ts_core::{Error, ErrorKind, Reason, ReasonCode, Result, TrialId, TrialStatus
 /// First and longest wait between two tries to connect.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// The same after the machine refused us: another try soon would only count against us there.
-const REFUSED_BACK_OFF: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+const REFUSED_BACK_OFF: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 /// How long a machine may be gone before its trials count as unknown.
 const UNKNOWN_AFTER: Duration = Duration::from_secs(10);
 
@@ -65,7 +66,7 @@ impl Machine {
         let key = Sha256::digest(name.as_bytes());
         Self {
             config: config.clone(),
-            key: key.iter().take(6).map(|byte| format!("{byte:02x}")).collect(),
+            key: hex(&key[..6]),
             name,
             link: watch::Sender::default(),
             starts: Mutex::default(),
@@ -183,6 +184,13 @@ impl Machine {
     fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// That no machine can be used, with what is wrong with each.

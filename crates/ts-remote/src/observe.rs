@@ -103,13 +103,13 @@ fn enter(core: &Core, event: WatchEvent) -> Result<()> {
         WatchEvent::Failed { id, text } => {
             let now = core.ctx.clock.now();
             let is_full = text.contains("No space left") || text.contains("quota");
-            let code = if is_full {
+            let reason_code = if is_full {
                 ReasonCode::DiskFull
             } else {
                 ReasonCode::StartFailed
             };
             let why = Reason::new(
-                code,
+                reason_code,
                 format!("the trial could not be set up on its machine: {}", text.trim()),
                 now,
             )

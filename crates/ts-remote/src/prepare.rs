@@ -16,8 +16,8 @@ use ts_core::{CodeDirectory, Error, Prepared, Reason, ReasonCode, Result};
 const ASIDE: Duration = Duration::from_secs(20);
 
 /// Packs the code and waits until a machine has it.
-pub(crate) async fn prepare(core: &Arc<Core>, code: &CodeDirectory) -> Result<Prepared> {
-    let spool = Spool::new(&core.ctx, code).await?;
+pub(crate) async fn prepare(core: &Arc<Core>, directory: &CodeDirectory) -> Result<Prepared> {
+    let spool = Spool::new(&core.ctx, directory).await?;
     let digest = spool.digest().to_owned();
     core.add_spool(Arc::clone(&spool));
     let mut changes = core.changes();
@@ -92,12 +92,12 @@ async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<
 fn put_aside(core: &Core, index: usize, error: &Error) {
     core.machines[index].note_failure(error);
     let now = core.ctx.clock.now();
-    let code = if error.to_string().contains("No space left") {
+    let reason_code = if error.to_string().contains("No space left") {
         ReasonCode::DiskFull
     } else {
         ReasonCode::StartFailed
     };
-    let why = Reason::new(code, error.to_string(), now);
+    let why = Reason::new(reason_code, error.to_string(), now);
     let why = error.help().into_iter().fold(why, Reason::unblocked_by);
     let until = core.ctx.clock.monotonic() + ASIDE;
     core.board().set_condition(index, Condition::Aside { why, until });

@@ -22,13 +22,13 @@ pub(crate) fn resume(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     };
     let machine = match &job.machine {
         None => None,
-        Some(key) => match core.machine_of_key(key) {
-            Some(machine) => Some(machine),
-            None => {
+        Some(key) => {
+            let Some(machine) = core.machine_of_key(key) else {
                 tracing::warn!(%trial, "its machine is no longer in the list of machines");
                 return Ok(false);
-            }
-        },
+            };
+            Some(machine)
+        }
     };
     let (now, cancel) = (core.ctx.clock.now(), core.cancel_intent(trial));
     let is_started = job.is_started;

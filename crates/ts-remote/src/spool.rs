@@ -177,12 +177,11 @@ impl Read for Follower {
             if let Written::Failed(why) = &written {
                 return Err(io::Error::other(Error::new(ErrorKind::CodeDir, why.clone())));
             }
-            let file = match &mut self.file {
-                Some(file) => file,
-                None => {
-                    let open = File::open(draft(&self.path)).or_else(|_| File::open(&self.path))?;
-                    self.file.insert(open)
-                }
+            let file = if let Some(file) = &mut self.file {
+                file
+            } else {
+                let open = File::open(draft(&self.path)).or_else(|_| File::open(&self.path))?;
+                self.file.insert(open)
             };
             file.seek(SeekFrom::Start(self.offset))?;
             let n = file.read(buffer)?;

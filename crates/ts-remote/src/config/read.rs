@@ -16,7 +16,7 @@ const PER_GPU: (&str, &str) = ("maxTrialNumberPerGpu", "maxTrialNumPerGpu");
 /// nni v2.0 named it `trialPrepareCommand`, v1.9 `preCommand`.
 const PRE_COMMAND: (&str, &str) = ("trialPrepareCommand", "preCommand");
 /// Longest wait for a machine that may be configured.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(10);
 
 pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> RemoteConfig {
     let gpus = section.shortcuts().trial_gpu_number;

@@ -141,7 +141,7 @@ struct Answers<'a> {
 }
 
 impl KeyboardInteractivePrompt for Answers<'_> {
-    fn prompt<'a>(&mut self, _user: &str, instructions: &str, prompts: &[Prompt<'a>]) -> Vec<String> {
+    fn prompt(&mut self, _user: &str, instructions: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
         let text = prompts
             .iter()
             .map(|p| p.text.to_lowercase())

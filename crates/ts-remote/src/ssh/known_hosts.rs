@@ -60,8 +60,8 @@ fn line_about(session: &Session, line: &str, name: &str) -> Option<(bool, String
     }
     let (is_revoked, line) = match line.strip_prefix('@') {
         Some(marked) => {
-            let (marker, rest) = marked.split_once(char::is_whitespace)?;
-            if marker != "revoked" {
+            let (kind, rest) = marked.split_once(char::is_whitespace)?;
+            if kind != "revoked" {
                 return None;
             }
             (true, rest.trim_start())

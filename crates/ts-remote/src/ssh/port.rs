@@ -127,14 +127,14 @@ impl Port {
     /// If the connection is gone.
     pub(crate) fn act(&mut self, session: &Session, act: Act) -> io::Result<Step> {
         match act {
-            Act::Send => self.send(session),
+            Act::Send => Ok(self.send(session)),
             Act::ReadStdout => self.read(session, false),
             Act::ReadStderr => self.read(session, true),
-            Act::Close => self.close(session),
+            Act::Close => Ok(self.close(session)),
         }
     }
 
-    fn send(&mut self, session: &Session) -> io::Result<Step> {
+    fn send(&mut self, session: &Session) -> Step {
         let mut step = Step::Idle;
         for _ in 0..FAIR {
             if self.outgoing.is_empty() && self.input == Input::Open {
@@ -143,7 +143,7 @@ impl Port {
             if !self.outgoing.is_empty() {
                 match self.channel.write(&self.outgoing) {
                     Ok(n) => self.outgoing.advance(n),
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(stuck_or(session, step)),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return stuck_or(session, step),
                     Err(_) => {
                         // The process reads no more; whoever writes is told by the closed end.
                         self.outgoing = Bytes::new();
@@ -151,20 +151,20 @@ impl Port {
                         if let Joined::Process { ends, .. } = &mut self.joined {
                             ends.input.close();
                         }
-                        return Ok(Step::Moved);
+                        return Step::Moved;
                     }
                 }
             } else if self.input == Input::Ending {
                 match self.channel.send_eof() {
-                    Err(e) if again(&e) => return Ok(stuck_or(session, step)),
+                    Err(e) if again(&e) => return stuck_or(session, step),
                     _ => self.input = Input::Ended,
                 }
             } else {
-                return Ok(step);
+                return step;
             }
             step = Step::Moved;
         }
-        Ok(step)
+        step
     }
 
     /// Takes the next bytes for the machine from whoever sends.
@@ -256,9 +256,9 @@ impl Port {
         }
     }
 
-    fn close(&mut self, session: &Session) -> io::Result<Step> {
+    fn close(&mut self, session: &Session) -> Step {
         if self.is_done {
-            return Ok(Step::Idle);
+            return Step::Idle;
         }
         let is_unwanted = match &self.joined {
             Joined::Process { ends, .. } => ends.output.is_closed(),
@@ -266,7 +266,7 @@ impl Port {
         };
         if !is_unwanted {
             if !self.channel.eof() || !self.deliver() {
-                return Ok(Step::Idle);
+                return Step::Idle;
             }
             if let Joined::Socket { socket, .. } = &self.joined {
                 let _ = socket.shutdown(std::net::Shutdown::Write);
@@ -276,7 +276,7 @@ impl Port {
             {
                 // The exit status comes before the close.
                 match self.channel.wait_close() {
-                    Err(e) if again(&e) => return Ok(stuck_or(session, Step::Idle)),
+                    Err(e) if again(&e) => return stuck_or(session, Step::Idle),
                     _ => {}
                 }
                 let by_signal = self
@@ -287,15 +287,15 @@ impl Port {
                 *held = Some(Output::Exited { code });
                 *has_exited = true;
                 if !self.deliver() {
-                    return Ok(Step::HeldUp);
+                    return Step::HeldUp;
                 }
             }
         }
         match self.channel.close() {
-            Err(e) if again(&e) => Ok(stuck_or(session, Step::Idle)),
+            Err(e) if again(&e) => stuck_or(session, Step::Idle),
             _ => {
                 self.is_done = true;
-                Ok(Step::Moved)
+                Step::Moved
             }
         }
     }

@@ -103,12 +103,11 @@ impl Target {
         };
         let password = secret(machine.password.clone()).await?;
         let passphrase = secret(machine.ssh_passphrase.clone()).await?;
-        let files = match ssh_config {
-            Some(file) => vec![file.to_owned()],
-            None => {
-                let own = around.home.iter().map(|home| home.join(".ssh/config"));
-                own.chain([PathBuf::from("/etc/ssh/ssh_config")]).collect()
-            }
+        let files = if let Some(file) = ssh_config {
+            vec![file.to_owned()]
+        } else {
+            let own = around.home.iter().map(|home| home.join(".ssh/config"));
+            own.chain([PathBuf::from("/etc/ssh/ssh_config")]).collect()
         };
         let resolver = Resolver {
             machine,
@@ -357,7 +356,7 @@ impl Tokens<'_> {
                 continue;
             }
             match chars.next() {
-                Some('%') => out.push('%'),
+                Some('%') | None => out.push('%'),
                 Some('h') => out.push_str(self.host),
                 Some('n') => out.push_str(self.name),
                 Some('p') => out.push_str(&self.port.to_string()),
@@ -365,7 +364,6 @@ impl Tokens<'_> {
                 Some('u') => out.push_str(self.around.user.as_deref().unwrap_or_default()),
                 Some('d') => out.extend(self.around.home.iter().map(|home| home.display().to_string())),
                 Some(other) => out.extend(['%', other]),
-                None => out.push('%'),
             }
         }
         out

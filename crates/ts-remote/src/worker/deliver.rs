@@ -13,7 +13,7 @@ use ts_core::{Error, ErrorKind, Result, Retry, TaskScope, launch::quote};
 
 /// Whether the package is on the machine. One round trip.
 pub(crate) async fn is_there(shell: &Shell, facts: &Facts, digest: &str) -> Result<bool> {
-    let dir = quote(&facts.package_dir(digest)).to_string();
+    let dir = quote(&facts.package_dir(digest));
     Ok(shell.run(format!("[ -d {dir} ]")).await?.status == 0)
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn deliver(
         let error = failed("what arrived is not what was sent");
         return Err(error.with_help("look for a fault of the machine's disk or network; it is sent again"));
     }
-    let (to, name) = (quote(&to).to_string(), quote(&name).to_string());
+    let (to, name) = (quote(&to), quote(&name));
     // Another machine of a shared folder may have been faster.
     let place = format!("if [ -d {to} ]; then rm -rf -- {name}; else mv -- {name} {to}; fi\n");
     shell.run(place).await?.into_result("put the code in place")

@@ -131,13 +131,13 @@ pub(crate) fn cancel_snippet(trial: &TrialId, why: CancelReason, signal: CancelS
 pub(crate) fn parse_canceled(reply: &Reply) -> Result<CancelAnswer> {
     let text = reply.text();
     let answers = text.lines().filter_map(|line| line.split_once(' '));
-    let answer = answers.filter_map(|(answer, _)| match answer {
+    let mut answer = answers.filter_map(|(answer, _)| match answer {
         "taken" => Some(CancelAnswer::Taken),
         "ended" => Some(CancelAnswer::HadEnded),
         "absent" => Some(CancelAnswer::Absent),
         _ => None,
     });
-    answer.last().ok_or_else(|| {
+    answer.next_back().ok_or_else(|| {
         Error::new(
             ErrorKind::Protocol,
             format!("no answer to a request to cancel; the machine says: {}", text.trim()),
@@ -187,7 +187,7 @@ pub(crate) fn parse_list(reply: &Reply) -> Vec<Found> {
 
 /// Gives a trial its next parameters: all of the file or none of it.
 pub(crate) fn send_parameters_snippet(facts: &Facts, trial: &TrialId, next: &Parameters) -> String {
-    let file = quote(&format!("{}/{}", facts.trial_dir(trial), next.file_name())).to_string();
+    let file = quote(&format!("{}/{}", facts.trial_dir(trial), next.file_name()));
     let text = quote(&next.text);
     format!("printf '%s' {text} >{file}.new && mv -f -- {file}.new {file}\n")
 }
@@ -204,7 +204,7 @@ pub(crate) fn remove_snippet(facts: &Facts, trials: &[TrialId]) -> String {
 
 /// Removes all that the experiment has on the machine.
 pub(crate) fn remove_all_snippet(facts: &Facts) -> String {
-    let [root, run] = [&facts.root, &facts.run].map(|path| quote(path).to_string());
+    let [root, run] = [&facts.root, &facts.run].map(|path| quote(path));
     let parent = facts.run.rsplit_once('/').map_or("/", |(parent, _)| parent);
     // Other machines may share the folder: it goes with the last of them. The fifos are those of sessions that still watch.
     format!(

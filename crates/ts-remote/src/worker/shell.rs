@@ -152,7 +152,7 @@ async fn read(mut output: OutputReader, rest: Vec<u8>, marker: &str, pending: &P
         match output.recv().await {
             Some(Output::Stdout(bytes)) => frames.push(&bytes),
             Some(Output::Stderr(bytes)) => {
-                tracing::debug!(text = %String::from_utf8_lossy(&bytes), "the shell complains")
+                tracing::debug!(text = %String::from_utf8_lossy(&bytes), "the shell complains");
             }
             Some(Output::Exited { .. }) | None => return,
         }

@@ -21,15 +21,15 @@ impl WatchSession {
 
     /// Opens the session's fifo in the control shell, so that nothing written to it is lost before the script reads.
     pub(crate) fn open_snippet(&self) -> String {
-        let fifo = quote(&self.fifo).to_string();
+        let fifo = quote(&self.fifo);
         format!("[ -p {fifo} ] || mkfifo {fifo} && exec 8<>{fifo}\n")
     }
 
     /// What the session's own `sh` is told to become.
     pub(crate) fn script(&self, facts: &Facts, signal: CancelSignal, grace: Duration) -> String {
         let (signal, tenths) = ending(signal, grace);
-        let [script, root, run, fifo] = [&format!("{}/watch.sh", facts.run), &facts.root, &facts.run, &self.fifo]
-            .map(|text| quote(text).to_string());
+        let [script, root, run, fifo] =
+            [&format!("{}/watch.sh", facts.run), &facts.root, &facts.run, &self.fifo].map(|text| quote(text));
         format!("exec sh {script} {root} {run} {fifo} {signal} {tenths}\n")
     }
 }
