@@ -215,11 +215,8 @@ mod tests {
             for decompress in [false, true] {
                 let mut pieces = spool.read(decompress, &ctx.tasks);
                 let mut bytes = Vec::new();
-                loop {
-                    match pieces.recv().await.expect("an end").expect("readable") {
-                        Piece::Bytes(piece) => bytes.extend_from_slice(&piece),
-                        Piece::End => break,
-                    }
+                while let Piece::Bytes(piece) = pieces.recv().await.expect("an end").expect("readable") {
+                    bytes.extend_from_slice(&piece);
                 }
                 if !decompress {
                     bytes = zstd::decode_all(&*bytes).expect("zstd");
