@@ -1,3 +1,5 @@
+//! Placement: who goes where, and why not.
+
 use super::*;
 use proptest::prelude::*;
 use ts_core::gpu::Gpu;

@@ -12,13 +12,16 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_core::{
-    Ctx, Error, ErrorKind, ExperimentId, Reason, ReasonCode, TrialId, TrialStatus,
+    Ctx, Error, ErrorKind, ExperimentId, IdSource as _, RandomIds, Reason, ReasonCode, TrialId, TrialStatus,
     follow::{End, Known, Registry},
     gpu::GpuRules,
 };
@@ -42,6 +45,9 @@ pub(crate) struct Core {
     pub(crate) ctx: Ctx,
     pub(crate) config: RemoteConfig,
     pub(crate) experiment: ExperimentId,
+    /// Tells this service from others of the same experiment, also on the machines.
+    pub(crate) name: ExperimentId,
+    sessions: AtomicU64,
     pub(crate) registry: Arc<Registry<Place>>,
     pub(crate) mirror: Mirror,
     pub(crate) machines: Vec<Machine>,
@@ -76,6 +82,8 @@ impl Running {
             ctx,
             config,
             experiment,
+            name: RandomIds.experiment(),
+            sessions: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
         for machine in 0..core.machines.len() {
@@ -118,9 +126,21 @@ impl Core {
         self.spools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Number of the next session of reports.
+    pub(crate) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Packages that machines are to have.
     pub(crate) fn spools(&self) -> Vec<Arc<Spool>> {
         self.spools_mut().values().cloned().collect()
+    }
+
+    /// Whether this package was ever delivered or is on its way: here, on disk, or on a machine.
+    pub(crate) fn knows_package(&self, digest: &str) -> bool {
+        self.spools_mut().contains_key(digest)
+            || crate::spool::path(&self.ctx.work_dir, digest).is_file()
+            || (0..self.machines.len()).any(|machine| self.board().has_package(machine, digest))
     }
 
     /// Has every machine get this package, now or when it is next connected.

@@ -44,7 +44,7 @@ pub(crate) async fn open(core: &Core, index: usize) -> Result<(Arc<Link>, Proces
     let facts = worker::set_up(&shell, &plan)
         .await
         .map_err(|e| named(e, machine.name()))?;
-    let watch = WatchSession::new(&facts);
+    let watch = WatchSession::new(&facts, core.name.as_str(), core.next_session());
     let opened = shell.run(watch.open_snippet()).await?;
     opened.into_result("make a fifo on the machine")?;
     let (process, second) = channel_or_second(core, index, &connection).await?;

@@ -54,7 +54,7 @@ impl Spool {
         let (package, digest) = scanned.await?;
         let folder = ctx.work_dir.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|e| Error::io("make", &folder, e))?;
-        let path = folder.join(format!("{}.tar.zst", digest.replace(':', "-")));
+        let path = path(&ctx.work_dir, &digest);
         let (sender, written) = watch::channel(Written::UpTo(0));
         if path.is_file() {
             sender.send_replace(Written::Complete);
@@ -89,6 +89,13 @@ impl Spool {
         });
         receiver
     }
+}
+
+/// Where a complete package is kept.
+pub(crate) fn path(work_dir: &Path, digest: &str) -> PathBuf {
+    work_dir
+        .join(FOLDER)
+        .join(format!("{}.tar.zst", digest.replace([':', '/'], "-")))
 }
 
 fn draft(path: &Path) -> PathBuf {

@@ -53,11 +53,16 @@ async fn start(core: &Arc<Core>, index: usize, link: &Arc<Link>, starts: Vec<Sta
     if requests.is_empty() {
         return Ok(());
     }
+    let mut logs = String::new();
     let reply = link.shell.run(worker::start_snippet(&link.facts, &requests)).await?;
     for (trial, started) in worker::parse_started(&reply, &requests)? {
         match started {
             Ok(Started::Now | Started::Before) => {
                 core.started(&trial, core.ctx.clock.now());
+                // Wanted before there was one.
+                for (log, offset) in core.mirror.wanted_logs(&trial) {
+                    logs.push_str(&worker::follow_log(&trial, log, offset));
+                }
                 // A wish to end it may have overtaken its start.
                 if let Some(why) = core.registry.get(&trial).and_then(|known| known.cancel) {
                     cancel::carry_out(core, link, &trial, why).await?;
@@ -65,6 +70,9 @@ async fn start(core: &Arc<Core>, index: usize, link: &Arc<Link>, starts: Vec<Sta
             }
             Err(error) => core.not_started(index, &trial, &error),
         }
+    }
+    if !logs.is_empty() {
+        link.shell.run(logs).await?.into_result("follow the logs")?;
     }
     Ok(())
 }

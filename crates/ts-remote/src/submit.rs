@@ -34,6 +34,13 @@ pub(crate) fn submit(core: &Arc<Core>, prepared: &Prepared, trial: &TrialSpec) -
         )
         .with_help("call `prepare` of this service first")
     })?;
+    if !core.knows_package(&package) {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("no code `{package}` was delivered by this service"),
+        )
+        .with_help("call `prepare` of this service first"));
+    }
     // What no script can say is refused before anything is stored.
     script(&core.config, 0, "/", trial, None)?;
     let job = Arc::new(Job::new(trial.clone(), package));

@@ -1,3 +1,5 @@
+//! Machines of both schemas, and what is said about mistakes in them.
+
 use super::*;
 use ts_core::config::{ConfigSource, Shortcuts};
 

@@ -1,3 +1,5 @@
+//! The client's configuration file, compared with what `ssh -G` makes of it.
+
 use super::*;
 use std::process::Command;
 

@@ -1,3 +1,5 @@
+//! Host keys: known, unknown, changed, and what is written for the next time.
+
 use super::*;
 use std::time::Duration;
 

@@ -23,8 +23,8 @@ exec 7<&-
 boot=
 [ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id
 live=" " logs=" " ticker= idle=0 round=0 swept=0
-# Sessions that were cut off without a word still wait on their fifos: they end now.
-for other in "$run"/fifo.*; do
+# Our own sessions that were cut off without a word still wait on their fifos: they end now. Another manager's go on.
+for other in "${fifo%.*}".*; do
     [ "$other" = "$fifo" ] && continue
     [ -p "$other" ] && printf 'q\n' 1<>"$other"
     rm -f -- "$other"

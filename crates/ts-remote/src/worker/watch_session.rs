@@ -3,7 +3,7 @@
 use super::{Facts, requests::ending};
 use crate::config::CancelSignal;
 use std::time::Duration;
-use ts_core::{IdSource as _, LogKind, RandomIds, TrialId, launch::quote};
+use ts_core::{LogKind, TrialId, launch::quote};
 
 /// A session, as the control shell addresses it.
 #[derive(Debug)]
@@ -12,10 +12,10 @@ pub(crate) struct WatchSession {
 }
 
 impl WatchSession {
-    /// A session of its own for each link.
-    pub(crate) fn new(facts: &Facts) -> Self {
+    /// The `n`th session of the service with this name; it ends those before it.
+    pub(crate) fn new(facts: &Facts, service: &str, n: u64) -> Self {
         Self {
-            fifo: format!("{}/fifo.{}", facts.run, RandomIds.experiment()),
+            fifo: format!("{}/fifo.{service}.{n}", facts.run),
         }
     }
 

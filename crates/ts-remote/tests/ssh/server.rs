@@ -27,23 +27,23 @@ use tokio::{
 };
 
 /// The only user.
-pub const USER: &str = "worker";
+pub(crate) const USER: &str = "worker";
 
 /// What the server is like.
 #[derive(Debug, Clone)]
-pub struct Setting {
-    pub home: PathBuf,
+pub(crate) struct Setting {
+    pub(crate) home: PathBuf,
     /// Runs commands by `-c`.
-    pub shell: Vec<String>,
-    pub password: Option<String>,
-    pub authorized: Vec<PublicKey>,
+    pub(crate) shell: Vec<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) authorized: Vec<PublicKey>,
     /// Channels that a connection may have at a time (sshd_config(5), `MaxSessions`).
-    pub max_sessions: usize,
-    pub allow_forwarding: bool,
+    pub(crate) max_sessions: usize,
+    pub(crate) allow_forwarding: bool,
 }
 
 impl Setting {
-    pub fn new(home: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(home: impl Into<PathBuf>) -> Self {
         Self {
             home: home.into(),
             shell: vec!["/bin/sh".into()],
@@ -56,8 +56,8 @@ impl Setting {
 }
 
 /// A running server.
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     host_key: PrivateKey,
     shared: Arc<Shared>,
     accepting: Mutex<Option<JoinHandle<()>>>,
@@ -83,7 +83,7 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
 
 impl Server {
     /// Starts a server on a free port of the loopback interface.
-    pub async fn start(setting: Setting) -> Self {
+    pub(crate) async fn start(setting: Setting) -> Self {
         let host_key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).expect("randomness");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let server = Self {
@@ -131,14 +131,14 @@ impl Server {
     }
 
     /// Cuts every connection without a word; new ones are taken.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for connection in self.shared.connections.lock().expect("no panic").drain(..) {
             connection.abort();
         }
     }
 
     /// Goes away: nothing is connected, nothing is taken.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         let task = self.accepting.lock().expect("no panic").take();
         if let Some(task) = task {
             task.abort();
@@ -148,27 +148,27 @@ impl Server {
     }
 
     /// Comes back on the same port.
-    pub async fn restart(&self) {
+    pub(crate) async fn restart(&self) {
         self.stop().await;
         self.accept(TcpListener::bind(self.address).await.expect("our own port"));
     }
 
     /// The line of a known-hosts file.
-    pub fn known_host(&self) -> String {
+    pub(crate) fn known_host(&self) -> String {
         let key = self.host_key.public_key().to_openssh().expect("a key");
         format!("[{}]:{} {key}\n", self.address.ip(), self.address.port())
     }
 
-    pub fn n_connections(&self) -> usize {
+    pub(crate) fn n_connections(&self) -> usize {
         self.shared.n_connections.load(Ordering::Relaxed)
     }
 
-    pub fn n_channels(&self) -> usize {
+    pub(crate) fn n_channels(&self) -> usize {
         self.shared.n_channels.load(Ordering::Relaxed)
     }
 
     /// Whether a text ever arrived at a command.
-    pub fn has_heard(&self, text: &str) -> bool {
+    pub(crate) fn has_heard(&self, text: &str) -> bool {
         let heard = self.shared.heard.lock().expect("no panic");
         heard.windows(text.len()).any(|window| window == text.as_bytes())
     }

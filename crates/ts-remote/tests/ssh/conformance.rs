@@ -1,9 +1,7 @@
 //! The remote platform keeps every promise of a training service, with real processes behind a real SSH connection.
 
-mod server;
-
+use crate::server::{Server, Setting, USER};
 use async_trait::async_trait;
-use server::{Server, Setting, USER};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use ts_core::{
     CodeDirectory, Ctx, ExperimentSpec, IdSource as _, RandomIds, Secret, Support, TrainingService, TrialId,
