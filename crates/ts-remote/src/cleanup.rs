@@ -1,18 +1,31 @@
 //! Removes what trials left: first their processes, then their directories, on the machines and here.
 
-use crate::{cancel, core::Core, worker};
+use crate::{
+    cancel,
+    core::Core,
+    link::Link,
+    machine::Machine,
+    worker::{self, Facts},
+};
 use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, ReasonCode, Result, TrialId};
+
+/// How often a request is repeated over a new link, and how long that may take to come.
+const CUTS: u32 = 3;
+const RETURN: Duration = Duration::from_secs(5);
 
 /// Ends and removes; goes on after a failure. A machine without a link is a failure with its reason.
 pub(crate) async fn cleanup(core: &Arc<Core>, scope: &CleanupScope) -> CleanupReport {
     let mut report = CleanupReport::new();
+    // What is only cut off for a moment is cleaned up too; what stays away is reported below.
+    join_all(core.machines.iter().map(|machine| returned(core, machine, None))).await;
     match scope {
         CleanupScope::Trials(trials) if trials.is_empty() => settle(core, &mut report).await,
         CleanupScope::Trials(trials) => {
@@ -44,15 +57,9 @@ pub(crate) async fn cleanup(core: &Arc<Core>, scope: &CleanupScope) -> CleanupRe
 /// Waits until every machine has ended what ended trials left behind.
 async fn settle(core: &Core, report: &mut CleanupReport) {
     let settled = join_all(core.machines.iter().map(|machine| async move {
-        let link = machine.link()?;
-        let reply = link
-            .shell
-            .run(worker::settle_snippet(
-                core.config.cancel_signal,
-                core.config.grace_period,
-            ))
-            .await;
-        let error = reply.and_then(|reply| reply.into_result("end leftovers")).err()?;
+        machine.link()?;
+        let snippet = |_: &Facts| worker::settle_snippet(core.config.cancel_signal, core.config.grace_period);
+        let error = ask(core, machine, "end leftovers", snippet).await.err()?;
         Some((machine.name().to_owned(), error))
     }))
     .await;
@@ -122,19 +129,55 @@ async fn remove_trials(core: &Core, trials: &BTreeSet<TrialId>, report: &mut Cle
 }
 
 async fn remove_there(core: &Core, index: usize, trials: &[TrialId]) -> Result<()> {
-    let link = core.machines[index].need_link()?;
-    let reply = link.shell.run(worker::remove_snippet(&link.facts, trials)).await?;
-    reply.into_result("remove the trials' directories")
+    let snippet = |facts: &Facts| worker::remove_snippet(facts, trials);
+    ask(core, &core.machines[index], "remove the trials' directories", snippet).await
+}
+
+/// Has a machine do what may be done twice; over the next link too, if this one is cut meanwhile.
+async fn ask(core: &Core, machine: &Machine, what: &str, snippet: impl Fn(&Facts) -> String) -> Result<()> {
+    let mut n_cuts = 0;
+    loop {
+        let link = returned(core, machine, None).await?;
+        let reply = link.shell.run(snippet(&link.facts)).await;
+        match reply.and_then(|reply| reply.into_result(what)) {
+            Err(error) if error.kind() == ErrorKind::Unreachable && n_cuts < CUTS => {
+                n_cuts += 1;
+                returned(core, machine, Some(&link)).await?;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The link, but not `lost`; waits for a machine that may only have been cut off.
+async fn returned(core: &Core, machine: &Machine, lost: Option<&Arc<Link>>) -> Result<Arc<Link>> {
+    let mut links = machine.links();
+    let is_new = |link: &Option<Arc<Link>>| {
+        link.as_ref()
+            .is_some_and(|link| lost.is_none_or(|lost| !Arc::ptr_eq(lost, link)))
+    };
+    let refused = machine
+        .error()
+        .is_some_and(|error| error.kind() != ErrorKind::Unreachable);
+    if machine.link().is_none() && refused {
+        return machine.need_link();
+    }
+    tokio::select! {
+        _ = links.wait_for(is_new) => {}
+        () = core.ctx.clock.sleep(RETURN) => {}
+    }
+    machine.need_link()
 }
 
 /// Removes all that the experiment has on every machine, then what is kept of it here.
 async fn remove_experiment(core: &Core, trials: &BTreeSet<TrialId>, report: &mut CleanupReport) {
     let removed = join_all(core.machines.iter().map(|machine| async move {
-        let removed = async {
-            let link = machine.need_link()?;
-            let reply = link.shell.run(worker::remove_all_snippet(&link.facts)).await?;
-            reply.into_result("remove the experiment's directory")
-        };
+        let removed = ask(
+            core,
+            machine,
+            "remove the experiment's directory",
+            worker::remove_all_snippet,
+        );
         removed.await.err().map(|error| (machine.name().to_owned(), error))
     }))
     .await;

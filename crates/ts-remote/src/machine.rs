@@ -95,6 +95,11 @@ impl Machine {
         self.link.borrow().clone()
     }
 
+    /// Tells of each new link.
+    pub(crate) fn links(&self) -> watch::Receiver<Option<Arc<Link>>> {
+        self.link.subscribe()
+    }
+
     /// The link, or why there is none.
     pub(crate) fn need_link(&self) -> Result<Arc<Link>> {
         self.link().ok_or_else(|| {

@@ -20,13 +20,14 @@ pub(crate) async fn prepare(core: &Arc<Core>, directory: &CodeDirectory) -> Resu
     let spool = Spool::new(&core.ctx, directory).await?;
     let digest = spool.digest().to_owned();
     core.add_spool(Arc::clone(&spool));
+    if spool.is_old() {
+        // An earlier manager prepared it. Machines that lost it, or cannot be reached now, get it before their next trial.
+        return Ok(receipt(digest));
+    }
     let mut changes = core.changes();
     loop {
         match outcome(core, &digest) {
-            Some(Ok(())) => {
-                let location = format!("{}/{digest}", crate::spool::FOLDER);
-                return Ok(Prepared::new(Some(digest), location));
-            }
+            Some(Ok(())) => return Ok(receipt(digest)),
             Some(Err(error)) => return Err(error),
             None => {}
         }
@@ -34,6 +35,11 @@ pub(crate) async fn prepare(core: &Arc<Core>, directory: &CodeDirectory) -> Resu
             return Err(Error::new(ts_core::ErrorKind::Internal, "the service was dropped"));
         }
     }
+}
+
+fn receipt(digest: String) -> Prepared {
+    let location = format!("{}/{digest}", crate::spool::FOLDER);
+    Prepared::new(Some(digest), location)
 }
 
 /// `None` while a machine may still get the code.

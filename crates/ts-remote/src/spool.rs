@@ -24,6 +24,7 @@ pub(crate) struct Spool {
     digest: String,
     path: PathBuf,
     written: watch::Receiver<Written>,
+    is_old: bool,
 }
 
 /// How far the writer is.
@@ -58,7 +59,12 @@ impl Spool {
         let (sender, written) = watch::channel(Written::UpTo(0));
         if path.is_file() {
             sender.send_replace(Written::Complete);
-            return Ok(Arc::new(Self { digest, path, written }));
+            return Ok(Arc::new(Self {
+                digest,
+                path,
+                written,
+                is_old: true,
+            }));
         }
         // Made before the first reader opens it.
         let draft = draft(&path);
@@ -67,11 +73,21 @@ impl Spool {
         ctx.tasks.spawn(async move {
             tasks.blocking(move || write(&package, file, &to, &sender)).await;
         });
-        Ok(Arc::new(Self { digest, path, written }))
+        Ok(Arc::new(Self {
+            digest,
+            path,
+            written,
+            is_old: false,
+        }))
     }
 
     pub(crate) fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whether this very content was packed before for this experiment.
+    pub(crate) fn is_old(&self) -> bool {
+        self.is_old
     }
 
     /// Reads the package from its beginning, decompressed if asked; pieces wait for their reader.

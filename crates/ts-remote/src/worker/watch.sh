@@ -2,7 +2,7 @@
 #
 # In, through FIFO, one a line: `a ID OFFSET` watch a trial, `l ID KIND FILE OFFSET` follow a log, `e ID` its command has ended,
 # `f ID` it could not be set up, `c ID` its tree is gone, `t` a tick, `q` quit. Out, lines with exact lengths of what follows:
-#   ready
+#   ready                            on a line of its own, whatever was said before
 #   J ID OFFSET LENGTH                   and the bytes of the journal
 #   L ID KIND OFFSET LENGTH COMPLETE     and the bytes of a log; COMPLETE is 1 with the last piece
 #   E ID CODE MILLISECONDS LENGTH        and the end of standard error
@@ -246,7 +246,8 @@ tick() {
     [ -z "$pending" ] || printf 't\n' >&9
 }
 
-printf 'ready\n'
+# A login shell may have left a line open.
+printf '\nready\n'
 sweep
 deep=0
 while read -r op a b c d <&9; do

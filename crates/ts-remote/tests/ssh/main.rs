@@ -1,4 +1,9 @@
 //! The remote platform against an SSH server in this process that runs real shells.
 
 mod conformance;
+mod connection;
+mod faults;
+mod host_keys;
+mod machine;
 mod server;
+mod shells;

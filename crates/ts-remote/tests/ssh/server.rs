@@ -6,7 +6,7 @@
 use russh::{
     Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, MethodKind, MethodSet,
     keys::{Algorithm, PrivateKey, PublicKey},
-    server::{self, Auth, ChannelOpenHandle, Handler, Msg, Session, VerifiedPublicKey},
+    server::{self, Auth, ChannelOpenHandle, Handler, Msg, Response, Session, VerifiedPublicKey},
 };
 use std::{
     collections::HashMap,
@@ -36,6 +36,8 @@ pub(crate) struct Setting {
     /// Runs commands by `-c`.
     pub(crate) shell: Vec<String>,
     pub(crate) password: Option<String>,
+    /// Whether the method `password` takes it, or only questions do, as where PAM asks.
+    pub(crate) only_asks: bool,
     pub(crate) authorized: Vec<PublicKey>,
     /// Channels that a connection may have at a time (sshd_config(5), `MaxSessions`).
     pub(crate) max_sessions: usize,
@@ -48,6 +50,7 @@ impl Setting {
             home: home.into(),
             shell: vec!["/bin/sh".into()],
             password: None,
+            only_asks: false,
             authorized: Vec::new(),
             max_sessions: 10,
             allow_forwarding: true,
@@ -105,7 +108,9 @@ impl Server {
     fn accept(&self, listener: TcpListener) {
         let mut methods = MethodSet::empty();
         if self.shared.setting.password.is_some() {
-            methods.push(MethodKind::Password);
+            if !self.shared.setting.only_asks {
+                methods.push(MethodKind::Password);
+            }
             methods.push(MethodKind::KeyboardInteractive);
         }
         methods.push(MethodKind::PublicKey);
@@ -227,11 +232,36 @@ struct Client {
     tasks: Tasks,
 }
 
+impl Client {
+    fn knows(&self, user: &str, password: &str) -> bool {
+        user == USER && self.shared.setting.password.as_deref() == Some(password)
+    }
+}
+
 impl Handler for Client {
     type Error = russh::Error;
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
-        let is_right = user == USER && self.shared.setting.password.as_deref() == Some(password);
+        let is_right = !self.shared.setting.only_asks && self.knows(user, password);
+        Ok(if is_right { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, Self::Error> {
+        let Some(mut answers) = response else {
+            return Ok(Auth::Partial {
+                name: "".into(),
+                instructions: "".into(),
+                prompts: vec![("Password: ".into(), false)].into(),
+            });
+        };
+        let is_right = answers
+            .next()
+            .is_some_and(|answer| self.knows(user, &String::from_utf8_lossy(&answer)));
         Ok(if is_right { Auth::Accept } else { Auth::reject() })
     }
 
