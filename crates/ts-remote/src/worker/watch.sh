@@ -131,6 +131,8 @@ ended() {
 
 failed() {
     case $live in *" $1 "*) ;; *) return ;; esac
+    # Where the directory was taken away, the cause could not be written down either.
+    [ -s "$1/.nni/failure" ] || { look "$1" 1; return; }
     drop "$1"
     text=$(cat -- "$1/.nni/failure")
     printf 'F %s %s\n%s' "$1" "${#text}" "$text"

@@ -154,7 +154,8 @@ async fn a_trial_whose_directory_is_gone_gets_a_verdict() {
     remove(&machine.trial_dir(&trial.id));
     let history = seen.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Failed), "{history:?}");
-    assert!(history.why.expect("a reason").message.contains("directory"));
+    let why = history.why.expect("a reason").message;
+    assert!(why.contains("directory"), "{why}");
     kill_all(&client, &trial).await;
     client.finish().await;
 }
