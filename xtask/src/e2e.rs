@@ -6,13 +6,14 @@ mod experiment;
 mod nni;
 mod python;
 mod record;
+mod ssh;
 
 use crate::{report::Report, shell, workspace};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
 /// Components that can be tested against.
-const COMPONENTS: &[&str] = &["nni"];
+const COMPONENTS: &[&str] = &["nni", "ssh"];
 
 /// Where a run finds things.
 #[derive(Debug)]
@@ -50,7 +51,13 @@ pub(crate) fn run(components: &[String]) -> Result<bool> {
         tsctl: target.join("debug/tsctl"),
     };
     let mut report = Report::default();
-    nni::run(&place, &mut report);
+    let wanted = |name: &str| components.is_empty() || components.iter().any(|c| c == name);
+    if wanted("nni") {
+        nni::run(&place, &mut report);
+    }
+    if wanted("ssh") {
+        ssh::run(&place, &mut report);
+    }
     Ok(report.finish())
 }
 
@@ -61,6 +68,6 @@ mod tests {
         let error = super::run(&["nni".to_owned(), "azure".to_owned()])
             .unwrap_err()
             .to_string();
-        assert_eq!(error, "there is no end-to-end test for `azure` yet; there is: nni");
+        assert_eq!(error, "there is no end-to-end test for `azure` yet; there is: nni, ssh");
     }
 }

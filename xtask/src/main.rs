@@ -39,7 +39,7 @@ enum Command {
     },
     /// Checks the house rules that no compiler knows.
     Tidy,
-    /// Tests against real components of others, which are installed if they are missing: nni.
+    /// Tests against real components of others, which are installed if they are missing: nni, ssh.
     E2e {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]

@@ -60,7 +60,10 @@ async fn diagnose_machine(config: &RemoteConfig, machine: &MachineConfig, ctx: &
         findings: Vec::new(),
     };
     let target = match Target::resolve(machine, config.ssh_config.as_deref(), &*ctx.secrets).await {
-        Ok(target) => target,
+        Ok(target) => {
+            report.host = target.label();
+            target
+        }
         Err(error) => {
             report.bad("configuration", &error);
             return report.findings;

@@ -101,6 +101,13 @@ fn closed(name: &str) -> Error {
         .with_retry(Retry::NotApplied { after: None })
 }
 
-fn named(error: Error, name: &str) -> Error {
-    error.with_context("machine", name)
+/// The same error with the machine in its message.
+pub(crate) fn named(error: Error, name: &str) -> Error {
+    let named = Error::new(error.kind(), format!("`{name}`: {}", error.message())).with_retry(error.retry());
+    let named = error.key().into_iter().fold(named, Error::with_key);
+    error
+        .help()
+        .map(str::to_owned)
+        .into_iter()
+        .fold(named, Error::with_help)
 }

@@ -164,7 +164,12 @@ impl Machine {
     /// Why there is no link.
     pub(crate) fn error(&self) -> Option<Error> {
         let failure = self.failure().clone()?;
-        let error = Error::new(failure.kind, failure.message)
+        let message = if failure.message.contains(&self.config.host) {
+            failure.message
+        } else {
+            format!("`{}`: {}", self.name, failure.message)
+        };
+        let error = Error::new(failure.kind, message)
             .with_retry(failure.retry)
             .with_context("machine", &self.name);
         let error = failure.key.into_iter().fold(error, Error::with_key);
@@ -319,6 +324,12 @@ fn unknown(core: &Core, index: usize, error: &Error) {
 }
 
 fn reason(core: &Core, error: &Error) -> Reason {
-    let reason = Reason::new(ReasonCode::Unreachable, error.to_string(), core.ctx.clock.now());
+    let text = error.to_string();
+    let code = if text.contains("No space left") {
+        ReasonCode::DiskFull
+    } else {
+        ReasonCode::Unreachable
+    };
+    let reason = Reason::new(code, text, core.ctx.clock.now());
     error.help().into_iter().fold(reason, Reason::unblocked_by)
 }

@@ -94,7 +94,9 @@ async fn look(
     let target = Target::resolve(machine, config.ssh_config.as_deref(), &*ctx.secrets).await?;
     let connection = ssh::connect(&target, &mut Vec::new()).await?;
     let process = link::channel(&connection, &machine.host).await?;
-    let shell = Shell::start(process, &ctx.tasks, &*ctx.clock).await?;
+    let shell = Shell::start(process, &ctx.tasks, &*ctx.clock)
+        .await
+        .map_err(|e| link::named(e, &target.label()))?;
     if !wants_gpus {
         return Ok(None);
     }

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, ExperimentSpec, Result, TrainingService, Warning, Warnings,
-    config::{Algorithm, AlgorithmKind, ConfigSource, ExperimentConfig, PlatformSection, Problem, Resolved, parse},
+    config::{
+        Algorithm, AlgorithmKind, ConfigSource, ExperimentConfig, LiteralSecret, PlatformSection, Problem, Resolved,
+        parse, without_secrets,
+    },
 };
 use ts_manager::control::Request;
 use ts_manager::{
@@ -40,6 +43,7 @@ pub(crate) struct Loaded {
     pub(crate) config: ExperimentConfig,
     pub(crate) resolved: Resolved,
     pub(crate) warnings: Warnings,
+    secrets: Vec<LiteralSecret>,
 }
 
 impl Loaded {
@@ -98,7 +102,18 @@ impl Loaded {
             config,
             resolved: parsed.resolved,
             warnings: parsed.warnings.iter().map(from_problem).collect(),
+            secrets: parsed.secrets,
         })
+    }
+
+    /// The text that the store keeps: secrets are looked up in the user's file, as long as they are needed.
+    pub(crate) fn stored_text(&self) -> String {
+        match self.source.file.file_name() {
+            Some(name) if !self.secrets.is_empty() => {
+                without_secrets(&self.text, &self.secrets, &self.source.base_dir.join(name))
+            }
+            _ => self.text.clone(),
+        }
     }
 
     /// What the store keeps beside the text, so that the text can be read again from anywhere. Holds no secret.

@@ -1,10 +1,15 @@
-//! Looks up the secrets that a configuration refers to: `${env:NAME}` and `file:PATH`.
+//! Looks up the secrets that a configuration refers to: `${env:NAME}` and `file:PATH`, and `${config:FILE#KEY}`, by which the
+//! store refers to secrets that the user's own file spells out.
 //!
 //! Nothing is kept: a secret is read each time it is needed.
 
+use crate::platforms::PLATFORMS;
 use async_trait::async_trait;
 use std::path::Path;
-use ts_core::{Error, ErrorKind, Result, Secret, SecretSource};
+use ts_core::{
+    Error, ErrorKind, Result, Secret, SecretSource,
+    config::{CONFIG_REFERENCE, ConfigSource, parse},
+};
 
 /// Secrets of the environment and of files.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +23,12 @@ impl SecretSource for EnvSecrets {
         }
         if let Some(path) = reference.strip_prefix("file:") {
             return from_file(Path::new(path));
+        }
+        if let Some((file, key)) = reference
+            .strip_prefix(CONFIG_REFERENCE)
+            .and_then(|rest| rest.strip_suffix('}')?.rsplit_once('#'))
+        {
+            return from_configuration(Path::new(file), key);
         }
         Err(Error::new(
             ErrorKind::Config,
@@ -40,6 +51,28 @@ fn from_variable(name: &str) -> Result<Secret> {
         )
         .with_help(format!("set it for the manager: `export {name}=…`"))),
     }
+}
+
+/// What the configuration spells out under this key.
+fn from_configuration(file: &Path, key: &str) -> Result<Secret> {
+    const HELP: &str = "the experiment's store keeps no secret; put the file back as it was, or write `${env:NAME}` or \
+                        `file:PATH` in it and start again";
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        Error::io("look up a secret in the configuration", file, e)
+            .with_key(key)
+            .with_help(HELP)
+    })?;
+    let source = ConfigSource {
+        file: file.to_owned(),
+        base_dir: file.parent().unwrap_or(Path::new("/")).to_owned(),
+        home: None,
+    };
+    let mut secrets = parse(&text, &source, PLATFORMS).secrets.into_iter();
+    let found = secrets.find(|literal| literal.key == key).map(|literal| literal.secret);
+    found.ok_or_else(|| {
+        let message = format!("`{}` no longer spells out `{key}`", file.display());
+        Error::new(ErrorKind::NotFound, message).with_key(key).with_help(HELP)
+    })
 }
 
 /// The file's text without the line end that editors leave.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Experiment {
     tsctl: PathBuf,
     home: PathBuf,
     path: std::ffi::OsString,
+    /// Where an agent with keys listens; none by default, whatever this user has.
+    agent: Option<PathBuf>,
 }
 
 impl Experiment {
@@ -38,26 +40,53 @@ impl Experiment {
             tsctl: place.tsctl.clone(),
             path: env::join_paths(folders)?,
             home,
+            agent: None,
         })
+    }
+
+    /// The same with an agent that holds SSH keys.
+    pub(super) fn with_agent(mut self, socket: PathBuf) -> Self {
+        self.agent = Some(socket);
+        self
+    }
+
+    /// The home directory of whoever runs it.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Runs a configuration, or goes on with the experiment, to its end.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<()> {
-        let mut child = self.start(arguments)?;
-        let ended = wait_until("the experiment ends", || Ok(child.try_wait()?));
-        if ended.is_err() {
-            child.kill()?;
-            child.wait()?;
-        }
-        let status = ended?;
+        let mut running = self.start(arguments)?;
+        self.finish(&mut running)
+    }
+
+    /// Waits for the good end of a command that was started.
+    pub(super) fn finish(&self, running: &mut Running) -> Result<()> {
+        let status = self.end_of(running)?;
         if !status.success() {
-            bail!("`tsctl {}` ended with {status}:\n{}", arguments.join(" "), self.said()?);
+            bail!("`tsctl` ended with {status}:\n{}", self.said()?);
         }
         Ok(())
     }
 
+    /// Runs a command that must fail; what it said.
+    pub(super) fn refused(&self, arguments: &[&str]) -> Result<String> {
+        let mut running = self.start(arguments)?;
+        let status = self.end_of(&mut running)?;
+        if status.success() {
+            bail!("`tsctl {}` should have failed:\n{}", arguments.join(" "), self.said()?);
+        }
+        self.said()
+    }
+
+    /// Waits for any end of a command that was started.
+    pub(super) fn end_of(&self, running: &mut Running) -> Result<ExitStatus> {
+        wait_until("the command ends", || Ok(running.0.try_wait()?)).with_context(|| self.said().unwrap_or_default())
+    }
+
     /// Starts a command and leaves it running.
-    pub(super) fn start(&self, arguments: &[&str]) -> Result<Child> {
+    pub(super) fn start(&self, arguments: &[&str]) -> Result<Running> {
         println!("  $ tsctl {}", arguments.join(" "));
         let said = fs::File::options()
             .create(true)
@@ -65,11 +94,11 @@ impl Experiment {
             .open(self.home.join("tsctl.txt"))?;
         let mut command = self.command(arguments);
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
-        command.spawn().context("cannot start `tsctl`")
+        Ok(Running(command.spawn().context("cannot start `tsctl`")?))
     }
 
     /// What a command that reads says, as JSON.
-    fn json(&self, arguments: &[&str]) -> Result<Value> {
+    pub(super) fn json(&self, arguments: &[&str]) -> Result<Value> {
         let text = crate::shell::output(self.command(arguments).arg("--json"))?;
         serde_json::from_str(&text).with_context(|| format!("`tsctl {} --json` wrote no JSON", arguments.join(" ")))
     }
@@ -104,7 +133,7 @@ impl Experiment {
     }
 
     /// What the command line and the manager wrote, for failures.
-    fn said(&self) -> Result<String> {
+    pub(super) fn said(&self) -> Result<String> {
         Ok(fs::read_to_string(self.home.join("tsctl.txt"))?)
     }
 
@@ -114,8 +143,29 @@ impl Experiment {
             .args(arguments)
             .env("HOME", &self.home)
             .env("PATH", &self.path)
-            .env_remove("XDG_STATE_HOME");
+            .env_remove("XDG_STATE_HOME")
+            .env_remove("SSH_AUTH_SOCK");
+        command.envs(self.agent.iter().map(|socket| ("SSH_AUTH_SOCK", socket)));
         command
+    }
+}
+
+/// A command that runs; it is killed when it is dropped, as `kill -9` would.
+#[derive(Debug)]
+pub(super) struct Running(Child);
+
+impl Running {
+    /// Ends it without a word.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.0.kill().context("cannot kill the manager")?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.kill();
     }
 }
 
@@ -135,4 +185,13 @@ pub(super) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<Option<
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Lets a fault last.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other process has no other clock than the machine's"
+)]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -71,7 +71,7 @@ fn example(place: &Place, name: &str, bin: Option<&Path>, n_trials: usize) -> Re
 fn sdk(place: &Place, release: &Release, bin: &Path, schema: &str, n_trials: usize) -> Result<Outcome> {
     let experiment = Experiment::new(place, &format!("nni-{}-{schema}", release.version), Some(bin))?;
     experiment.run(&["run", &configuration(place, schema)])?;
-    compare_all(&experiment, n_trials)?;
+    compare_all(&experiment, &experiment.directory()?, n_trials)?;
     Ok(Outcome::Passed)
 }
 
@@ -87,11 +87,10 @@ fn crash(place: &Place, release: &Release, bin: &Path) -> Result<Outcome> {
         let count = |status: &str| trials.iter().filter(|t| t["status"] == status).count();
         Ok((count("SUCCEEDED") >= 2 && count("RUNNING") >= 1).then_some(()))
     });
-    manager.kill().context("cannot kill the manager")?;
-    manager.wait()?;
+    manager.kill()?;
     waited?;
     experiment.run(&["resume"])?;
-    compare_all(&experiment, 12)?;
+    compare_all(&experiment, &experiment.directory()?, 12)?;
     Ok(Outcome::Passed)
 }
 
@@ -103,8 +102,8 @@ fn configuration(place: &Place, name: &str) -> String {
         .into_owned()
 }
 
-/// Every trial there, with its status, and equal to its own record.
-fn compare_all(experiment: &Experiment, n_trials: usize) -> Result<()> {
+/// Every trial there, with its status, and equal to its own record below the folder `trials_at`.
+pub(super) fn compare_all(experiment: &Experiment, trials_at: &Path, n_trials: usize) -> Result<()> {
     let trials = experiment.trials()?;
     ensure!(
         trials.len() == n_trials,
@@ -112,7 +111,7 @@ fn compare_all(experiment: &Experiment, n_trials: usize) -> Result<()> {
         trials.len()
     );
     let mut records = HashMap::new();
-    find_records(&experiment.directory()?, &mut records)?;
+    find_records(trials_at, &mut records)?;
     for (expected, trial) in (0..).zip(&trials) {
         let id = trial["id"].as_str().context("a trial without id")?;
         ensure!(

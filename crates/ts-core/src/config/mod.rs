@@ -5,6 +5,7 @@
 
 mod common;
 mod files;
+mod literal_secret;
 mod model;
 mod node;
 mod parse;
@@ -23,6 +24,7 @@ mod v1;
 mod v2;
 mod yaml;
 
+pub use literal_secret::{LiteralSecret, without_secrets};
 pub use model::{
     Algorithm, AlgorithmKind, ExperimentConfig, LocalMounted, LogLevel, RetryLimits, SharedStorage, SharedStorageKind,
 };
@@ -31,7 +33,7 @@ pub use parse::{Parsed, parse};
 pub use platform_section::{PlatformSection, Shortcuts};
 pub use problems::{Problem, Problems, nearest};
 pub use resolved::{Origin, Resolved, ResolvedValue};
-pub use secret_ref::SecretRef;
+pub use secret_ref::{CONFIG_REFERENCE, SecretRef};
 pub use section::{Key, Section};
 pub use source::{ConfigSource, Schema};
 pub use yaml::load as load_yaml;

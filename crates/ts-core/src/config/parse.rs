@@ -4,6 +4,7 @@
 
 use super::{
     common,
+    literal_secret::LiteralSecret,
     model::ExperimentConfig,
     node::Node,
     problems::{Problem, Problems, nearest},
@@ -26,6 +27,8 @@ pub struct Parsed {
     pub warnings: Vec<Problem>,
     /// Every value with its origin; as far as reading went if there are problems.
     pub resolved: Resolved,
+    /// Every secret that the file spells out.
+    pub secrets: Vec<LiteralSecret>,
 }
 
 /// Reads an experiment of either schema.
@@ -50,6 +53,7 @@ pub fn parse(text: &str, source: &ConfigSource, platforms: &[Platform]) -> Parse
     Parsed {
         config: config.filter(|_| problems.is_empty()),
         warnings: problems.take_warnings(),
+        secrets: problems.take_secrets(),
         problems,
         resolved,
     }

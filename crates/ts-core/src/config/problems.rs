@@ -3,7 +3,10 @@
 //! Also keeps the warnings and notes every value read, which `config --resolved` shows. Finding problems is done by the
 //! readers; printing them belongs to the command line.
 
-use super::resolved::{Origin, ResolvedValue};
+use super::{
+    literal_secret::LiteralSecret,
+    resolved::{Origin, ResolvedValue},
+};
 use crate::{Error, ErrorKind, Result};
 use std::{
     fmt::{self, Write as _},
@@ -71,6 +74,7 @@ pub struct Problems {
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
     values: Vec<ResolvedValue>,
+    secrets: Vec<LiteralSecret>,
 }
 
 impl Problems {
@@ -89,6 +93,9 @@ impl Problems {
     /// Notes a value that was read or defaulted, for the resolved view. Never a secret.
     pub fn note(&mut self, key: impl Into<String>, value: impl Into<serde_json::Value>, origin: Origin) {
         self.values.push(ResolvedValue::new(key, value, origin));
+    }
+    pub(super) fn note_secret(&mut self, secret: LiteralSecret) {
+        self.secrets.push(secret);
     }
     /// Whether no problem was found; warnings do not count.
     pub fn is_empty(&self) -> bool {
@@ -114,6 +121,9 @@ impl Problems {
     }
     pub(super) fn take_values(&mut self) -> Vec<ResolvedValue> {
         std::mem::take(&mut self.values)
+    }
+    pub(super) fn take_secrets(&mut self) -> Vec<LiteralSecret> {
+        std::mem::take(&mut self.secrets)
     }
 
     /// `Ok` if nothing is wrong.

@@ -6,7 +6,7 @@ use super::{
     node::Value,
     problems::nearest,
     quantity,
-    secret_ref::SecretRef,
+    secret_ref::{CONFIG_REFERENCE, SecretRef},
     section::{Key, Section},
 };
 use crate::Secret;
@@ -309,9 +309,14 @@ impl Section<'_> {
             );
             return None;
         };
-        let secret = if text.starts_with("${env:") && text.ends_with('}') {
-            SecretRef::Reference(text.clone())
-        } else if let Some(path) = text.strip_prefix("file:") {
+        // A block ends with a line feed that is not meant.
+        let reference = text.trim_end();
+        let is_reference = [CONFIG_REFERENCE, "${env:"]
+            .iter()
+            .any(|kind| reference.starts_with(kind));
+        let secret = if is_reference && reference.ends_with('}') {
+            SecretRef::Reference(reference.to_owned())
+        } else if let Some(path) = reference.strip_prefix("file:") {
             match self.source().resolve(path) {
                 Ok(path) => SecretRef::Reference(format!("file:{}", path.display())),
                 Err(message) => {
@@ -320,7 +325,9 @@ impl Section<'_> {
                 }
             }
         } else {
-            SecretRef::Literal(Secret::new(text.clone()))
+            let secret = Secret::new(text.clone());
+            self.note_secret(key, node, secret.clone());
+            SecretRef::Literal(secret)
         };
         self.note(key, node, secret.to_string());
         Some(secret)

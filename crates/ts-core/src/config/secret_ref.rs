@@ -5,6 +5,9 @@
 use crate::{Result, Secret, SecretSource};
 use std::fmt;
 
+/// Begins a reference to a secret that a configuration file spells out: `${config:FILE#KEY}`.
+pub const CONFIG_REFERENCE: &str = "${config:";
+
 /// A secret or where to find it: `${env:NAME}` or `file:PATH`.
 #[derive(Debug, Clone)]
 #[expect(

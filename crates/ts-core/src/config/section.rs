@@ -4,6 +4,7 @@
 //! read may be used while there are problems. Keys that nobody asked for are refused when the section is finished.
 
 use super::{
+    literal_secret::LiteralSecret,
     node::{Entry, Node, Value},
     problems::{Problem, Problems, nearest},
     resolved::Origin,
@@ -186,6 +187,16 @@ impl<'a> Section<'a> {
         };
         let key = self.key_path(key);
         self.problems.note(key, value, origin);
+    }
+
+    /// Notes a secret that the file spells out.
+    pub(super) fn note_secret(&mut self, key: Key, node: &Node, secret: crate::Secret) {
+        let key = self.key_path(key);
+        self.problems.note_secret(LiteralSecret {
+            key,
+            secret,
+            place: (node.line, node.column),
+        });
     }
 
     /// Notes a default that applies because the key is absent.

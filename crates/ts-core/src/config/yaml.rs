@@ -21,12 +21,8 @@ const MAX_DEPTH: usize = 200;
 /// Smaller faults (a duplicate key) are reported too, but the tree is still given, so that all problems come in one go.
 pub fn load(text: &str, file: &Path, problems: &mut Problems) -> Option<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let options = granit_parser::options! {
-        emit_comments: false,
-        block_scalar_eof_without_line_feed: true,
-    };
     let mut loader = Loader {
-        parser: Parser::new_from_str_with_options(text, options),
+        parser: Parser::new_from_str_with_options(text, options()),
         anchors: HashMap::new(),
         nodes: 0,
         file,
@@ -38,6 +34,13 @@ pub fn load(text: &str, file: &Path, problems: &mut Problems) -> Option<Node> {
             loader.problems.push(*problem);
             None
         }
+    }
+}
+
+fn options() -> granit_parser::Options {
+    granit_parser::options! {
+        emit_comments: false,
+        block_scalar_eof_without_line_feed: true,
     }
 }
 
@@ -251,6 +254,36 @@ impl<'a> Loader<'a> {
             self.fail(line, column, message)
         })
     }
+}
+
+/// A scalar as it is written.
+pub(super) struct WrittenScalar {
+    pub(super) text: String,
+    /// Line and column, from 1.
+    pub(super) place: (u32, u32),
+    /// Bytes of the document.
+    pub(super) range: std::ops::Range<usize>,
+    pub(super) is_anchored: bool,
+    /// Text after `|` or `>`, as it is.
+    pub(super) is_block: bool,
+}
+
+/// All scalars of a document in its order, as far as it can be read.
+pub(super) fn scalars(text: &str) -> Vec<WrittenScalar> {
+    let mut parser = Parser::new_from_str_with_options(text, options());
+    let mut found = Vec::new();
+    while let Some(Ok((event, span))) = parser.next_event() {
+        if let (Event::Scalar(text, style, anchor, _), Some(range)) = (event, span.byte_range()) {
+            found.push(WrittenScalar {
+                text: text.into_owned(),
+                place: place(&span),
+                range,
+                is_anchored: anchor != 0,
+                is_block: matches!(style, ScalarStyle::Literal | ScalarStyle::Folded),
+            });
+        }
+    }
+    found
 }
 
 fn place(span: &Span) -> (u32, u32) {

@@ -195,7 +195,8 @@ fn by_key(
     let text = match std::fs::read(path) {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if is_explicit => {
-            return Err(Error::io("read the key file", path, error).with_key("machineList[].sshKeyFile"));
+            let what = format!("read the key file for {} from", target.address());
+            return Err(Error::io(&what, path, error).with_key("machineList[].sshKeyFile"));
         }
         Err(error) => return Ok(Tried::Skipped(format!("cannot be read: {error}"))),
     };
@@ -204,7 +205,8 @@ fn by_key(
         if !is_explicit {
             return Ok(Tried::Skipped(why));
         }
-        let error = Error::new(ErrorKind::Config, format!("`{}` {why}", path.display()))
+        let message = format!("{}: key file `{}` {why}", target.address(), path.display());
+        let error = Error::new(ErrorKind::Config, message)
             .with_key("machineList[].sshKeyFile")
             .with_help("name the private key, not the one that ends in `.pub`; convert others with `ssh-keygen -p -f`");
         return Err(error);
@@ -213,13 +215,13 @@ fn by_key(
         Ok(()) => Ok(Tried::In),
         Err(error) => match number(&error) {
             // The server was not asked: the key could not be opened.
-            code::FILE | code::KEYFILE_AUTH_FAILED => locked(path, passphrase.is_some(), is_explicit),
+            code::FILE | code::KEYFILE_AUTH_FAILED => locked(target, path, passphrase.is_some(), is_explicit),
             _ => judge(session, target, &error),
         },
     }
 }
 
-fn locked(path: &Path, has_passphrase: bool, is_explicit: bool) -> Result<Tried> {
+fn locked(target: &Target, path: &Path, has_passphrase: bool, is_explicit: bool) -> Result<Tried> {
     let why = if has_passphrase {
         "cannot be opened with this passphrase"
     } else {
@@ -228,7 +230,8 @@ fn locked(path: &Path, has_passphrase: bool, is_explicit: bool) -> Result<Tried>
     if !is_explicit {
         return Ok(Tried::Skipped(why.to_owned()));
     }
-    let error = Error::new(ErrorKind::Auth, format!("key file `{}` {why}", path.display()))
+    let message = format!("{}: key file `{}` {why}", target.address(), path.display());
+    let error = Error::new(ErrorKind::Auth, message)
         .with_key("machineList[].sshPassphrase")
         .with_help("write its passphrase as `sshPassphrase`, or unlock it once with `ssh-add`");
     Err(error)

@@ -89,7 +89,7 @@ pub(crate) fn connect<'a>(target: &'a Target, hops: &'a mut Vec<Hop>) -> BoxFutu
             Some(outer) => Some(outer.forward(&target.host, target.port).await.map_err(|e| {
                 let error = through(target, e);
                 let mut failed = Hops {
-                    name: target.name.clone(),
+                    name: target.label(),
                     steps: Vec::new(),
                 };
                 let error = failed.failed("TCP", error);
@@ -117,7 +117,7 @@ type Connected = (Vec<Hop>, Result<Connection>);
 /// The whole life of the thread.
 fn serve(target: &Target, line: Option<UnixStream>, outer: Option<Connection>, reply: oneshot::Sender<Connected>) {
     let mut hops = Hops {
-        name: target.name.clone(),
+        name: target.label(),
         steps: Vec::new(),
     };
     let owner = begin(target, line, outer, &mut hops);

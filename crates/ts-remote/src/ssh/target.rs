@@ -133,6 +133,15 @@ impl Target {
         Ok(target)
     }
 
+    /// What tells it from all others in reports: the user's name for it, and where that leads.
+    pub(crate) fn label(&self) -> String {
+        if self.name == self.host {
+            self.address()
+        } else {
+            format!("{} ({})", self.name, self.address())
+        }
+    }
+
     /// `user@host:port`, and through which host, for messages.
     pub(crate) fn address(&self) -> String {
         let own = match self.port {

@@ -2,6 +2,7 @@
 #
 # DIR is the trial's directory, PACKAGE the unpacked code or empty, RUN this machine's run directory, SESSION not empty if
 # this process leads a session. The environment carries the trial's stamp, by which its processes are found.
+# A redirection that fails must not end us, so it is never one of `:`, a special builtin.
 trap : INT TERM HUP
 umask "$4"
 cd "$1" || exit 1
@@ -21,7 +22,7 @@ tell() {
 }
 
 if [ -s .nni/cancel ]; then
-    [ -e .nni/canceled ] || : >.nni/canceled
+    [ -e .nni/canceled ] || true >.nni/canceled
     tell c
     exit
 fi
@@ -44,5 +45,5 @@ if [ -s "$run/path" ]; then
 fi
 unset TS_ENV
 sh run.sh </dev/null >/dev/null 2>>stderr
-: >"$run/sweep/$id"
+true >"$run/sweep/$id"
 tell e

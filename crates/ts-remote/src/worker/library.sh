@@ -19,7 +19,7 @@ ts_start() {
         printf 'failed %s %s\n' "$1" "$(ts_why "$ts_said")"
         return
     fi
-    if ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.sh" && : >>"$ts_d/.nni/metrics"; } 2>/dev/null
+    if ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.sh" && true >>"$ts_d/.nni/metrics"; } 2>/dev/null
     then
         printf 'failed %s %s\n' "$1" "$(ts_why "cannot write to $ts_d")"
         # The launcher claims `started` first of all, so nothing of a running trial is removed here.

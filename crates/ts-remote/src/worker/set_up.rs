@@ -2,7 +2,7 @@
 
 use super::Shell;
 use std::fmt::Write as _;
-use ts_core::{Error, ErrorKind, ExperimentId, Result, TrialId, launch::quote};
+use ts_core::{Error, ErrorKind, ExperimentId, Result, Retry, TrialId, launch::quote};
 
 const SCRIPT: &str = include_str!("set_up.sh");
 const LIBRARY: &str = include_str!("library.sh");
@@ -64,7 +64,7 @@ impl Facts {
 /// Sets the machine up. One round trip; repeating it changes nothing.
 ///
 /// # Errors
-/// `Denied` if no folder can be written, with the machine's own words.
+/// `Denied` if no folder can be written, with the machine's own words; `Io`, retryable, if its disk is full.
 pub(crate) async fn set_up(shell: &Shell, plan: &SetUp) -> Result<Facts> {
     let mut snippet = String::with_capacity(24 * 1024);
     for (name, value) in [
@@ -92,7 +92,14 @@ fn parse(text: &str) -> Result<Facts> {
         let (name, value) = line.split_once(' ').unwrap_or((line, ""));
         match name {
             "refused" => {
-                return Err(Error::new(ErrorKind::Denied, value.to_owned())
+                let is_full = value.contains("No space left") || value.contains("quota exceeded");
+                let (kind, retry) = if is_full {
+                    (ErrorKind::Io, Retry::NotApplied { after: None })
+                } else {
+                    (ErrorKind::Denied, Retry::Never)
+                };
+                return Err(Error::new(kind, value.to_owned())
+                    .with_retry(retry)
                     .with_key("machineList[].directory")
                     .with_help(
                         "free space or mend its permissions, or name a folder on the machine with `directory`",

@@ -6,9 +6,20 @@ ts_umask=$(umask)
 umask 077
 ts_uid=$(id -u)
 
-# Whether $1 is, or can be made, a folder that we can write to.
+# Whether $1 is, or can be made, a folder that we can write to; `ts_said` tells why not.
 ts_usable() {
-    mkdir -p -- "$1" 2>/dev/null && : 2>/dev/null >"$1/.write-$$" && rm -f -- "$1/.write-$$"
+    ts_said=$( { mkdir -p -- "$1" && printf x >"$1/.write-$$"; } 2>&1 )
+    set -- "$?" "$1"
+    rm -f -- "$2/.write-$$"
+    [ "$1" = 0 ] && return
+    ts_why_not "$2"
+    return 1
+}
+
+# Not every shell says that the disk is full. Puts what keeps us from writing to $1 into `ts_said`.
+ts_why_not() {
+    set -- $(df -Pk -- "$1" 2>/dev/null | tail -n 1)
+    [ "${4:-9999}" -ge 64 ] || ts_said='No space left on device'
 }
 
 # Whether $1 is a folder of ours that nobody else can enter; others may own names in /tmp.
@@ -22,7 +33,7 @@ ts_choose() {
     if [ -n "$ts_dir" ]; then
         ts_base=$ts_dir
         ts_usable "$ts_base" && return
-        printf 'refused cannot write to `%s` (key `directory`)\n' "$ts_base"
+        printf 'refused cannot write to `%s` (key `directory`): %s\n' "$ts_base" "$ts_said"
         return 1
     fi
     ts_base=$HOME/nni-experiments
@@ -30,7 +41,7 @@ ts_choose() {
     ts_base=/tmp/nni-experiments-$ts_uid
     mkdir -m 700 -- "$ts_base" 2>/dev/null
     ts_private "$ts_base" && ts_usable "$ts_base" && return
-    printf 'refused neither the home directory `%s` nor `%s` can be written\n' "$HOME" "$ts_base"
+    printf 'refused neither the home directory `%s` nor `%s` can be written: %s\n' "$HOME" "$ts_base" "$ts_said"
     return 1
 }
 
@@ -73,12 +84,17 @@ ts_login() {
     fi
 }
 
-ts_prepare() {
-    ts_choose && ts_folders || return
+ts_scripts() {
     ts_write "$ts_run/launch.sh" "$ts_launch" && ts_write "$ts_run/watch.sh" "$ts_watch" &&
         ts_write "$ts_run/kill.sh" "$ts_kill" &&
-        ts_write "$ts_run/receive.sh" "$ts_receive" && ts_write "$ts_run/path" "$ts_python" || {
-        printf 'refused cannot write to `%s`: the disk may be full\n' "$ts_run"
+        ts_write "$ts_run/receive.sh" "$ts_receive" && ts_write "$ts_run/path" "$ts_python"
+}
+
+ts_prepare() {
+    ts_choose && ts_folders || return
+    ts_said=$(ts_scripts 2>&1) || {
+        ts_why_not "$ts_run"
+        printf 'refused cannot write to `%s`: %s\n' "$ts_run" "$ts_said"
         return
     }
     ts_login

@@ -67,7 +67,7 @@ fn create(
     let mut limits = loaded.limits();
     overwrite(&mut limits, new_limits);
     let created = assembly.ctx.clock.now();
-    let new = NewExperiment::new(id.clone(), created, &loaded.text, limits).with_config(loaded.stored());
+    let new = NewExperiment::new(id.clone(), created, loaded.stored_text(), limits).with_config(loaded.stored());
     let store = Store::create(&directory.store(), &new, assembly.ctx.clock.clone())?;
     if let Err(error) = registry(environment).and_then(|registry| registry.add(id, directory.path())) {
         let warning = ts_core::Warning::new(format!("the experiment is not listed: {error}"));

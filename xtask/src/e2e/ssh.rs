@@ -1,0 +1,59 @@
+//! Real OpenSSH servers in network namespaces under `tsctl run`: which scenarios there are.
+//!
+//! Needs root, because machines get cables and accounts of their own.
+
+mod access;
+mod faults;
+mod lab;
+mod load;
+mod machine;
+mod study;
+
+use super::Place;
+use crate::report::{Outcome, Report};
+use anyhow::Result;
+use lab::Lab;
+
+type Scenario = fn(&Place, &Lab) -> Result<()>;
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    (
+        "password, every kind of key, passphrase and agent",
+        access::every_credential,
+    ),
+    (
+        "a machine behind two jump hosts, by OpenSSH's configuration",
+        access::jumps,
+    ),
+    ("unknown, known and changed host keys", access::host_keys),
+    ("what is refused is explained", access::refusals),
+    (
+        "restricted shell, banner, one or two sessions, home not writable",
+        access::odd_machines,
+    ),
+    ("doctor shows every step", access::doctor),
+    ("NNI's SDK on a machine", load::sdk),
+    ("8 machines, 400 trials", load::many),
+    ("cancel ends the whole tree", load::cancel),
+    ("a cable pulled and plugged in again", faults::cable),
+    ("a server killed and started again", faults::server),
+    ("a manager killed while the cable is pulled", faults::manager),
+    ("a full disk", faults::full_disk),
+];
+
+/// Runs every scenario, or skips all by one name.
+pub(super) fn run(place: &Place, report: &mut Report) {
+    let lab = match Lab::new(&place.root) {
+        Ok(lab) => lab,
+        Err(why) => {
+            report.step("OpenSSH", || Ok(Outcome::Skipped(format!("{why:#}"))));
+            return;
+        }
+    };
+    for (name, scenario) in SCENARIOS {
+        report.step(&format!("OpenSSH: {name}"), || {
+            scenario(place, &lab)?;
+            Ok(Outcome::Passed)
+        });
+    }
+}

@@ -1,0 +1,139 @@
+//! What goes wrong in the middle: the cable, the server, the manager, the disk. Nothing may be lost or counted twice.
+
+use super::{
+    lab::{Lab, USER},
+    machine::Machine,
+    study::Study,
+};
+use crate::{
+    e2e::{
+        Place,
+        experiment::{Experiment, pause, wait_until},
+    },
+    shell,
+};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+/// How long it takes a machine to end what it was told to; and longer than a lost link stays unseen.
+const CUT: Duration = Duration::from_secs(6);
+
+/// Packets are dropped, not refused.
+pub(super) fn cable(place: &Place, lab: &Lab) -> Result<()> {
+    let machine = Machine::new(lab, &[])?;
+    let study = Study::long(vec![entry(&machine, lab)], 4.0);
+    interrupted(place, lab, "cable", &study, |_| {
+        machine.pull_cable()?;
+        pause(CUT);
+        machine.plug_cable()
+    })
+}
+
+/// Server and sessions get SIGKILL; trials go on without them.
+pub(super) fn server(place: &Place, lab: &Lab) -> Result<()> {
+    let mut machine = Machine::new(lab, &[])?;
+    let study = Study::long(vec![entry(&machine, lab)], 4.0);
+    interrupted(place, lab, "server", &study, |_| {
+        machine.kill_server()?;
+        ensure!(!machine.answers(), "it still answers");
+        pause(CUT);
+        machine.start()
+    })
+}
+
+/// The next manager starts before the machine can be reached again.
+pub(super) fn manager(place: &Place, lab: &Lab) -> Result<()> {
+    let machine = Machine::new(lab, &[])?;
+    let study = Study::long(vec![entry(&machine, lab)], 3.0);
+    let experiment = Experiment::new(place, "ssh-manager", None)?;
+    let mut first = experiment.start(&["run", &study.file(lab, "manager")?.to_string_lossy()])?;
+    in_the_middle(&experiment)?;
+    machine.pull_cable()?;
+    first.kill()?;
+    let mut second = experiment.start(&["resume"])?;
+    pause(CUT);
+    machine.plug_cable()?;
+    experiment.finish(&mut second)?;
+    study.check(&experiment)
+}
+
+/// A disk that is full at first keeps trials waiting with a reason; once there is space, they run.
+pub(super) fn full_disk(place: &Place, lab: &Lab) -> Result<()> {
+    // Mounted before the machine takes its view of the file systems.
+    let disk = Disk::new(lab.home(USER).join("disk"))?;
+    let machine = Machine::new(lab, &[])?;
+    let filler = disk.0.join("filler");
+    // Ends with an error when the disk is full.
+    let _ = shell::output(
+        Command::new("dd")
+            .args(["if=/dev/zero", "bs=64k"])
+            .arg(format!("of={}", filler.display())),
+    );
+    let study = Study::short(vec![machine.entry(lab, USER, &json!({ "directory": disk.0 }))]);
+    let experiment = Experiment::new(place, "ssh-full-disk", None)?;
+    let file = study.file(lab, "full-disk")?;
+    let mut run = experiment.start(&["run", &file.to_string_lossy()])?;
+    wait_until("the reason is told", || {
+        Ok(experiment.said()?.contains("No space left").then_some(()))
+    })?;
+    fs::remove_file(filler)?;
+    experiment.finish(&mut run)?;
+    study.check(&experiment)
+}
+
+/// A small file system of its own.
+#[derive(Debug)]
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(path: PathBuf) -> Result<Self> {
+        fs::create_dir(&path)?;
+        let mut mount = Command::new("mount");
+        shell::output(
+            mount
+                .args(["-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs"])
+                .arg(&path),
+        )?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = shell::output(Command::new("umount").arg("--lazy").arg(&self.0));
+    }
+}
+
+/// A machine whose silence is noticed after three seconds.
+fn entry(machine: &Machine, lab: &Lab) -> Value {
+    machine.entry(lab, USER, &json!({ "keepalive": "1s" }))
+}
+
+/// Runs it, does `fault` while some trials have ended and some run, and checks everything.
+fn interrupted(
+    place: &Place,
+    lab: &Lab,
+    name: &str,
+    study: &Study,
+    fault: impl FnOnce(&Experiment) -> Result<()>,
+) -> Result<()> {
+    let experiment = Experiment::new(place, &format!("ssh-{name}"), None)?;
+    let mut run = experiment.start(&["run", &study.file(lab, name)?.to_string_lossy()])?;
+    in_the_middle(&experiment)?;
+    let done = fault(&experiment).with_context(|| format!("{name}: the fault"));
+    experiment.finish(&mut run)?;
+    done?;
+    study.check(&experiment)
+}
+
+fn in_the_middle(experiment: &Experiment) -> Result<()> {
+    wait_until("some trials have ended and some run", || {
+        // There is no experiment to read in the first moment.
+        let Ok(trials) = experiment.trials() else {
+            return Ok(None);
+        };
+        let count = |status: &str| trials.iter().filter(|t| t["status"] == status).count();
+        Ok((count("SUCCEEDED") >= 2 && count("RUNNING") >= 2).then_some(()))
+    })
+}
