@@ -33,7 +33,7 @@ pub(crate) async fn open(core: &Core, index: usize) -> Result<(Arc<Link>, Proces
     let process = channel(&connection, machine.name()).await?;
     let shell = Shell::start(process, &core.ctx.tasks, &*core.ctx.clock)
         .await
-        .map_err(|e| named(e, machine.name()))?;
+        .map_err(|e| named(&e, machine.name()))?;
     let plan = SetUp {
         experiment: core.experiment.clone(),
         machine_key: machine.key().to_owned(),
@@ -43,7 +43,7 @@ pub(crate) async fn open(core: &Core, index: usize) -> Result<(Arc<Link>, Proces
     };
     let facts = worker::set_up(&shell, &plan)
         .await
-        .map_err(|e| named(e, machine.name()))?;
+        .map_err(|e| named(&e, machine.name()))?;
     let watch = WatchSession::new(&facts, core.name.as_str(), core.next_session());
     let opened = shell.run(watch.open_snippet()).await?;
     opened.into_result("make a fifo on the machine")?;
@@ -102,7 +102,7 @@ fn closed(name: &str) -> Error {
 }
 
 /// The same error with the machine in its message.
-pub(crate) fn named(error: Error, name: &str) -> Error {
+pub(crate) fn named(error: &Error, name: &str) -> Error {
     let named = Error::new(error.kind(), format!("`{name}`: {}", error.message())).with_retry(error.retry());
     let named = error.key().into_iter().fold(named, Error::with_key);
     error

@@ -325,11 +325,11 @@ fn unknown(core: &Core, index: usize, error: &Error) {
 
 fn reason(core: &Core, error: &Error) -> Reason {
     let text = error.to_string();
-    let code = if text.contains("No space left") {
+    let reason_code = if text.contains("No space left") {
         ReasonCode::DiskFull
     } else {
         ReasonCode::Unreachable
     };
-    let reason = Reason::new(code, text, core.ctx.clock.now());
+    let reason = Reason::new(reason_code, text, core.ctx.clock.now());
     error.help().into_iter().fold(reason, Reason::unblocked_by)
 }

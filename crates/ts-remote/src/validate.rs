@@ -96,7 +96,7 @@ async fn look(
     let process = link::channel(&connection, &machine.host).await?;
     let shell = Shell::start(process, &ctx.tasks, &*ctx.clock)
         .await
-        .map_err(|e| link::named(e, &target.label()))?;
+        .map_err(|e| link::named(&e, &target.label()))?;
     if !wants_gpus {
         return Ok(None);
     }
