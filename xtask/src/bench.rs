@@ -9,6 +9,7 @@ mod memory;
 mod pack;
 mod pool;
 mod simulated;
+mod ssh;
 mod table;
 
 use crate::{shell, workspace};
@@ -27,6 +28,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("memory", memory::measure),
     ("simulated", simulated::measure),
     ("pack", pack::measure),
+    ("ssh", ssh::measure),
 ];
 
 /// Where a run finds things, and how much it measures.

@@ -45,7 +45,7 @@ enum Command {
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
     },
-    /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack.
+    /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack, ssh.
     Bench {
         /// Which measurements; all of them if none is named.
         #[arg(value_delimiter = ',')]

@@ -164,6 +164,11 @@ impl Board {
         }
     }
 
+    /// Nobody knows what code the machine has.
+    pub(crate) fn forget_packages(&mut self, machine: usize) {
+        self.slots[machine].packages.clear();
+    }
+
     pub(crate) fn has_package(&self, machine: usize, package: &str) -> bool {
         self.slots[machine].packages.contains(package)
     }

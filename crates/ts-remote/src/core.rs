@@ -9,6 +9,7 @@ use crate::{
     machine::{self, Machine},
     mirror::Mirror,
     spool::Spool,
+    warm::Warm,
 };
 use std::{
     collections::HashMap,
@@ -53,6 +54,7 @@ pub(crate) struct Core {
     pub(crate) machines: Vec<Machine>,
     board: Mutex<Board>,
     spools: Mutex<HashMap<String, Arc<Spool>>>,
+    pub(crate) warm: Arc<Warm>,
     /// Wakes the task that places what waits.
     bell: Notify,
     /// Changes whenever a machine's condition or its code does.
@@ -68,7 +70,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts one task per machine, which connects at once, and the one that places what waits.
-    pub(crate) fn start(ctx: Ctx, config: RemoteConfig, experiment: ExperimentId) -> Arc<Self> {
+    pub(crate) fn start(ctx: Ctx, config: RemoteConfig, experiment: ExperimentId, warm: Arc<Warm>) -> Arc<Self> {
         let machines: Vec<Machine> = config.machines.iter().map(Machine::new).collect();
         let slots = machines.iter().map(|m| Slot::new(m.name(), rules(m))).collect();
         let core = Arc::new(Core {
@@ -77,6 +79,7 @@ impl Running {
             machines,
             board: Mutex::new(Board::new(slots)),
             spools: Mutex::default(),
+            warm,
             bell: Notify::new(),
             changes: watch::Sender::default(),
             ctx,
@@ -136,19 +139,31 @@ impl Core {
         self.spools_mut().values().cloned().collect()
     }
 
+    /// Whether this machine is known to have every package; `false` while there is none.
+    pub(crate) fn has_all_code(&self, machine: usize) -> bool {
+        let spools = self.spools();
+        let board = self.board();
+        !spools.is_empty() && spools.iter().all(|spool| board.has_package(machine, spool.digest()))
+    }
+
     /// Whether this package was ever delivered or is on its way: here, on disk, or on a machine.
     pub(crate) fn knows_package(&self, digest: &str) -> bool {
         self.spools_mut().contains_key(digest)
-            || crate::spool::path(&self.ctx.work_dir, digest).is_file()
+            || crate::spool::is_known(&self.ctx.work_dir, digest)
             || (0..self.machines.len()).any(|machine| self.board().has_package(machine, digest))
     }
 
-    /// Has every machine get this package, now or when it is next connected.
-    pub(crate) fn add_spool(&self, spool: Arc<Spool>) {
-        self.spools_mut().insert(spool.digest().to_owned(), spool);
+    /// Has every machine get this package, now or when it is next connected. One of the same digest stays.
+    pub(crate) fn add_spool(&self, spool: Spool) -> Arc<Spool> {
+        let spool = Arc::clone(
+            self.spools_mut()
+                .entry(spool.digest().to_owned())
+                .or_insert_with(|| Arc::new(spool)),
+        );
         for machine in &self.machines {
             machine.wake_deliveries();
         }
+        spool
     }
 
     /// Waits for changes of machines; see [`Self::changed`].

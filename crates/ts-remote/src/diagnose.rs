@@ -218,7 +218,7 @@ fn of_facts(facts: &Facts, report: &mut Report) {
 async fn python(facts: &Facts, shell: &Shell, report: &mut Report) {
     let run = quote(&facts.run);
     let text = format!(
-        "( [ -s {run}/env ] && . {run}/env; [ -s {run}/path ] && read -r p <{run}/path && PATH=$p:$PATH\n\
+        "ts_await_login; ( [ -s {run}/env ] && . {run}/env; [ -s {run}/path ] && read -r p <{run}/path && PATH=$p:$PATH\n\
          for p in python3 python; do command -v $p && $p --version && exit; done; false )\n"
     );
     match shell.run(text).await {

@@ -21,6 +21,7 @@ mod ssh;
 mod start;
 mod submit;
 mod validate;
+mod warm;
 mod watch;
 mod worker;
 

@@ -7,7 +7,7 @@ use crate::{
     ssh::{self, Connection, ExecError, Process, Target},
     worker::{self, Facts, SetUp, Shell, WatchSession},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ts_core::{Error, ErrorKind, Result, Retry};
 
 /// The command of every channel: any login shell can run it, a restricted one too.
@@ -19,8 +19,30 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) shell: Shell,
     pub(crate) facts: Arc<Facts>,
+    /// A shell for the first delivery, begun while the machine was set up; `None` where the server allows no third session.
+    spare: Mutex<Option<Process>>,
     /// A connection for the stream of reports, where the server allows one session per connection.
     _second: Option<Connection>,
+}
+
+impl Link {
+    /// A shell for a delivery, and the connection that it may need of its own.
+    pub(crate) async fn delivery_shell(&self, core: &Core, index: usize) -> Result<(Process, Option<Connection>)> {
+        let spare = self.spare().take();
+        match spare {
+            Some(process) => Ok((process, None)),
+            None => channel_or_second(core, index, &self.connection).await,
+        }
+    }
+
+    /// Ends the shell that waits for a delivery.
+    pub(crate) fn drop_spare(&self) {
+        self.spare().take();
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Process>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Connects and sets up; gives the link and the stream of its reports.
@@ -29,11 +51,10 @@ pub(crate) struct Link {
 /// Dropped, it closes what it has opened; the machine keeps no more than the experiment's empty directory.
 pub(crate) async fn open(core: &Core, index: usize) -> Result<(Arc<Link>, Process)> {
     let machine = &core.machines[index];
-    let connection = connect(core, index).await?;
-    let process = channel(&connection, machine.name()).await?;
-    let shell = Shell::start(process, &core.ctx.tasks, &*core.ctx.clock)
-        .await
-        .map_err(|e| named(&e, machine.name()))?;
+    let (connection, shell) = match core.warm.take(index) {
+        Some(entered) => entered,
+        None => enter(core, index).await?,
+    };
     let plan = SetUp {
         experiment: core.experiment.clone(),
         machine_key: machine.key().to_owned(),
@@ -41,23 +62,46 @@ pub(crate) async fn open(core: &Core, index: usize) -> Result<(Arc<Link>, Proces
         shared_root: core.config.shared_root(&core.experiment),
         python_path: machine.config().python_path.clone(),
     };
-    let facts = worker::set_up(&shell, &plan)
-        .await
-        .map_err(|e| named(&e, machine.name()))?;
-    let watch = WatchSession::new(&facts, core.name.as_str(), core.next_session());
-    let opened = shell.run(watch.open_snippet()).await?;
+    // A login shell may take its time, so the next ones begin meanwhile.
+    let (facts, watch, spare) = tokio::join!(
+        worker::set_up(&shell, &plan),
+        connection.exec(SHELL),
+        spare(core, index, &connection)
+    );
+    let facts = facts.map_err(|e| named(&e, machine.name()))?;
+    let session = WatchSession::new(&facts, core.name.as_str(), core.next_session());
+    let opened = shell.run(session.open_snippet()).await?;
     opened.into_result("make a fifo on the machine")?;
-    let (process, second) = channel_or_second(core, index, &connection).await?;
-    let script = watch.script(&facts, core.config.cancel_signal, core.config.grace_period);
+    let (process, second) = or_second(core, index, watch).await?;
+    let script = session.script(&facts, core.config.cancel_signal, core.config.grace_period);
     let failed = |_| closed(machine.name());
     process.stdin.write(script.into()).await.map_err(failed)?;
     let link = Link {
         connection,
         _second: second,
+        spare: Mutex::new(spare),
         shell,
         facts: Arc::new(facts),
     };
     Ok((Arc::new(link), process))
+}
+
+async fn enter(core: &Core, index: usize) -> Result<(Connection, Shell)> {
+    let name = core.machines[index].name();
+    let connection = connect(core, index).await?;
+    let process = channel(&connection, name).await?;
+    let shell = Shell::start(process, &core.ctx.tasks, &*core.ctx.clock)
+        .await
+        .map_err(|e| named(&e, name))?;
+    Ok((connection, shell))
+}
+
+/// A shell for code that is likely to be delivered.
+async fn spare(core: &Core, index: usize, connection: &Connection) -> Option<Process> {
+    if core.has_all_code(index) {
+        return None;
+    }
+    connection.exec(SHELL).await.ok()
 }
 
 /// A new connection to the machine.
@@ -73,7 +117,15 @@ pub(crate) async fn channel_or_second(
     index: usize,
     connection: &Connection,
 ) -> Result<(Process, Option<Connection>)> {
-    match connection.exec(SHELL).await {
+    or_second(core, index, connection.exec(SHELL).await).await
+}
+
+async fn or_second(
+    core: &Core,
+    index: usize,
+    begun: Result<Process, ExecError>,
+) -> Result<(Process, Option<Connection>)> {
+    match begun {
         Ok(process) => Ok((process, None)),
         Err(ExecError::Lost(error)) => Err(error),
         Err(ExecError::Refused(_)) => {

@@ -287,6 +287,8 @@ fn up(core: &Core, index: usize, link: &Arc<Link>) {
     {
         let mut board = core.board();
         board.set_cores(index, link.facts.n_cores);
+        // It may have lost what it had, by a restart for example.
+        board.forget_packages(index);
         board.set_condition(index, Condition::Up);
     }
     core.changed();

@@ -2,25 +2,23 @@
 //!
 //! The first machine that has it is enough to go on; the others get trials when they have it.
 
-use crate::{
-    board::Condition,
-    core::Core,
-    link::{self, Link},
-    spool::Spool,
-    worker,
-};
+use crate::{board::Condition, core::Core, link::Link, spool::Spool, worker};
 use std::{sync::Arc, time::Duration};
 use ts_core::{CodeDirectory, Error, Prepared, Reason, ReasonCode, Result};
 
 /// How long a machine to which the code could not be brought is put aside.
 const ASIDE: Duration = Duration::from_secs(20);
 
+/// When the code is packed that no machine has asked for. The first trials come first.
+const PACK_AFTER: Duration = Duration::from_secs(2);
+
 /// Packs the code and waits until a machine has it.
 pub(crate) async fn prepare(core: &Arc<Core>, directory: &CodeDirectory) -> Result<Prepared> {
     let spool = Spool::new(&core.ctx, directory).await?;
-    let digest = spool.digest().to_owned();
-    core.add_spool(Arc::clone(&spool));
-    if spool.is_old() {
+    let (digest, is_old) = (spool.digest().to_owned(), spool.is_old());
+    let spool = core.add_spool(spool);
+    pack_soon(core, &spool);
+    if is_old {
         // An earlier manager prepared it. Machines that lost it, or cannot be reached now, get it before their next trial.
         return Ok(receipt(digest));
     }
@@ -35,6 +33,16 @@ pub(crate) async fn prepare(core: &Arc<Core>, directory: &CodeDirectory) -> Resu
             return Err(Error::new(ts_core::ErrorKind::Internal, "the service was dropped"));
         }
     }
+}
+
+/// Has the code packed even if every machine has it: one that comes later needs it as it is now.
+fn pack_soon(core: &Arc<Core>, spool: &Arc<Spool>) {
+    let (core, spool) = (Arc::clone(core), Arc::clone(spool));
+    let tasks = core.ctx.tasks.clone();
+    tasks.spawn(async move {
+        core.ctx.clock.sleep(PACK_AFTER).await;
+        drop(spool.pack(&core.ctx.tasks));
+    });
 }
 
 fn receipt(digest: String) -> Prepared {
@@ -76,6 +84,9 @@ pub(crate) async fn serve(core: &Core, index: usize, link: &Arc<Link>) -> Error 
             }
         }
         if is_complete {
+            if core.has_all_code(index) {
+                link.drop_spare();
+            }
             machine.has_deliveries().await;
         } else {
             core.ctx.clock.sleep(ASIDE).await;
@@ -85,11 +96,11 @@ pub(crate) async fn serve(core: &Core, index: usize, link: &Arc<Link>) -> Error 
 
 async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<()> {
     let machine = &core.machines[index];
-    if worker::is_there(&link.shell, &link.facts, spool.digest()).await? {
+    if worker::is_there(&link.shell, spool.digest()).await? {
         return Ok(());
     }
     tracing::info!(machine = machine.name(), "sending the code");
-    let (process, _second) = link::channel_or_second(core, index, &link.connection).await?;
+    let (process, _second) = link.delivery_shell(core, index).await?;
     worker::deliver(process, &link.shell, &link.facts, spool, &core.ctx.tasks).await?;
     tracing::info!(machine = machine.name(), "the code is there");
     Ok(())

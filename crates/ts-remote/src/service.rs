@@ -4,6 +4,7 @@ use crate::{
     RemoteConfig, cancel, cleanup,
     core::Running,
     prepare, recover, submit, validate,
+    warm::Warm,
     watch::{self, Files},
 };
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ pub struct RemoteService {
     config: RemoteConfig,
     experiment: ExperimentId,
     running: Mutex<Option<Arc<Running>>>,
+    warm: Arc<Warm>,
     capabilities: Capabilities,
 }
 
@@ -40,6 +42,7 @@ impl RemoteService {
             config,
             experiment,
             running: Mutex::default(),
+            warm: Arc::default(),
             capabilities,
         }
     }
@@ -47,7 +50,10 @@ impl RemoteService {
     /// The running side, made when it is first needed. Must be called inside a runtime.
     fn running(&self) -> Arc<Running> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = || Running::start(self.ctx.clone(), self.config.clone(), self.experiment.clone());
+        let start = || {
+            let (ctx, config, experiment) = (self.ctx.clone(), self.config.clone(), self.experiment.clone());
+            Running::start(ctx, config, experiment, Arc::clone(&self.warm))
+        };
         Arc::clone(running.get_or_insert_with(start))
     }
 }
@@ -72,7 +78,7 @@ impl TrainingService for RemoteService {
     }
 
     async fn validate(&self, spec: &ExperimentSpec) -> Result<Warnings> {
-        validate::validate(&self.ctx, &self.config, spec).await
+        validate::validate(&self.ctx, &self.config, &self.warm, spec).await
     }
 
     async fn prepare(&self, code: &CodeDirectory) -> Result<Prepared> {

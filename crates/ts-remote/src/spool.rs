@@ -1,4 +1,5 @@
-//! The package of an experiment on our own disk: written once, read by every delivery, also while it is being written.
+//! The package of an experiment on our own disk: written when the first machine needs it, read by every delivery, also while
+//! it is being written.
 //!
 //! It is kept as long as the experiment, so that a machine that comes late gets the same bytes.
 
@@ -7,7 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Mutex, PoisonError},
 };
 use tokio::sync::{mpsc, watch};
 use ts_codedir::{CodePackage, Compression};
@@ -18,18 +19,20 @@ pub(crate) const FOLDER: &str = "code";
 /// Bytes of a piece.
 const PIECE: usize = 256 * 1024;
 
-/// A package, complete or still being written.
+/// A package: to be written, being written, or complete.
 #[derive(Debug)]
 pub(crate) struct Spool {
     digest: String,
     path: PathBuf,
-    written: watch::Receiver<Written>,
+    package: CodePackage,
+    /// How far its file is, once somebody needs it.
+    packing: Mutex<Option<watch::Receiver<Written>>>,
     is_old: bool,
 }
 
 /// How far the writer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Written {
+pub(crate) enum Written {
     UpTo(u64),
     Complete,
     Failed(String),
@@ -44,8 +47,8 @@ pub(crate) enum Piece {
 }
 
 impl Spool {
-    /// Scans the directory and has it packed, unless this very content was packed before.
-    pub(crate) async fn new(ctx: &Ctx, code: &CodeDirectory) -> Result<Arc<Self>> {
+    /// Scans the directory and notes that its content belongs to the experiment; nothing is packed yet.
+    pub(crate) async fn new(ctx: &Ctx, code: &CodeDirectory) -> Result<Self> {
         let code = code.clone();
         let scanned = ctx.tasks.blocking(move || {
             let package = ts_codedir::scan(&code)?;
@@ -55,37 +58,57 @@ impl Spool {
         let (package, digest) = scanned.await?;
         let folder = ctx.work_dir.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|e| Error::io("make", &folder, e))?;
+        let is_old = is_known(&ctx.work_dir, &digest);
         let path = path(&ctx.work_dir, &digest);
-        let (sender, written) = watch::channel(Written::UpTo(0));
-        if path.is_file() {
-            sender.send_replace(Written::Complete);
-            return Ok(Arc::new(Self {
-                digest,
-                path,
-                written,
-                is_old: true,
-            }));
+        if !is_old {
+            let note = note(&path);
+            File::create(&note).map_err(|e| Error::io("make", &note, e))?;
         }
-        // Made before the first reader opens it.
-        let draft = draft(&path);
-        let file = File::create(&draft).map_err(|e| Error::io("make", &draft, e))?;
-        let (to, tasks) = (path.clone(), ctx.tasks.clone());
-        ctx.tasks.spawn(async move {
-            tasks.blocking(move || write(&package, file, &to, &sender)).await;
-        });
-        Ok(Arc::new(Self {
+        Ok(Self {
             digest,
             path,
-            written,
-            is_old: false,
-        }))
+            package,
+            packing: Mutex::default(),
+            is_old,
+        })
+    }
+
+    /// Has the package written, unless it is or is being; a failed try is made again.
+    pub(crate) fn pack(&self, tasks: &TaskScope) -> watch::Receiver<Written> {
+        let mut packing = self.packing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(written) = packing.as_ref()
+            && !matches!(*written.borrow(), Written::Failed(_))
+        {
+            return written.clone();
+        }
+        let (sender, written) = watch::channel(Written::UpTo(0));
+        *packing = Some(written.clone());
+        // The draft is made before the first reader opens it.
+        let draft = draft(&self.path);
+        if self.path.is_file() {
+            sender.send_replace(Written::Complete);
+        } else {
+            match File::create(&draft) {
+                Err(e) => drop(sender.send_replace(Written::Failed(Error::io("make", &draft, e).to_string()))),
+                Ok(file) => {
+                    let (package, to, digest) = (self.package.clone(), self.path.clone(), self.digest.clone());
+                    let blocking = tasks.clone();
+                    tasks.spawn(async move {
+                        blocking
+                            .blocking(move || write(&package, &digest, file, &to, &sender))
+                            .await;
+                    });
+                }
+            }
+        }
+        written
     }
 
     pub(crate) fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Whether this very content was packed before for this experiment.
+    /// Whether this very content belonged to this experiment before.
     pub(crate) fn is_old(&self) -> bool {
         self.is_old
     }
@@ -95,7 +118,7 @@ impl Spool {
         let (pieces, receiver) = mpsc::channel(8);
         let follower = Follower {
             path: self.path.clone(),
-            written: self.written.clone(),
+            written: self.pack(tasks),
             file: None,
             offset: 0,
         };
@@ -108,24 +131,39 @@ impl Spool {
 }
 
 /// Where a complete package is kept.
-pub(crate) fn path(work_dir: &Path, digest: &str) -> PathBuf {
+fn path(work_dir: &Path, digest: &str) -> PathBuf {
     work_dir
         .join(FOLDER)
         .join(format!("{}.tar.zst", digest.replace([':', '/'], "-")))
+}
+
+/// Whether code of this digest belongs to the experiment.
+pub(crate) fn is_known(work_dir: &Path, digest: &str) -> bool {
+    let path = path(work_dir, digest);
+    path.is_file() || note(&path).is_file()
+}
+
+/// An empty file that says that the package belongs to the experiment, whether it was needed or not.
+fn note(path: &Path) -> PathBuf {
+    path.with_extension("known")
 }
 
 fn draft(path: &Path) -> PathBuf {
     path.with_extension("part")
 }
 
-fn write(package: &CodePackage, file: File, path: &Path, written: &watch::Sender<Written>) {
+fn write(package: &CodePackage, digest: &str, file: File, path: &Path, written: &watch::Sender<Written>) {
     let out = Telling {
         file,
         n_bytes: 0,
         written,
     };
-    let packed = ts_codedir::pack(package, Compression::Zstd, out)
-        .and_then(|_| fs::rename(draft(path), path).map_err(|e| Error::io("put in place", path, e)));
+    let packed = ts_codedir::pack(package, Compression::Zstd, out).and_then(|packed| {
+        if packed.digest.as_str() != digest {
+            return Err(changed());
+        }
+        fs::rename(draft(path), path).map_err(|e| Error::io("put in place", path, e))
+    });
     written.send_replace(match packed {
         Ok(()) => Written::Complete,
         Err(error) => {
@@ -133,6 +171,16 @@ fn write(package: &CodePackage, file: File, path: &Path, written: &watch::Sender
             Written::Failed(error.to_string())
         }
     });
+}
+
+/// That there is no way back to the code with which the experiment began.
+fn changed() -> Error {
+    Error::new(
+        ErrorKind::CodeDir,
+        "the code directory was changed after the experiment began and before its code was packed",
+    )
+    .with_key("trialCodeDirectory")
+    .with_help("put the old content back, or start a new experiment")
 }
 
 /// A file that tells how long it is.
@@ -222,6 +270,37 @@ impl Read for Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn code_that_changed_before_it_was_packed_is_refused_and_the_old_one_packed_later() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let code = dir.path().join("code");
+        fs::create_dir(&code).expect("room");
+        fs::write(code.join("a.py"), "old").expect("room");
+        let ctx = Ctx::new(dir.path().join("work"));
+        let spool = Spool::new(&ctx, &CodeDirectory::new(&code)).await.expect("scanned");
+        assert!(!spool.is_old() && is_known(&ctx.work_dir, spool.digest()));
+        fs::write(code.join("a.py"), "new").expect("room");
+        let mut pieces = spool.read(false, &ctx.tasks);
+        let error = loop {
+            match pieces.recv().await.expect("an end") {
+                Ok(Piece::Bytes(_)) => {}
+                Ok(Piece::End) => panic!("other code was delivered"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::CodeDir, "{error}");
+        fs::write(code.join("a.py"), "old").expect("room");
+        let mut written = spool.pack(&ctx.tasks);
+        let end = written
+            .wait_for(|w| !matches!(w, Written::UpTo(_)))
+            .await
+            .expect("a writer")
+            .clone();
+        assert_eq!(end, Written::Complete);
+        let again = Spool::new(&ctx, &CodeDirectory::new(&code)).await.expect("scanned");
+        assert!(again.is_old());
+    }
 
     #[tokio::test]
     async fn every_reader_gets_the_whole_package_in_both_forms() {

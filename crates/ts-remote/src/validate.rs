@@ -5,9 +5,10 @@ use crate::{
     config::MachineConfig,
     gpu_query, link,
     ssh::{self, Target},
+    warm::Warm,
     worker::Shell,
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use std::{collections::BTreeSet, time::Duration};
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentSpec, GpuCount, Result, Warning, Warnings,
@@ -16,8 +17,10 @@ use ts_core::{
 
 /// How long nvidia-smi may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the others are waited for once a machine is found that may run trials.
+const LATECOMERS: Duration = Duration::from_secs(2);
 
-pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, spec: &ExperimentSpec) -> Result<Warnings> {
+pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, warm: &Warm, spec: &ExperimentSpec) -> Result<Warnings> {
     if spec.command.trim().is_empty() {
         return Err(Error::new(ErrorKind::Config, "the command of a trial is empty")
             .with_key("trialCommand")
@@ -33,16 +36,30 @@ pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, spec: &Experiment
             .with_help("name an existing directory; relative paths count from the configuration file"));
     }
     let wants_gpus = matches!(spec.gpus, GpuCount::Exactly(1..));
-    let looked = join_all(
-        config
-            .machines
-            .iter()
-            .map(|machine| look(ctx, config, machine, wants_gpus)),
-    )
-    .await;
+    let mut looks: FuturesUnordered<_> = (0..config.machines.len())
+        .map(|index| async move { (index, look(ctx, config, index, warm, wants_gpus).await) })
+        .collect();
     let mut warnings = Warnings::new();
     let (mut errors, mut refusals, mut may_run) = (Vec::new(), Vec::new(), false);
-    for (machine, found) in config.machines.iter().zip(looked) {
+    let mut silent: BTreeSet<usize> = (0..config.machines.len()).collect();
+    loop {
+        let latecomers = async {
+            if may_run {
+                ctx.clock.sleep(LATECOMERS).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let (index, found) = tokio::select! {
+            biased;
+            look = looks.next() => match look {
+                Some(look) => look,
+                None => break,
+            },
+            () = latecomers => break,
+        };
+        silent.remove(&index);
+        let machine = &config.machines[index];
         match found {
             Err(error) => errors.push(error),
             Ok(None) => may_run = true,
@@ -52,6 +69,14 @@ pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, spec: &Experiment
             },
         }
     }
+    drop(looks);
+    warnings.extend(silent.into_iter().map(|index| {
+        let message = format!(
+            "`{}` has not answered yet: trials go to others until it does",
+            config.machines[index].host
+        );
+        Warning::new(message).with_help("`tsctl doctor FILE` waits longer and shows each step")
+    }));
     if errors.len() == config.machines.len() {
         return Err(all(errors));
     }
@@ -88,21 +113,24 @@ pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, spec: &Experiment
 async fn look(
     ctx: &Ctx,
     config: &RemoteConfig,
-    machine: &MachineConfig,
+    index: usize,
+    warm: &Warm,
     wants_gpus: bool,
 ) -> Result<Option<Result<GpuInventory, Refusal>>> {
+    let machine = &config.machines[index];
     let target = Target::resolve(machine, config.ssh_config.as_deref(), &*ctx.secrets).await?;
     let connection = ssh::connect(&target, &mut Vec::new()).await?;
     let process = link::channel(&connection, &machine.host).await?;
     let shell = Shell::start(process, &ctx.tasks, &*ctx.clock)
         .await
         .map_err(|e| link::named(&e, &target.label()))?;
-    if !wants_gpus {
-        return Ok(None);
-    }
-    Ok(Some(
-        gpu_query::inspect(&shell, &machine.nvidia_smi, &*ctx.clock, TIMEOUT).await,
-    ))
+    let inspected = if wants_gpus {
+        Some(gpu_query::inspect(&shell, &machine.nvidia_smi, &*ctx.clock, TIMEOUT).await)
+    } else {
+        None
+    };
+    warm.keep(index, connection, shell);
+    Ok(inspected)
 }
 
 /// Only what waiting cannot mend is permanent: with an empty ledger and active GPUs allowed, could it ever run?

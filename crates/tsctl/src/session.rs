@@ -33,6 +33,8 @@ pub(crate) fn runtime() -> Result<Runtime> {
 
 /// An experiment that is created, locked and about to run.
 pub(crate) struct Session {
+    /// On which the platform was asked, and on which it goes on.
+    pub(crate) runtime: Runtime,
     pub(crate) directory: ExperimentDirectory,
     pub(crate) lock: ManagerLock,
     pub(crate) store: Store,
@@ -66,7 +68,7 @@ pub(crate) enum End {
 impl Session {
     /// Runs it to its end.
     pub(crate) fn run(self, output: &Output, ready: &mut impl Ready) -> Result<End, Failure> {
-        let runtime = runtime()?;
+        let runtime = self.runtime;
         let display = Display::start(output, StoreReader::open(&self.directory.store())?, self.optimize)?;
         let _lock = self.lock;
         let tasks = self.assembly.ctx.tasks.clone();

@@ -54,6 +54,14 @@ impl Experiment {
         Ok(experiment)
     }
 
+    /// Has it run on another platform than this machine; what the section of the platform says.
+    pub(super) fn run_on(&self, platform: &Value) -> Result<()> {
+        let path = self.folder.join("config.json");
+        let mut config: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        config["trainingService"] = platform.clone();
+        Ok(fs::write(path, config.to_string())?)
+    }
+
     /// The code directory.
     pub(super) fn code(&self) -> PathBuf {
         self.folder.join("code")

@@ -85,7 +85,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 /// Files of which one half is text that repeats and one half does not compress.
-fn write_code(code: &Path, bytes: usize) -> Result<()> {
+pub(super) fn write_code(code: &Path, bytes: usize) -> Result<()> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let text = b"learning_rate = schedule(step, warmup=500)  # the same for every trial\n";
     for n in 0..FILES {

@@ -210,11 +210,17 @@ impl Section<'_> {
         let key = key.into();
         let node = self.node(key)?;
         let list = allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ");
-        let Value::String(text) = &node.value else {
-            self.expected(key, node, &format!("one of {list}"));
-            return None;
+        let text = match &node.value {
+            Value::String(text) => text.as_str(),
+            // YAML 1.1 reads these two as truth values; where they are choices, the word was meant.
+            Value::Bool(false) if allowed.contains(&"off") => "off",
+            Value::Bool(true) if allowed.contains(&"on") => "on",
+            _ => {
+                self.expected(key, node, &format!("one of {list}"));
+                return None;
+            }
         };
-        if let Some(found) = allowed.iter().find(|a| *a == text) {
+        if let Some(found) = allowed.iter().find(|a| **a == text) {
             self.note(key, node, *found);
             return Some(*found);
         }

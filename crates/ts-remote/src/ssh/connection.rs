@@ -218,6 +218,11 @@ impl Connection {
         lost(&self.name, why.as_deref().unwrap_or("it was closed"))
     }
 
+    /// Whether it has ended, as far as is known.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some() || self.lost.has_changed().is_err()
+    }
+
     /// Waits until the connection has ended, and says why.
     pub(crate) async fn lost(&self) -> Error {
         let mut receiver = self.lost.clone();

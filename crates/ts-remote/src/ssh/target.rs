@@ -76,9 +76,13 @@ impl Surroundings {
     )]
     pub(crate) fn read() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // A service or a container may have no variables of a login; the account is there all the same.
+        let account = || nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
         Self {
-            home: text("HOME").map(PathBuf::from),
-            user: text("USER").or_else(|| text("LOGNAME")),
+            home: text("HOME").map(PathBuf::from).or_else(|| Some(account()?.dir)),
+            user: text("USER")
+                .or_else(|| text("LOGNAME"))
+                .or_else(|| Some(account()?.name)),
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
         }
     }

@@ -11,10 +11,19 @@ use std::fmt::Write as _;
 use tokio::sync::mpsc;
 use ts_core::{Error, ErrorKind, Result, Retry, TaskScope, launch::quote};
 
-/// Whether the package is on the machine. One round trip.
-pub(crate) async fn is_there(shell: &Shell, facts: &Facts, digest: &str) -> Result<bool> {
-    let dir = quote(&facts.package_dir(digest));
-    Ok(shell.run(format!("[ -d {dir} ]")).await?.status == 0)
+/// Whether the package is on the machine; it stays there as long as the experiment does. One round trip.
+///
+/// # Errors
+/// `Io`, retryable, with the machine's own words.
+pub(crate) async fn is_there(shell: &Shell, digest: &str) -> Result<bool> {
+    let reply = shell
+        .run(format!("ts_have {}", quote(&super::set_up::package_name(digest))))
+        .await?;
+    match reply.status {
+        0 => Ok(true),
+        1 => Ok(false),
+        _ => Err(failed(&reply.text())),
+    }
 }
 
 /// Streams the package through `process`, a fresh shell on the machine.

@@ -1,4 +1,36 @@
-# Functions of the control shell on a machine; set_up.sh has set ts_root, ts_run, ts_umask, ts_detach and ts_reflink.
+# Functions of the control shell on a machine; set_up.sh has set ts_exp, ts_key, ts_root, ts_run, ts_code, ts_umask, ts_detach,
+# ts_reflink and perhaps ts_login_pid.
+
+# Waits until the environment of a login is written down.
+ts_await_login() {
+    [ -z "$ts_login_pid" ] || wait "$ts_login_pid"
+    ts_login_pid=
+}
+
+# ts_have NAME: whether the code of this name is here; notes that this experiment uses it, so that nobody removes it.
+# The note comes before the look: whoever removes the code looks for notes after it has taken the code away.
+ts_have() {
+    if ! ts_said=$( { mkdir -p -- "$ts_code/$1.users" && true >"$ts_code/$1.users/$ts_exp.$ts_key"; } 2>&1 ); then
+        ts_why "$ts_said"
+        return 2
+    fi
+    [ -d "$ts_code/$1" ]
+}
+
+# Removes the code that no other experiment uses.
+ts_forget_code() {
+    for ts_d in "$ts_code"/*.users/"$ts_exp.$ts_key"; do
+        [ -e "$ts_d" ] || continue
+        rm -f -- "$ts_d"
+        ts_d=${ts_d%/*}
+        set -- "$ts_d"/*
+        [ -e "$1" ] && continue
+        set -- "${ts_d%.users}" "${ts_d%.users}.gone.$$"
+        mv -- "$1" "$2" 2>/dev/null
+        if rmdir -- "$ts_d" 2>/dev/null || [ -d "$1" ]; then rm -rf -- "$2"; else mv -- "$2" "$1" 2>/dev/null; fi
+    done
+    rmdir -- "$ts_code" 2>/dev/null
+}
 
 # Why nothing could be written, in one line.
 ts_why() {
@@ -9,6 +41,7 @@ ts_why() {
 # ts_start ID EXPERIMENT PACKAGE PARAMETER_FILE, with the texts in ts_p and ts_s: starts a trial, once whatever happens.
 # Says `before ID`, `now ID` or `failed ID TEXT`.
 ts_start() {
+    ts_await_login
     ts_d=$ts_root/trials/$1
     if [ -d "$ts_d/.nni/started" ]; then
         printf 'before %s\n' "$1"

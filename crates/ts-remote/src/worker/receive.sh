@@ -4,12 +4,13 @@
 # NAME is the complete folder beside FOLDER; the asker compares the sum and puts it in place.
 umask 022
 to=$1
-# What an earlier upload that was cut off has left; one that still runs has a process.
-for old in "$to".new.*; do
-    pid=${old##*.new.}
-    [ -d "$old" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf -- "$old" "$to.sum.$pid" "$to.said.$pid"
+host=$(uname -n)
+# What an earlier upload that was cut off has left; one that still runs has a process. Other machines may share the folder.
+for old in "$to.new.$host".*; do
+    pid=${old##*.}
+    [ -d "$old" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf -- "$old" "$to.sum.$host.$pid" "$to.said.$host.$pid"
 done
-new=$to.new.$$ fifo=$to.sum.$$ said=$to.said.$$
+new=$to.new.$host.$$ fifo=$to.sum.$host.$$ said=$to.said.$host.$$
 mkdir -p -- "$new" && mkfifo -- "$fifo" || exit 1
 case $3 in
 sha256sum) sha256sum <"$fifo" >"$said" & ;;

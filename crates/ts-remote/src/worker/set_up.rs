@@ -28,8 +28,10 @@ pub(crate) struct SetUp {
 /// What a machine is like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Folder with the trials and the code.
+    /// Folder with the trials.
     pub(crate) root: String,
+    /// Folder with the code, which experiments of the same user share.
+    pub(crate) code: String,
     /// Folder of the scripts and of this machine's own state.
     pub(crate) run: String,
     /// The machine's clock when it answered, in milliseconds since the epoch.
@@ -53,12 +55,17 @@ impl Facts {
 
     /// Directory of the code of this digest on the machine.
     pub(crate) fn package_dir(&self, digest: &str) -> String {
-        format!("{}/code/{}", self.root, digest.replace(':', "-"))
+        format!("{}/{}", self.code, package_name(digest))
     }
 
     pub(crate) fn has(&self, tool: &str) -> bool {
         self.tools.iter().any(|t| t == tool)
     }
+}
+
+/// Name of the directory of the code of this digest.
+pub(crate) fn package_name(digest: &str) -> String {
+    digest.replace(':', "-")
 }
 
 /// Sets the machine up. One round trip; repeating it changes nothing.
@@ -106,6 +113,7 @@ fn parse(text: &str) -> Result<Facts> {
                     ));
             }
             "root" => value.clone_into(&mut facts.root),
+            "code" => value.clone_into(&mut facts.code),
             "run" => value.clone_into(&mut facts.run),
             "now" => facts.now_ms = value.parse().unwrap_or_default(),
             "cores" => facts.n_cores = value.parse().unwrap_or(1),
@@ -116,7 +124,10 @@ fn parse(text: &str) -> Result<Facts> {
             _ => {}
         }
     }
-    if !facts.root.starts_with('/') || !facts.run.starts_with('/') {
+    if [&facts.root, &facts.run, &facts.code]
+        .iter()
+        .any(|path| !path.starts_with('/'))
+    {
         return Err(Error::new(
             ErrorKind::Protocol,
             format!("the machine could not be set up; it says: {}", text.trim()),

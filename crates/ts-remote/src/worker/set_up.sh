@@ -57,7 +57,17 @@ ts_folders() {
         ts_root=$ts_base/$ts_exp
     fi
     ts_run=$ts_base/$ts_exp/run-$ts_key
-    ts_said=$(mkdir -p -- "$ts_root/trials" "$ts_root/code" "$ts_run/sweep" 2>&1) && return
+    ts_said=$(mkdir -p -- "$ts_root/trials" "$ts_run/sweep" 2>&1) || {
+        printf 'refused %s\n' "$ts_said"
+        return 1
+    }
+    # The code is kept beside the experiments, so that the next one finds it. Where others could put theirs in its place,
+    # every experiment keeps its own.
+    ts_code=${ts_root%/*}/.code-$ts_uid
+    mkdir -m 700 -- "$ts_code" 2>/dev/null
+    ts_private "$ts_code" && return
+    ts_code=$ts_root/code
+    ts_said=$(mkdir -p -- "$ts_code" 2>&1) && return
     printf 'refused %s\n' "$ts_said"
     return 1
 }
@@ -67,21 +77,21 @@ ts_write() {
     printf '%s' "$2" >"$1.new.$$" && mv -f -- "$1.new.$$" "$1"
 }
 
-# The environment that the user has after a login, as NNI's trials had it (nni v1.9 to v2.10 start them from a login shell).
-# A profile that hangs is given up after 5 seconds.
+# Has the environment that the user has after a login written down, as NNI's trials had it (nni v1.9 to v2.10 start them from
+# a login shell). A profile may be slow, so only `ts_await_login` waits; one that hangs is given up after 5 seconds.
 ts_login() {
     [ -s "$ts_run/env" ] && return
-    TS_ENV=$ts_run/env.new "${SHELL:-/bin/sh}" -lic 'sh -c "export -p >\"\$TS_ENV\""' </dev/null >/dev/null 2>&1 &
-    ts_pid=$!
-    ( sleep 5; kill -9 "$ts_pid" ) </dev/null >/dev/null 2>&1 &
-    ts_guard=$!
-    wait "$ts_pid" 2>/dev/null
-    kill "$ts_guard" 2>/dev/null
-    if [ -s "$ts_run/env.new" ]; then
-        mv -f -- "$ts_run/env.new" "$ts_run/env"
-    else
-        printf '# none: the login shell did not tell\n' >"$ts_run/env"
-    fi
+    (
+        TS_ENV=$ts_run/env.$$ "${SHELL:-/bin/sh}" -lic 'sh -c "export -p >\"\$TS_ENV\""' &
+        ts_pid=$!
+        ( sleep 5; kill -9 "$ts_pid" ) &
+        ts_guard=$!
+        wait "$ts_pid"
+        kill "$ts_guard"
+        [ -s "$ts_run/env.$$" ] || printf '# none: the login shell did not tell\n' >"$ts_run/env.$$"
+        mv -f -- "$ts_run/env.$$" "$ts_run/env"
+    ) </dev/null >/dev/null 2>&1 &
+    ts_login_pid=$!
 }
 
 ts_scripts() {
@@ -111,7 +121,7 @@ ts_prepare() {
     case $ts_now in *[!0-9]*) ts_now=$(date +%s)000 ;; esac
     ts_cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || printf 1)
     set -- $(df -Pk -- "$ts_root" 2>/dev/null | tail -n 1)
-    printf '%s %s\n' root "$ts_root" run "$ts_run" home "$HOME" uid "$ts_uid" boot "$ts_boot" now "$ts_now" \
+    printf '%s %s\n' root "$ts_root" run "$ts_run" code "$ts_code" home "$HOME" uid "$ts_uid" boot "$ts_boot" now "$ts_now" \
         cores "$ts_cores" free_kib "${4:-0}" mount "${6:-}" system "$(uname -sr)" path "$PATH"
     for ts_tool in tar zstd gzip sha256sum setsid python3 bash; do
         command -v "$ts_tool" >/dev/null 2>&1 && printf 'tool %s\n' "$ts_tool"

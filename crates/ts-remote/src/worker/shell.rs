@@ -76,6 +76,11 @@ impl Shell {
         Ok(Self { requests, marker })
     }
 
+    /// Whether it takes no more requests.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// Runs a piece of shell text after all that were asked before, and gives what it printed.
     ///
     /// # Errors

@@ -41,11 +41,13 @@ pub(super) fn open(
     let store = Store::open(&directory.store(), Arc::clone(&assembly.ctx.clock))?;
     let mut limits = row.limits;
     run::overwrite(&mut limits, new_limits);
+    let runtime = session::runtime()?;
     if limits != row.limits {
         let at = SystemClock::new().now();
-        session::runtime()?.block_on(store.apply(vec![Change::LimitsChanged { at, limits }]))?;
+        runtime.block_on(store.apply(vec![Change::LimitsChanged { at, limits }]))?;
     }
     Ok(Session {
+        runtime,
         directory: directory.clone(),
         lock,
         store,

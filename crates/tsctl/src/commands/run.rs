@@ -10,6 +10,7 @@ use crate::{
     output::Output,
     session::{self, End, Session},
 };
+use tokio::runtime::Runtime;
 use ts_core::{ErrorKind, ExperimentId, IdSource, RandomIds};
 use ts_manager::{
     ExperimentDirectory,
@@ -61,7 +62,8 @@ fn create(
     directory: &ExperimentDirectory,
     new_limits: NewLimits,
 ) -> Result<Session, Failure> {
-    let assembly = checked(output, loaded, id, directory)?;
+    let runtime = session::runtime()?;
+    let assembly = checked(&runtime, output, loaded, id, directory)?;
     directory.create()?;
     let lock = directory.lock()?;
     let mut limits = loaded.limits();
@@ -74,6 +76,7 @@ fn create(
         output.warning(&warning.with_help("name its directory where tsctl asks for an experiment"));
     }
     Ok(Session {
+        runtime,
         directory: directory.clone(),
         lock,
         store,
@@ -85,6 +88,7 @@ fn create(
 
 /// The parts of an experiment, once its platform has agreed; warnings are told.
 fn checked(
+    runtime: &Runtime,
     output: &Output,
     loaded: &mut Loaded,
     id: &ExperimentId,
@@ -93,7 +97,7 @@ fn checked(
     let built = Assembly::build(loaded, id, directory);
     let mut warnings = std::mem::take(&mut loaded.warnings);
     let asked = match built {
-        Ok(assembly) => session::runtime()?
+        Ok(assembly) => runtime
             .block_on(load::ask_platform(&assembly, &mut warnings))
             .map(|()| assembly)
             .map_err(Failure::from),
