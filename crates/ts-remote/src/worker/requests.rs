@@ -208,7 +208,8 @@ pub(crate) fn remove_all_snippet(facts: &Facts) -> String {
     let parent = facts.run.rsplit_once('/').map_or("/", |(parent, _)| parent);
     // Other machines may share the folder: it goes with the last of them. The fifos are those of sessions that still watch.
     format!(
-        "ts_await_login; ts_forget_code; rm -rf -- {root}/trials {root}/code && rm -rf -- {run} && {{ rmdir -- {root} {} 2>/dev/null; true; }}\n",
+        "ts_await_login; ts_forget_code; rm -rf -- {root}/trials {root}/code && rm -rf -- {run} && {{ rmdir -- {root} {} 2>/dev/null
+         [ -n \"$ts_dir\" ] || rmdir -- \"$ts_base\" 2>/dev/null; true; }}\n",
         quote(parent)
     )
 }

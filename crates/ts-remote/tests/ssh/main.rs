@@ -1,5 +1,6 @@
 //! The remote platform against an SSH server in this process that runs real shells.
 
+mod code;
 mod conformance;
 mod connection;
 mod faults;
@@ -7,3 +8,4 @@ mod host_keys;
 mod machine;
 mod server;
 mod shells;
+mod traffic;

@@ -70,6 +70,8 @@ struct Shared {
     setting: Setting,
     n_connections: AtomicUsize,
     n_channels: AtomicUsize,
+    /// Pieces of data that clients have sent to commands.
+    n_pieces: AtomicUsize,
     /// One task per connection; aborting it drops its socket.
     connections: Mutex<Vec<JoinHandle<()>>>,
     /// Every byte that clients have sent to commands, and the commands.
@@ -96,6 +98,7 @@ impl Server {
                 setting,
                 n_connections: AtomicUsize::new(0),
                 n_channels: AtomicUsize::new(0),
+                n_pieces: AtomicUsize::new(0),
                 connections: Mutex::default(),
                 heard: Mutex::default(),
             }),
@@ -170,6 +173,10 @@ impl Server {
 
     pub(crate) fn n_channels(&self) -> usize {
         self.shared.n_channels.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn n_pieces(&self) -> usize {
+        self.shared.n_pieces.load(Ordering::Relaxed)
     }
 
     /// Whether a text ever arrived at a command.
@@ -402,6 +409,7 @@ async fn input(mut reader: ChannelReadHalf, stdin: tokio::process::ChildStdin, s
     while let Some(message) = reader.wait().await {
         match message {
             ChannelMsg::Data { data } => {
+                shared.n_pieces.fetch_add(1, Ordering::Relaxed);
                 shared.heard.lock().expect("no panic").extend_from_slice(&data);
                 if let Some(pipe) = &mut stdin
                     && pipe.write_all(&data).await.is_err()
