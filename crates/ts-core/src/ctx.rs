@@ -4,6 +4,11 @@ use crate::{Clock, IdSource, NoSecrets, RandomIds, SecretSource, SystemClock};
 use std::{future::Future, path::PathBuf, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Target of the `tracing` events that tell a person who waits how far a long step is, such as an upload.
+///
+/// Such an event is of level INFO and has only a message, without secrets; a step has one a second at most.
+pub const PROGRESS: &str = "progress";
+
 /// All that a platform may want from outside. Built by `main`, or by a test; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ctx {

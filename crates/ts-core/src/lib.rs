@@ -22,7 +22,7 @@ mod service;
 mod trial;
 
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use ctx::{Ctx, TaskScope};
+pub use ctx::{Ctx, PROGRESS, TaskScope};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::{Event, LogKind, WatchRequest};
 pub use gpu::GpuCount;

@@ -2,7 +2,13 @@
 //!
 //! The first machine that has it is enough to go on; the others get trials when they have it.
 
-use crate::{board::Condition, core::Core, link::Link, spool::Spool, worker};
+use crate::{
+    board::Condition,
+    core::Core,
+    link::Link,
+    spool::Spool,
+    worker::{self, Progress},
+};
 use std::{sync::Arc, time::Duration};
 use ts_core::{CodeDirectory, Error, Prepared, Reason, ReasonCode, Result};
 
@@ -101,7 +107,8 @@ async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<
     }
     tracing::info!(machine = machine.name(), "sending the code");
     let (process, _second) = link.delivery_shell(core, index).await?;
-    worker::deliver(process, &link.shell, &link.facts, spool, &core.ctx.tasks).await?;
+    let progress = Progress::new(machine.name(), &*core.ctx.clock);
+    worker::deliver(process, &link.shell, &link.facts, spool, &core.ctx.tasks, progress).await?;
     tracing::info!(machine = machine.name(), "the code is there");
     Ok(())
 }

@@ -108,6 +108,11 @@ impl Spool {
         &self.digest
     }
 
+    /// Length of the package once it is complete.
+    pub(crate) fn packed_bytes(&self) -> Option<u64> {
+        fs::metadata(&self.path).ok().map(|meta| meta.len())
+    }
+
     /// Whether this very content belonged to this experiment before.
     pub(crate) fn is_old(&self) -> bool {
         self.is_old

@@ -2,10 +2,21 @@
 //! tears the other.
 
 use std::{
+    fmt,
     io::{self, Write},
     sync::{Arc, Mutex, PoisonError, mpsc},
 };
-use tracing::level_filters::LevelFilter;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterFn, Targets},
+    layer::{Context, SubscriberExt as _},
+    util::SubscriberInitExt as _,
+};
 
 /// Takes log lines; clones are handles of the same place.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +25,8 @@ pub(crate) struct LogLines {
 }
 
 impl LogLines {
-    /// Lets the libraries' log lines come here: warnings, and more of them with `--verbose`.
+    /// Lets the libraries' log lines come here: warnings, and more of them with `--verbose`; and how far long steps are, as
+    /// talk without time and level.
     pub(crate) fn collect(&self, quiet: bool, verbose: u8) {
         let level = match (quiet, verbose) {
             (true, _) => LevelFilter::ERROR,
@@ -23,15 +35,22 @@ impl LogLines {
             (false, _) => LevelFilter::TRACE,
         };
         let lines = self.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(level)
+        let log = tracing_subscriber::fmt::layer()
             .with_writer(move || Line {
                 lines: lines.clone(),
                 text: Vec::new(),
             })
             .with_ansi(false)
             .with_target(false)
-            .init();
+            .with_filter(
+                Targets::new()
+                    .with_default(level)
+                    .with_target(ts_core::PROGRESS, LevelFilter::OFF),
+            );
+        let progress = Progress(self.clone()).with_filter(FilterFn::new(move |metadata| {
+            !quiet && metadata.target() == ts_core::PROGRESS
+        }));
+        tracing_subscriber::registry().with(log).with(progress).init();
     }
 
     /// Sends lines through a view from now on, or to standard error again.
@@ -48,6 +67,28 @@ impl LogLines {
         if rest {
             // Whoever closed standard error wants no log.
             let _ = io::stderr().write_all(text);
+        }
+    }
+}
+
+/// Shows how far long steps are.
+struct Progress(LogLines);
+
+impl<S: Subscriber> Layer<S> for Progress {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        message.0.push('\n');
+        self.0.take(message.0.as_bytes());
+    }
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
         }
     }
 }

@@ -7,9 +7,12 @@ use crate::{
 };
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 use tokio::sync::mpsc;
-use ts_core::{Error, ErrorKind, Result, Retry, TaskScope, launch::quote};
+use ts_core::{Clock, Error, ErrorKind, PROGRESS, Result, Retry, TaskScope, launch::quote};
+
+/// Time between two words on how far a delivery is.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether the package is on the machine; it stays there as long as the experiment does. One round trip.
 ///
@@ -26,6 +29,43 @@ pub(crate) async fn is_there(shell: &Shell, digest: &str) -> Result<bool> {
     }
 }
 
+/// Who is told how far a delivery is, and when.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    machine: &'a str,
+    clock: &'a dyn Clock,
+    told: Duration,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(machine: &'a str, clock: &'a dyn Clock) -> Self {
+        Self {
+            machine,
+            clock,
+            told: clock.monotonic(),
+        }
+    }
+
+    /// `n_bytes` are sent of `total`, if that is known.
+    fn tell(&mut self, n_bytes: u64, total: Option<u64>) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.told) < TELL_EVERY {
+            return;
+        }
+        self.told = now;
+        let sent = n_bytes as f64 / 1e6;
+        match total {
+            Some(total) => tracing::info!(
+                target: PROGRESS,
+                "sending the code to `{}`: {sent:.1} of {:.1} MB",
+                self.machine,
+                total as f64 / 1e6
+            ),
+            None => tracing::info!(target: PROGRESS, "sending the code to `{}`: {sent:.1} MB so far", self.machine),
+        }
+    }
+}
+
 /// Streams the package through `process`, a fresh shell on the machine.
 ///
 /// # Errors
@@ -39,6 +79,7 @@ pub(crate) async fn deliver(
     facts: &Facts,
     spool: &Spool,
     tasks: &TaskScope,
+    mut progress: Progress<'_>,
 ) -> Result<()> {
     let has_zstd = facts.has("zstd");
     let has_sum = facts.has("sha256sum");
@@ -55,7 +96,11 @@ pub(crate) async fn deliver(
         return Err(failed(&said.text));
     }
     let mut pieces = spool.read(!has_zstd, tasks);
-    let sent = send(&mut process, &mut pieces, &mut said).await?;
+    let total = || spool.packed_bytes().filter(|_| has_zstd);
+    let sent = send(&mut process, &mut pieces, &mut said, |n_bytes| {
+        progress.tell(n_bytes, total())
+    })
+    .await?;
     let Process { stdin, mut output } = process;
     drop(stdin);
     while let Some(piece) = output.recv().await {
@@ -81,7 +126,12 @@ struct Sent {
     n_bytes: u64,
 }
 
-async fn send(process: &mut Process, pieces: &mut mpsc::Receiver<Result<Piece>>, said: &mut Said) -> Result<Sent> {
+async fn send(
+    process: &mut Process,
+    pieces: &mut mpsc::Receiver<Result<Piece>>,
+    said: &mut Said,
+    mut tell: impl FnMut(u64),
+) -> Result<Sent> {
     let mut digest = Sha256::new();
     let mut n_bytes = 0_u64;
     loop {
@@ -103,6 +153,7 @@ async fn send(process: &mut Process, pieces: &mut mpsc::Receiver<Result<Piece>>,
         };
         n_bytes += bytes.len() as u64;
         digest.update(&bytes);
+        tell(n_bytes);
         if process.stdin.write(bytes).await.is_err() {
             // Its last words say why.
             while let Some(output) = process.output.recv().await {

@@ -9,7 +9,7 @@ mod shell;
 mod watch_session;
 mod watch_stream;
 
-pub(crate) use deliver::{deliver, is_there};
+pub(crate) use deliver::{Progress, deliver, is_there};
 pub(crate) use requests::{
     CancelAnswer, Start, Started, cancel_snippet, list_snippet, parse_canceled, parse_list, parse_started,
     remove_all_snippet, remove_snippet, send_parameters_snippet, settle_snippet, start_snippet,
