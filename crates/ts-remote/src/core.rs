@@ -10,6 +10,7 @@ use crate::{
     mirror::Mirror,
     spool::Spool,
     warm::Warm,
+    worker,
 };
 use std::{
     collections::HashMap,
@@ -330,24 +331,58 @@ impl Core {
         }
     }
 
+    /// Notes that a machine has taken a trial, which begins as soon as it has its own copy of the code.
+    pub(crate) fn accepted(&self, trial: &TrialId) {
+        let now = self.ctx.clock.now();
+        let job = self.registry.update(trial, |known| {
+            if known.status == TrialStatus::Waiting {
+                known.why = Some(Reason::new(ReasonCode::Starting, "its code is being copied", now));
+            }
+            mark_started(known)
+        });
+        self.store_start(trial, job.flatten());
+    }
+
+    /// Notes what keeps the command of a trial from beginning.
+    pub(crate) fn held_up(&self, trial: &TrialId, text: &str) {
+        let code = if is_disk_full(text) {
+            ReasonCode::DiskFull
+        } else {
+            ReasonCode::StartFailed
+        };
+        let message = format!("the code cannot be copied to the trial's directory: {text}");
+        let why = Reason::new(code, message, self.ctx.clock.now())
+            .unblocked_by("free space there, or look at owner and mode of the experiment's directory");
+        let known = self.registry.update(trial, |known| {
+            if known.status == TrialStatus::Waiting {
+                known.why = Some(why);
+            }
+            (known.extra.machine, known.extra.job.package.clone())
+        });
+        // Somebody may have removed it there.
+        if let Some((Some(machine), package)) = known
+            && text == worker::CODE_IS_GONE
+        {
+            self.board().set_package(machine, &package, false);
+            self.machines[machine].wake_deliveries();
+        }
+    }
+
     /// Notes that the command of a trial has begun.
     pub(crate) fn started(&self, trial: &TrialId, at: ts_core::Timestamp) {
-        let begun = self.registry.update(trial, |known| {
-            let is_new = !known.extra.job.is_started;
-            if is_new {
-                known.extra.job = Arc::new(Job {
-                    is_started: true,
-                    ..(*known.extra.job).clone()
-                });
-            }
+        let job = self.registry.update(trial, |known| {
             if known.status != TrialStatus::Running {
                 let started = known.started.unwrap_or(at);
                 (known.status, known.at, known.why, known.started) =
                     (TrialStatus::Running, started, None, Some(started));
             }
-            is_new.then(|| Arc::clone(&known.extra.job))
+            mark_started(known)
         });
-        if let Some(Some(job)) = begun
+        self.store_start(trial, job.flatten());
+    }
+
+    fn store_start(&self, trial: &TrialId, job: Option<Arc<Job>>) {
+        if let Some(job) = job
             && let Err(error) = job.save(&self.mirror.paths(trial))
         {
             tracing::debug!(%trial, %error, "that the trial was started is not on disk");
@@ -387,4 +422,22 @@ impl Core {
     pub(crate) fn machine_of_key(&self, key: &str) -> Option<usize> {
         self.machines.iter().position(|machine| machine.key() == key)
     }
+}
+
+/// Notes in the job that its machine has it; the job, if that is new.
+fn mark_started(known: &mut Known<Place>) -> Option<Arc<Job>> {
+    if known.extra.job.is_started {
+        return None;
+    }
+    let job = Arc::new(Job {
+        is_started: true,
+        ..(*known.extra.job).clone()
+    });
+    known.extra.job = Arc::clone(&job);
+    Some(job)
+}
+
+/// Whether a machine's words say that there is no space.
+pub(crate) fn is_disk_full(text: &str) -> bool {
+    text.contains("No space left") || text.contains("quota")
 }

@@ -154,7 +154,8 @@ async fn look(config: &RemoteConfig, machine: &MachineConfig, ctx: &Ctx, shell: 
         report.add("clock", Good, format!("{off} ms from ours"));
     }
     python(&facts, shell, report).await;
-    match gpu_query::inspect(shell, &machine.nvidia_smi, &*ctx.clock, TIMEOUT).await {
+    let program = &machine.nvidia_smi;
+    match gpu_query::limited(gpu_query::inspect(shell, program), program, &*ctx.clock, TIMEOUT).await {
         Ok(inventory) if inventory.gpus().is_empty() => report.add("GPUs", Good, "none; trials run without"),
         Ok(inventory) => {
             let names: Vec<&str> = inventory.gpus().iter().map(|gpu| gpu.name.as_str()).collect();

@@ -14,15 +14,15 @@ use ts_core::{
 /// Stands between output and errors of the program.
 const BETWEEN: &str = "\n--ts-errors--\n";
 
-/// The GPUs of a machine, or why that is unknown. One round trip, more only for old drivers and divided GPUs.
-pub(crate) async fn inspect(
-    shell: &Shell,
+/// What `inspecting` comes to, but not later than `limit`.
+pub(crate) async fn limited(
+    inspecting: impl Future<Output = Result<GpuInventory, Refusal>>,
     program: &str,
     clock: &dyn Clock,
     limit: Duration,
 ) -> Result<GpuInventory, Refusal> {
     tokio::select! {
-        inventory = ask_all(shell, program) => inventory,
+        inventory = inspecting => inventory,
         () = clock.sleep(limit) => Err(Refusal::unknown(
             format!("`{program}` did not answer within {} s", limit.as_secs()),
             "look at the driver: `dmesg` names lost GPUs by `Xid`",
@@ -30,7 +30,10 @@ pub(crate) async fn inspect(
     }
 }
 
-async fn ask_all(shell: &Shell, program: &str) -> Result<GpuInventory, Refusal> {
+/// The GPUs of a machine, or why that is unknown. One round trip, more only for old drivers and divided GPUs.
+///
+/// It takes as long as the program does; `limited` puts an end to the wait.
+pub(crate) async fn inspect(shell: &Shell, program: &str) -> Result<GpuInventory, Refusal> {
     let mut query = GpuQuery::Full;
     let inspection = loop {
         let Some(answer) = ask(shell, program, query.arguments()).await? else {
@@ -71,8 +74,7 @@ impl Answer {
     }
 }
 
-/// Runs the program; `None` if there is none. A driver that hangs must not hold up the shell for ever: where the machine has
-/// `timeout`, the program is ended by it.
+/// Runs the program; `None` if there is none. Where the machine has `timeout`, one that hangs is ended by it, if it can be.
 async fn ask(shell: &Shell, program: &str, arguments: &[&str]) -> Result<Option<Answer>, Refusal> {
     let program = quote(program);
     let mut text = format!("command -v {program} >/dev/null 2>&1 || {{ printf absent; false; }} && {{\n");
@@ -82,9 +84,9 @@ async fn ask(shell: &Shell, program: &str, arguments: &[&str]) -> Result<Option<
     }
     let _ = write!(
         text,
-        "ts_limit=; command -v timeout >/dev/null 2>&1 && ts_limit='timeout 9'\n\
-         ts_err=$({{ $ts_limit {command} 2>&1 >&3; }} 3>\"$ts_run/smi\"); ts_code=$?\n\
-         cat \"$ts_run/smi\"; rm -f \"$ts_run/smi\"; printf '%s%s' {} \"$ts_err\"; (exit $ts_code)\n}}\n",
+        "ts_limit=; timeout -k 1 9 true 2>/dev/null && ts_limit='timeout -k 1 9'\n\
+         {{ ts_err=$({{ $ts_limit {command} 2>&1 >&4 4>&-; }}); ts_code=$?; }} 4>&1\n\
+         printf '%s%s' {} \"$ts_err\"; (exit $ts_code)\n}}\n",
         quote(BETWEEN)
     );
     let unreachable = |e: ts_core::Error| Refusal::unknown(e.to_string(), "wait until the machine is back");

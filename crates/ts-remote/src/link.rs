@@ -4,6 +4,7 @@
 
 use crate::{
     core::Core,
+    machine::GpuShell,
     ssh::{self, Connection, ExecError, Process, Target},
     worker::{self, Facts, SetUp, Shell, WatchSession},
 };
@@ -102,6 +103,17 @@ async fn spare(core: &Core, index: usize, connection: &Connection) -> Option<Pro
         return None;
     }
     connection.exec(SHELL).await.ok()
+}
+
+/// A shell of its own for questions about GPUs, which may take seconds.
+pub(crate) async fn gpu_shell(core: &Core, index: usize) -> Result<GpuShell> {
+    if let Some(kept) = core.machines[index].take_gpu_shell() {
+        return Ok(kept);
+    }
+    let link = core.machines[index].need_link()?;
+    let (process, second) = channel_or_second(core, index, &link.connection).await?;
+    let shell = Shell::start(process, &core.ctx.tasks, &*core.ctx.clock).await?;
+    Ok((shell, second))
 }
 
 /// A new connection to the machine.

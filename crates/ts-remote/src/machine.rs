@@ -6,9 +6,11 @@
 use crate::{
     MachineConfig,
     board::Condition,
-    core::Core,
+    core::{Core, is_disk_full},
     link::{self, Link},
     observe,
+    ssh::Connection,
+    worker::Shell,
 };
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -17,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use ts_core::{Error, ErrorKind, Reason, ReasonCode, Result, TrialId, TrialStatus};
 
 /// First and longest wait between two tries to connect.
@@ -38,7 +40,14 @@ pub(crate) struct Machine {
     start_bell: Notify,
     delivery_bell: Notify,
     failure: Mutex<Option<Failure>>,
+    /// Held by whoever asks for its GPUs; nobody else asks meanwhile.
+    asking: Arc<Semaphore>,
+    /// The shell that is asked, between two questions.
+    gpu_shell: Mutex<Option<GpuShell>>,
 }
+
+/// A shell for questions about GPUs, and the connection that it may need of its own.
+pub(crate) type GpuShell = (Shell, Option<Connection>);
 
 /// A trial that is to be started here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +82,8 @@ impl Machine {
             start_bell: Notify::new(),
             delivery_bell: Notify::new(),
             failure: Mutex::default(),
+            asking: Arc::new(Semaphore::new(1)),
+            gpu_shell: Mutex::default(),
         }
     }
 
@@ -126,8 +137,14 @@ impl Machine {
         });
     }
 
+    /// A trial is in the list once; what may have reached the machine stays so.
     fn push(&self, start: Start) {
-        self.starts().push_back(start);
+        let mut starts = self.starts();
+        match starts.iter_mut().find(|known| known.trial == start.trial) {
+            Some(known) => known.is_repeated |= start.is_repeated,
+            None => starts.push_back(start),
+        }
+        drop(starts);
         self.start_bell.notify_one();
     }
 
@@ -159,6 +176,21 @@ impl Machine {
 
     pub(crate) async fn has_deliveries(&self) {
         self.delivery_bell.notified().await;
+    }
+
+    /// The right to ask for its GPUs; `None` while somebody does.
+    pub(crate) fn begin_asking(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.asking).try_acquire_owned().ok()
+    }
+
+    /// The shell of the last question about GPUs, if it still answers.
+    pub(crate) fn take_gpu_shell(&self) -> Option<GpuShell> {
+        let mut kept = self.gpu_shell.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take().filter(|(shell, _)| !shell.is_ended())
+    }
+
+    pub(crate) fn keep_gpu_shell(&self, shell: GpuShell) {
+        *self.gpu_shell.lock().unwrap_or_else(PoisonError::into_inner) = Some(shell);
     }
 
     /// Why there is no link.
@@ -234,6 +266,7 @@ pub(crate) async fn serve(core: Arc<Core>, index: usize) {
                 up(&core, index, &link);
                 let error = tokio::select! {
                     error = link.connection.lost() => error,
+                    error = link.shell.ended() => error,
                     error = observe::observe(&core, index, watch) => error,
                     error = crate::start::serve(&core, index, &link) => error,
                     error = crate::prepare::serve(&core, index, &link) => error,
@@ -317,17 +350,19 @@ fn down(core: &Core, index: usize, error: &Error) {
 fn unknown(core: &Core, index: usize, error: &Error) {
     let why = reason(core, error);
     for (trial, known) in core.trials_on(index) {
-        if known.status == TrialStatus::Running {
-            core.registry.update(&trial, |known| {
+        match known.status {
+            TrialStatus::Running => core.registry.update(&trial, |known| {
                 (known.status, known.at, known.why) = (TrialStatus::Unknown, why.since, Some(why.clone()));
-            });
-        }
+            }),
+            TrialStatus::Waiting => core.registry.update(&trial, |known| known.why = Some(why.clone())),
+            _ => None,
+        };
     }
 }
 
 fn reason(core: &Core, error: &Error) -> Reason {
     let text = error.to_string();
-    let reason_code = if text.contains("No space left") {
+    let reason_code = if is_disk_full(&text) {
         ReasonCode::DiskFull
     } else {
         ReasonCode::Unreachable

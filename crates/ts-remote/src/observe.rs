@@ -100,22 +100,8 @@ fn enter(core: &Core, event: WatchEvent) -> Result<()> {
                 canceled.map_or_else(|| of_gone(what, now), |why| of_canceled(why, &[], now)),
             );
         }
-        WatchEvent::Failed { id, text } => {
-            let now = core.ctx.clock.now();
-            let is_full = text.contains("No space left") || text.contains("quota");
-            let reason_code = if is_full {
-                ReasonCode::DiskFull
-            } else {
-                ReasonCode::StartFailed
-            };
-            let why = Reason::new(
-                reason_code,
-                format!("the trial could not be set up on its machine: {}", text.trim()),
-                now,
-            )
-            .unblocked_by("free space there, or look at owner and mode of the experiment's directory");
-            core.conclude(&id, failed(why, now));
-        }
+        WatchEvent::Begun { id } => core.started(&id, core.ctx.clock.now()),
+        WatchEvent::HeldUp { id, text } => core.held_up(&id, text.trim()),
         WatchEvent::Ready => {}
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 use crate::{
     board::Condition,
-    core::Core,
+    core::{Core, is_disk_full},
     link::Link,
     spool::Spool,
     worker::{self, Progress},
@@ -116,7 +116,7 @@ async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<
 fn put_aside(core: &Core, index: usize, error: &Error) {
     core.machines[index].note_failure(error);
     let now = core.ctx.clock.now();
-    let reason_code = if error.to_string().contains("No space left") {
+    let reason_code = if is_disk_full(&error.to_string()) {
         ReasonCode::DiskFull
     } else {
         ReasonCode::StartFailed

@@ -12,7 +12,7 @@ use crate::{
     worker::{self, Started},
 };
 use std::sync::Arc;
-use ts_core::{Error, Result, TrialId, TrialStatus};
+use ts_core::{Error, Result, TrialId};
 
 /// Most trials of one request.
 const BATCH: usize = 32;
@@ -58,7 +58,7 @@ async fn start(core: &Arc<Core>, index: usize, link: &Arc<Link>, starts: Vec<Sta
     for (trial, started) in worker::parse_started(&reply, &requests)? {
         match started {
             Ok(Started::Now | Started::Before) => {
-                core.started(&trial, core.ctx.clock.now());
+                core.accepted(&trial);
                 // Wanted before there was one.
                 for (log, offset) in core.mirror.wanted_logs(&trial) {
                     logs.push_str(&worker::follow_log(&trial, log, offset));
@@ -131,10 +131,7 @@ impl Core {
         let Some(offset) = self.mirror.want_log(trial, log) else {
             return;
         };
-        let machine = self
-            .registry
-            .get(trial)
-            .filter(|known| known.status != TrialStatus::Waiting);
+        let machine = self.registry.get(trial).filter(|known| known.extra.job.is_started);
         let Some(link) = machine.and_then(|known| self.machines[known.extra.machine?].link()) else {
             return;
         };

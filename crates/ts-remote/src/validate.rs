@@ -124,12 +124,16 @@ async fn look(
     let shell = Shell::start(process, &ctx.tasks, &*ctx.clock)
         .await
         .map_err(|e| link::named(&e, &target.label()))?;
+    let program = &machine.nvidia_smi;
     let inspected = if wants_gpus {
-        Some(gpu_query::inspect(&shell, &machine.nvidia_smi, &*ctx.clock, TIMEOUT).await)
+        Some(gpu_query::limited(gpu_query::inspect(&shell, program), program, &*ctx.clock, TIMEOUT).await)
     } else {
         None
     };
-    warm.keep(index, connection, shell);
+    // A shell that is still held up by a driver is of no use.
+    if !wants_gpus || inspected.as_ref().is_some_and(Result::is_ok) {
+        warm.keep(index, connection, shell);
+    }
     Ok(inspected)
 }
 

@@ -54,15 +54,8 @@ impl<'a> Progress<'a> {
         }
         self.told = now;
         let sent = n_bytes as f64 / 1e6;
-        match total {
-            Some(total) => tracing::info!(
-                target: PROGRESS,
-                "sending the code to `{}`: {sent:.1} of {:.1} MB",
-                self.machine,
-                total as f64 / 1e6
-            ),
-            None => tracing::info!(target: PROGRESS, "sending the code to `{}`: {sent:.1} MB so far", self.machine),
-        }
+        let of = total.map_or_else(String::new, |total| format!(" of {:.1}", total as f64 / 1e6));
+        tracing::info!(target: PROGRESS, "sending the code to `{}`: {sent:.1}{of} MB", self.machine);
     }
 }
 
@@ -98,7 +91,7 @@ pub(crate) async fn deliver(
     let mut pieces = spool.read(!has_zstd, tasks);
     let total = || spool.packed_bytes().filter(|_| has_zstd);
     let sent = send(&mut process, &mut pieces, &mut said, |n_bytes| {
-        progress.tell(n_bytes, total())
+        progress.tell(n_bytes, total());
     })
     .await?;
     let Process { stdin, mut output } = process;
@@ -116,8 +109,11 @@ pub(crate) async fn deliver(
         return Err(error.with_help("look for a fault of the machine's disk or network; it is sent again"));
     }
     let (to, name) = (quote(&to), quote(&name));
-    // Another machine of a shared folder may have been faster.
-    let place = format!("if [ -d {to} ]; then rm -rf -- {name}; else mv -- {name} {to}; fi\n");
+    // Another machine of a shared folder, or another manager, may have been faster, even between the look and the move: then
+    // ours is inside theirs.
+    let place = format!(
+        "if [ -d {to} ]; then rm -rf -- {name}; else mv -- {name} {to}; ts_n={name}; rm -rf -- {to}/\"${{ts_n##*/}}\"; fi\n"
+    );
     shell.run(place).await?.into_result("put the code in place")
 }
 

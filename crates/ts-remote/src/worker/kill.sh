@@ -9,7 +9,10 @@ dir=$1 signal=$2 grace=$3 run=$4 what=$5
 id=${dir##*/}
 cd "$dir" 2>/dev/null || exit 0
 # From here on no start comes through.
-[ "$what" = sweep ] || mkdir .nni/started 2>/dev/null
+if [ "$what" = cancel ]; then
+    mkdir .nni/started 2>/dev/null
+    printf '%s\n' "$$" 2>/dev/null >.nni/killer
+fi
 
 tell() {
     for fifo in "$run"/fifo.*; do
@@ -57,31 +60,46 @@ EOF
     done
 }
 
-asked=" " tenths=0 leaked=
+# Sets `now` to tenths of seconds since the machine was started.
+look_at_clock() {
+    read -r now rest </proc/uptime
+    now=${now%?}
+    now=${now%.*}${now#*.}
+}
+
+look_at_clock
+began=$now asked=" " leaked=
 while :; do
     look
     [ "$members" = " " ] && break
+    look_at_clock
     for pid in $members; do
-        if [ "$tenths" -ge "$grace" ]; then
+        if [ $((now - began)) -ge "$grace" ]; then
             kill -KILL "$pid" 2>/dev/null
         else
+            # Asked again only if it has become another program: between fork and exec it had its parent's handler.
+            comm=
+            read -r comm 2>/dev/null <"/proc/$pid/comm"
             case $asked in
-            *" $pid $pid "*) ;;
-            # Asked twice: a process between fork and exec may have had its parent's handler the first time.
-            *" $pid "*) kill "-$signal" "$pid" 2>/dev/null; asked="$asked$pid $pid " ;;
-            *) kill "-$signal" "$pid" 2>/dev/null; asked="$asked $pid " ;;
+            *" $pid/$comm "*) ;;
+            *) kill "-$signal" "$pid" 2>/dev/null; asked="$asked$pid/$comm " ;;
             esac
         fi
     done
-    if [ "$tenths" -ge $((grace + 50)) ]; then
+    if [ $((now - began)) -ge $((grace + 50)) ]; then
         leaked=$members
         break
     fi
     # The wait is cut short by nothing but its own length: there is no event for the end of others' children.
-    if sleep 0.1 2>/dev/null; then tenths=$((tenths + 1)); else sleep 1; tenths=$((tenths + 10)); fi
+    sleep 0.1 2>/dev/null || sleep 1
 done
 rm -f -- "$run/sweep/$id"
 if [ "$what" = cancel ]; then
-    printf '%s\n' "$leaked" >.nni/canceled.new && mv -f .nni/canceled.new .nni/canceled
+    # A disk may be full for a while; that the file is there says enough.
+    until { printf '%s\n' "$leaked" >.nni/canceled.new && mv -f .nni/canceled.new .nni/canceled; } 2>/dev/null ||
+        true 2>/dev/null >.nni/canceled; do
+        [ -d .nni ] || break
+        sleep 1
+    done
     tell
 fi

@@ -6,13 +6,19 @@
 trap : INT TERM HUP
 umask "$4"
 cd "$1" || exit 1
-# Whoever makes this folder runs the trial; a start that is repeated after a cut finds it there.
-mkdir .nni/started 2>/dev/null || exit 0
+# Whoever makes this folder runs the trial; a start that is repeated after a cut finds it there. A disk may be full for a while.
+until mkdir .nni/started 2>/dev/null; do
+    [ -d .nni/started ] || [ ! -d .nni ] && exit 0
+    sleep 1
+done
 id=${1##*/}
 run=$3
 boot=
 [ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id
-printf '%s %s\n%s\n%s\n' "$$" "$run" "$boot" "$6" >.nni/run
+until printf '%s %s\n%s\n%s\n' "$$" "$run" "$boot" "$6" >.nni/run.new && mv -f .nni/run.new .nni/run; do
+    [ -d .nni ] || exit 0
+    sleep 1
+done 2>/dev/null
 
 # Tells every watcher; opened for reading too, so that nobody's absence can hold us up.
 tell() {
@@ -21,22 +27,34 @@ tell() {
     done
 }
 
+# The trial's own copy of the code. What keeps us from making it is told, and tried again until it is over or we are canceled.
+told=
+while [ -n "$2" ] && [ ! -d code ] && [ ! -s .nni/cancel ]; do
+    rm -rf code.new
+    if [ ! -d "$2" ]; then
+        said='the code is not there'
+    else
+        # $5 is one option or nothing.
+        said=$(cp -RPp $5 -- "$2" code.new 2>&1 && mv -- code.new code 2>&1) && break
+        rm -rf code.new
+    fi
+    [ -d .nni ] || exit 0
+    if [ "$said" != "$told" ]; then
+        told=$said
+        printf '%s\n' "$said" 2>/dev/null >.nni/failure
+        tell f
+    fi
+    sleep 2
+done
 if [ -s .nni/cancel ]; then
     [ -e .nni/canceled ] || true >.nni/canceled
     tell c
     exit
 fi
-if [ -n "$2" ] && [ ! -d code ]; then
-    rm -rf code.new
-    # $5 is one option or nothing.
-    if ! said=$(cp -RPp $5 -- "$2" code.new 2>&1 && mv -- code.new code 2>&1); then
-        rm -rf code.new
-        printf '%s\n' "${said:-the code could not be cloned}" >.nni/failure || printf 'No space left on device\n' >.nni/failure
-        tell f
-        exit
-    fi
-fi
+tell s
 if [ -s "$run/env" ]; then . "$run/env"; fi
+# Whatever the user's variables are called.
+run=$3 id=${1##*/}
 if [ -s "$run/path" ]; then
     read -r nni_path <"$run/path"
     PATH=$nni_path:$PATH

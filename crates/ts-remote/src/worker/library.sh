@@ -52,7 +52,8 @@ ts_start() {
         printf 'failed %s %s\n' "$1" "$(ts_why "$ts_said")"
         return
     fi
-    if ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.sh" && true >>"$ts_d/.nni/metrics"; } 2>/dev/null
+    if ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.new" &&
+        mv -f -- "$ts_d/run.new" "$ts_d/run.sh" && true >>"$ts_d/.nni/metrics"; } 2>/dev/null
     then
         printf 'failed %s %s\n' "$1" "$(ts_why "cannot write to $ts_d")"
         # The launcher claims `started` first of all, so nothing of a running trial is removed here.
@@ -74,7 +75,7 @@ ts_cancel() {
     ts_d=$ts_root/trials/$1
     if [ ! -d "$ts_d/.nni" ]; then
         printf 'absent %s\n' "$1"
-    elif [ ! -s "$ts_d/.nni/cancel" ] && { [ -s "$ts_d/.nni/state" ] || [ -s "$ts_d/.nni/failure" ]; }; then
+    elif [ ! -s "$ts_d/.nni/cancel" ] && [ -s "$ts_d/.nni/state" ]; then
         printf 'ended %s\n' "$1"
     else
         if [ ! -s "$ts_d/.nni/cancel" ]; then
@@ -90,10 +91,10 @@ ts_list() {
     for ts_d in "$ts_root"/trials/*/.nni/started; do
         [ -d "$ts_d" ] || continue
         ts_d=${ts_d%/.nni/started}
-        ts_g=
-        [ -s "$ts_d/.nni/run" ] && read -r ts_g ts_r <"$ts_d/.nni/run"
+        ts_g= ts_r= ts_b=
+        [ -s "$ts_d/.nni/run" ] && { read -r ts_g ts_r; read -r ts_b; } <"$ts_d/.nni/run"
         [ "$ts_r" = "$ts_run" ] || continue
-        if [ ! -s "$ts_d/.nni/state" ] && [ -n "$ts_g" ] && kill -0 "$ts_g" 2>/dev/null; then
+        if [ ! -s "$ts_d/.nni/state" ] && [ "$ts_b" = "$ts_boot" ] && [ -n "$ts_g" ] && kill -0 "$ts_g" 2>/dev/null; then
             printf '%s alive\n' "${ts_d##*/}"
         else
             printf '%s ended\n' "${ts_d##*/}"

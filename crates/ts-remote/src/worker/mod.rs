@@ -11,8 +11,8 @@ mod watch_stream;
 
 pub(crate) use deliver::{Progress, deliver, is_there};
 pub(crate) use requests::{
-    CancelAnswer, Start, Started, cancel_snippet, list_snippet, parse_canceled, parse_list, parse_started,
-    remove_all_snippet, remove_snippet, send_parameters_snippet, settle_snippet, start_snippet,
+    CODE_IS_GONE, CancelAnswer, Start, Started, cancel_snippet, list_snippet, parse_canceled, parse_list,
+    parse_started, remove_all_snippet, remove_snippet, send_parameters_snippet, settle_snippet, start_snippet,
 };
 pub(crate) use set_up::{Facts, SetUp, set_up};
 pub(crate) use shell::{Reply, Shell};

@@ -7,6 +7,9 @@ use crate::config::CancelSignal;
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 use ts_core::{CancelReason, Error, ErrorKind, ExperimentId, Parameters, Result, Retry, TrialId, launch::quote};
 
+/// What `launch.sh` says where the code was removed from the machine.
+pub(crate) const CODE_IS_GONE: &str = "the code is not there";
+
 /// A trial that is to be started.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {

@@ -112,6 +112,10 @@ fn parse(text: &str) -> Result<Facts> {
                         "free space or mend its permissions, or name a folder on the machine with `directory`",
                     ));
             }
+            "unsupported" => {
+                return Err(Error::new(ErrorKind::Unsupported, value.to_owned())
+                    .with_help("use a Linux machine; `hidepid` does no harm"));
+            }
             "root" => value.clone_into(&mut facts.root),
             "code" => value.clone_into(&mut facts.code),
             "run" => value.clone_into(&mut facts.run),

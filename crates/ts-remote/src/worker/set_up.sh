@@ -82,13 +82,19 @@ ts_write() {
 ts_login() {
     [ -s "$ts_run/env" ] && return
     (
-        TS_ENV=$ts_run/env.$$ "${SHELL:-/bin/sh}" -lic 'sh -c "export -p >\"\$TS_ENV\""' &
+        TS_ENV=$ts_run/env.all.$$ "${SHELL:-/bin/sh}" -lic 'sh -c "export -p >\"\$TS_ENV\""' &
         ts_pid=$!
         ( sleep 5; kill -9 "$ts_pid" ) &
         ts_guard=$!
         wait "$ts_pid"
         kill "$ts_guard"
-        [ -s "$ts_run/env.$$" ] || printf '# none: the login shell did not tell\n' >"$ts_run/env.$$"
+        # What shells keep to themselves cannot be set again, and would end whoever tries.
+        sed '/^export \(BASH[A-Z_]*\|[EU]*UID\|PPID\|SHELLOPTS\|PWD\|OLDPWD\|SHLVL\|_\)=/d' \
+            "$ts_run/env.all.$$" >"$ts_run/env.$$"
+        if [ ! -s "$ts_run/env.$$" ] || ! sh -c '. "$1"' sh "$ts_run/env.$$"; then
+            printf '# none: the login shell did not tell\n' >"$ts_run/env.$$"
+        fi
+        rm -f -- "$ts_run/env.all.$$"
         mv -f -- "$ts_run/env.$$" "$ts_run/env"
     ) </dev/null >/dev/null 2>&1 &
     ts_login_pid=$!
@@ -101,6 +107,10 @@ ts_scripts() {
 }
 
 ts_prepare() {
+    if [ ! -r "/proc/$$/environ" ]; then
+        printf 'unsupported this machine (%s) has no readable /proc, by which the processes of a trial are found\n' "$(uname -s)"
+        return
+    fi
     ts_choose && ts_folders || return
     ts_said=$(ts_scripts 2>&1) || {
         ts_why_not "$ts_run"

@@ -81,6 +81,12 @@ impl Shell {
         self.requests.is_closed()
     }
 
+    /// Waits until it takes no more requests, and says so.
+    pub(crate) async fn ended(&self) -> Error {
+        self.requests.closed().await;
+        ended()
+    }
+
     /// Runs a piece of shell text after all that were asked before, and gives what it printed.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
 # Reports on the trials of one machine until its channel closes: watch.sh ROOT RUN FIFO SIGNAL GRACE_TENTHS
 #
-# In, through FIFO, one a line: `a ID OFFSET` watch a trial, `l ID KIND FILE OFFSET` follow a log, `e ID` its command has ended,
-# `f ID` it could not be set up, `c ID` its tree is gone, `t` a tick, `q` quit. Out, lines with exact lengths of what follows:
+# In, through FIFO, one a line: `a ID OFFSET` watch a trial, `l ID KIND FILE OFFSET` follow a log, `s ID` its command begins,
+# `f ID` something keeps it from beginning, `e ID` its command has ended, `c ID` its tree is gone, `t` a tick of the clock, `m`
+# go on with what was too long for one turn, `q` quit. Out, lines with exact lengths of what follows:
 #   ready                            on a line of its own, whatever was said before
+#   S ID                                 its command has begun
 #   J ID OFFSET LENGTH                   and the bytes of the journal
 #   L ID KIND OFFSET LENGTH COMPLETE     and the bytes of a log; COMPLETE is 1 with the last piece
 #   E ID CODE MILLISECONDS LENGTH        and the end of standard error
 #   C ID PIDS...                         canceled; the pids survive SIGKILL
-#   F ID LENGTH                          and the text of the failure
+#   F ID LENGTH                          and why it does not begin yet
 #   G ID directory|shell|reboot          it left no exit code
 LC_ALL=C
 export LC_ALL
@@ -15,19 +17,22 @@ root=$1 run=$2 fifo=$3 signal=$4 grace=$5
 chunk=262144
 cd "$root/trials" || exit 1
 [ -p "$fifo" ] || mkfifo "$fifo" || exit 1
-exec 9<>"$fifo" 7<&0 </dev/null
+# Through `clock` the next tick is asked for, so that ticks never queue up.
+clock=$run/clock.${fifo##*/} piece=$run/piece.${fifo##*/}
+rm -f -- "$clock" && mkfifo "$clock" || exit 1
+exec 9<>"$fifo" 6<>"$clock" 7<&0 </dev/null
 # The end of our channel: then nobody reads what we say.
-( cat <&7 >/dev/null; printf 'q\n' >&9 ) 2>/dev/null &
+( cat <&7 >/dev/null; printf 'q\n' >&9 ) 6<&- 2>/dev/null &
 guard=$!
 exec 7<&-
 boot=
 [ -r /proc/sys/kernel/random/boot_id ] && read -r boot </proc/sys/kernel/random/boot_id
-live=" " logs=" " ticker= idle=0 round=0 swept=0
+live=" " logs=" " ticker= paused= idle=0 round=0 swept=0 sweeper=
 # Our own sessions that were cut off without a word still wait on their fifos: they end now. Another manager's go on.
 for other in "${fifo%.*}".*; do
     [ "$other" = "$fifo" ] && continue
     [ -p "$other" ] && printf 'q\n' 1<>"$other"
-    rm -f -- "$other"
+    rm -f -- "$other" "$run/clock.${other##*/}" "$run/piece.${other##*/}"
 done
 
 # Sets `v` to a part of a variable's name that stands for the id $1.
@@ -48,15 +53,28 @@ name() {
     done
 }
 
-# Says bytes $2 to $2 + $3 of file $1.
+# Says bytes $1 to $1 + $2 of its input, which is a file.
 bytes() {
-    if [ "$2" = 0 ]; then head -c "$3" "$1"; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null | head -c "$3"; fi
+    if [ "$1" = 0 ]; then head -c "$2"; else tail -c "+$(($1 + 1))" | head -c "$2"; fi
 }
 
+# Copies bytes $2 to $2 + $3 of file $1, which others may cut short meanwhile; sets `length` to how many there were.
+copy() {
+    { bytes "$2" "$3" >"$piece"; } 2>/dev/null <"$1" || true 2>/dev/null >"$piece"
+    length=$(wc -c 2>/dev/null <"$piece")
+    length=$((${length:-0}))
+}
+
+# The clock ticks ten times a second, but not before the last tick was answered; with nobody to watch, none is.
 start_ticker() {
     idle=0
+    if [ -n "$paused" ]; then
+        paused=
+        printf '\n' >&6
+    fi
     [ -n "$ticker" ] && return
-    ( while kill -0 $$ 2>/dev/null; do sleep 0.1 2>/dev/null || sleep 1; printf 't\n'; done >&9 ) &
+    # It ends with us: then nobody holds the other end of `clock`.
+    ( while sleep 0.1 2>/dev/null || sleep 1; do printf 't\n' >&9; read -r answer || exit; done ) <"$clock" 6<&- &
     ticker=$!
 }
 
@@ -74,21 +92,25 @@ grown() {
             [ -n "$offset" ] && [ "$size" -gt "$offset" ] || continue
             length=$((size - offset))
             [ "$length" -gt "$longest" ] && length=$longest more=1
-            printf 'J %s %s %s\n' "$id" "$offset" "$length"
-            bytes "$file" "$offset" "$length"
-            eval "off_$v=$((offset + length))"
+            # The file is opened first: it may be removed at any time. A journal only grows.
+            { printf 'J %s %s %s\n' "$id" "$offset" "$length" && bytes "$offset" "$length"; } 2>/dev/null <"$file" &&
+                eval "off_$v=$((offset + length))"
         else
             case $kind in trial.log) k=trial ;; *) k=$kind ;; esac
             eval "offset=\${log_${k}_$v:-}"
             [ -n "$offset" ] || continue
-            [ "$size" -lt "$offset" ] && offset=0
+            if [ "$size" -lt "$offset" ]; then
+                offset=0
+                eval "log_${k}_$v=0"
+            fi
             length=$((size - offset))
             over=0
             case $live in *" $id "*) ;; *) over=1 ;; esac
             [ "$length" -gt "$longest" ] && length=$longest more=1 over=0
+            [ "$length" -gt 0 ] && copy "$file" "$offset" "$length"
             [ "$length" -gt 0 ] || [ "$over" = 1 ] || continue
             printf 'L %s %s %s %s %s\n' "$id" "$k" "$offset" "$length" "$over"
-            [ "$length" -gt 0 ] && bytes "$file" "$offset" "$length"
+            [ "$length" -gt 0 ] && cat "$piece"
             eval "log_${k}_$v=$((offset + length))"
             [ "$over" = 1 ] && drop_log "$id/$kind"
         fi
@@ -100,7 +122,7 @@ EOF
 drop() {
     case $live in *" $1 "*) live="${live%%" $1 "*} ${live#*" $1 "}" ;; esac
     name "$1"
-    unset "off_$v"
+    unset "off_$v" "void_$v"
 }
 
 drop_log() {
@@ -123,18 +145,23 @@ ended() {
     if [ "$code" != 0 ] && [ -s "$1/stderr" ]; then
         set -- "$1" $(ls -ln -- "$1/stderr")
         length=$6
-        [ "$length" -gt 4096 ] && length=4096
+        copy "$1/stderr" $((length > 4096 ? length - 4096 : 0)) 4096
     fi
     printf 'E %s %s %s %s\n' "$1" "$code" "$ms" "$length"
-    [ "$length" -gt 0 ] && tail -c "$length" "$1/stderr"
+    [ "$length" -gt 0 ] && cat "$piece"
 }
 
-failed() {
+begun() {
+    case $live in *" $1 "*) printf 'S %s\n' "$1" ;; esac
+}
+
+held_up() {
     case $live in *" $1 "*) ;; *) return ;; esac
     # Where the directory was taken away, the cause could not be written down either.
-    [ -s "$1/.nni/failure" ] || { look "$1" 1; return; }
-    drop "$1"
-    text=$(cat -- "$1/.nni/failure")
+    [ -d "$1/.nni" ] || { look "$1" 1; return; }
+    text=$(cat -- "$1/.nni/failure" 2>/dev/null)
+    # Where not even the cause could be written, it is the disk.
+    text=${text:-No space left on device}
     printf 'F %s %s\n%s' "$1" "${#text}" "$text"
 }
 
@@ -150,6 +177,8 @@ canceled() {
 
 gone() {
     [ "$2" = directory ] || rest_of "$1"
+    # Its launcher cannot ask for it any more.
+    [ "$2" = shell ] && true 2>/dev/null >"$run/sweep/$1"
     drop "$1"
     printf 'G %s %s\n' "$1" "$2"
 }
@@ -157,10 +186,11 @@ gone() {
 # Whatever has become of trial $1 without a word to us. $2 is not empty if its processes are looked at as well.
 look() {
     if [ -e "$1/.nni/canceled" ]; then canceled "$1"
-    elif [ -s "$1/.nni/state" ]; then [ -e "$1/.nni/cancel" ] || ended "$1"
-    elif [ -s "$1/.nni/failure" ]; then failed "$1"
+    elif [ -e "$1/.nni/cancel" ]; then [ -z "$2" ] || cancel_again "$1"
+    elif [ -s "$1/.nni/state" ]; then ended "$1"
     elif [ ! -d "$1/.nni" ]; then gone "$1" directory
-    elif [ -n "$2" ] && [ -s "$1/.nni/run" ]; then
+    elif [ -z "$2" ]; then return
+    elif [ -s "$1/.nni/run" ]; then
         leader= was= job=
         { read -r leader other; read -r was; } <"$1/.nni/run"
         [ -s "$1/.nni/jobpid" ] && read -r job <"$1/.nni/jobpid"
@@ -168,10 +198,28 @@ look() {
             [ -s "$1/.nni/state" ] || gone "$1" reboot
         elif ! lives "$leader" "$1" && ! lives "${job:-$leader}" "$1"; then
             # It may have ended between our two looks.
-            if [ -s "$1/.nni/state" ] || [ -e "$1/.nni/cancel" ] || [ -s "$1/.nni/failure" ]; then return; fi
+            if [ -s "$1/.nni/state" ] || [ -e "$1/.nni/cancel" ]; then return; fi
             gone "$1" shell
         fi
+    elif [ "$deep" = 1 ]; then
+        # Its launcher has not begun. Seen twice without a process, it never will: the machine was restarted, or it was killed.
+        name "$1"
+        if grep -qsF "NNI_SYS_DIR=$root/trials/$1" /proc/[0-9]*/environ; then
+            eval "void_$v="
+        elif eval "[ -n \"\${void_$v:-}\" ]"; then
+            gone "$1" shell
+        else
+            eval "void_$v=1"
+        fi
     fi
+}
+
+# A request to end whose process is gone is carried out by another one.
+cancel_again() {
+    [ -s "$1/.nni/killer" ] || return
+    read -r killer <"$1/.nni/killer"
+    kill -0 "$killer" 2>/dev/null && return
+    ( sh "$run/kill.sh" "$root/trials/$1" "$signal" "$grace" "$run" cancel </dev/null >/dev/null 2>&1 6<&- 7<&- 9<&- & )
 }
 
 # Whether process $1 is there, and is one of trial $2: its number may be another's by now.
@@ -187,6 +235,8 @@ add() {
     live="$live$1 "
     name "$1"
     eval "off_$v=$2"
+    # Both may have been told before we listened.
+    if [ -d "$1/code" ]; then begun "$1"; elif [ -s "$1/.nni/failure" ]; then held_up "$1"; fi
     deep=1
     look "$1" 1
 }
@@ -204,48 +254,44 @@ follow() {
 
 # Ends what ended trials have left behind, by a process of its own, for all trials at once.
 sweep() {
+    [ -n "$sweeper" ] && kill -0 "$sweeper" 2>/dev/null && return
     set -- "$run"/sweep/*
     [ -e "$1" ] || return 0
     (
-        (
-            for mark in "$@"; do set -- "$@" "NNI_SYS_DIR=$root/trials/${mark##*/}"; shift; done
-            patterns=$(printf '%s\n' "$@")
-            if grep -qsF "$patterns" /proc/[0-9]*/environ; then
-                for pattern in "$@"; do
-                    sh "$run/kill.sh" "${pattern#NNI_SYS_DIR=}" "$signal" "$grace" "$run" sweep
-                done
-            else
-                for pattern in "$@"; do rm -f -- "$run/sweep/${pattern##*/}"; done
-            fi
-        ) </dev/null >/dev/null 2>&1 7<&- 9<&- &
-    )
+        patterns=$(for mark in "$@"; do printf 'NNI_SYS_DIR=%s/trials/%s\n' "$root" "${mark##*/}"; done)
+        if printf '%s\n' "$patterns" | grep -qsF -f - /proc/[0-9]*/environ; then
+            for mark in "$@"; do
+                sh "$run/kill.sh" "$root/trials/${mark##*/}" "$signal" "$grace" "$run" sweep
+            done
+        else
+            rm -f -- "$@"
+        fi
+    ) </dev/null >/dev/null 2>&1 6<&- 7<&- 9<&- &
+    sweeper=$!
 }
 
 tick() {
     round=$((round + 1)) pending=
     if [ "$live" != " " ] || [ "$logs" != " " ]; then
         idle=0
-        set --
-        for id in $live; do set -- "$@" "$id/.nni/metrics"; done
-        for log in $logs; do [ -e "$log" ] && set -- "$@" "$log"; done
-        grown "$chunk" "$@"
+        files=
+        for id in $live; do files="$files $id/.nni/metrics"; done
+        for log in $logs; do [ -e "$log" ] && files="$files $log"; done
+        # Ids and names of logs have no blanks.
+        grown "$chunk" $files
         pending=$more
         processes= deep=0
         [ $((round % 10)) = 0 ] && processes=1
-        [ $((round % 300)) = 0 ] && deep=1
+        [ $((round % 100)) = 0 ] && deep=1
         for id in $live; do look "$id" "$processes"; done
     else
         idle=$((idle + 1))
-        if [ "$idle" -gt 20 ] && [ -n "$ticker" ]; then
-            kill "$ticker" 2>/dev/null
-            ticker=
-        fi
     fi
     if [ $((round - swept)) -ge 10 ]; then
         swept=$round
         sweep
     fi
-    [ -z "$pending" ] || printf 't\n' >&9
+    [ -z "$pending" ] || printf 'm\n' >&9
 }
 
 # A login shell may have left a line open.
@@ -257,11 +303,16 @@ while read -r op a b c d <&9; do
     a) add "$a" "$b" ;;
     l) follow "$a" "$b" "$c" "$d" ;;
     e) start_ticker; [ -e "$a/.nni/cancel" ] || ended "$a" ;;
-    f) failed "$a" ;;
+    s) begun "$a" ;;
+    f) held_up "$a" ;;
     c) canceled "$a" ;;
-    t) tick ;;
+    m) tick ;;
+    t)
+        tick
+        if [ "$idle" -gt 20 ]; then paused=1; else printf '\n' >&6; fi
+        ;;
     q) break ;;
     esac
 done
-rm -f -- "$fifo"
+rm -f -- "$fifo" "$clock" "$piece"
 kill "$guard" $ticker 2>/dev/null

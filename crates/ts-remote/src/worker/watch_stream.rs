@@ -32,8 +32,10 @@ pub(crate) enum WatchEvent {
     },
     /// The tree of a canceled trial is gone but for these processes.
     Canceled { id: TrialId, leaked: Vec<u32> },
-    /// The trial could not be set up.
-    Failed { id: TrialId, text: String },
+    /// The command of a trial has begun; may be said more than once.
+    Begun { id: TrialId },
+    /// What keeps the command of a trial from beginning; its machine goes on trying.
+    HeldUp { id: TrialId, text: String },
     /// The trial left no exit code.
     Gone { id: TrialId, what: GoneWhat },
 }
@@ -61,7 +63,7 @@ enum Head {
     Journal(TrialId, u64),
     Log(TrialId, LogKind, u64, bool),
     Ended(TrialId, i32, Timestamp),
-    Failed(TrialId),
+    HeldUp(TrialId),
 }
 
 impl WatchParser {
@@ -150,7 +152,8 @@ fn report(line: &str) -> Option<Report> {
             let at = Timestamp(fields.next()?.parse().ok()?);
             Report::Head(Head::Ended(id, code, at), length(fields.next()?)?)
         }
-        "F" => Report::Head(Head::Failed(id), length(fields.next()?)?),
+        "F" => Report::Head(Head::HeldUp(id), length(fields.next()?)?),
+        "S" => Report::Whole(WatchEvent::Begun { id }),
         "C" => {
             let leaked = fields.by_ref().filter(|f| !f.is_empty()).map(|f| f.parse().ok());
             Report::Whole(WatchEvent::Canceled {
@@ -193,7 +196,7 @@ fn complete(head: Head, bytes: Bytes) -> WatchEvent {
             at,
             stderr_tail: String::from_utf8_lossy(&bytes).into_owned(),
         },
-        Head::Failed(id) => WatchEvent::Failed {
+        Head::HeldUp(id) => WatchEvent::HeldUp {
             id,
             text: String::from_utf8_lossy(&bytes).into_owned(),
         },
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STREAM: &[u8] = b"motd\nready\nJ a-1 0 5\nab\ncdL a-1 trial 3 0 1\nE a-1 1 1700000000123 3\nbadF b 2\nnoC c 12 13\nC d \nG e reboot\n";
+    const STREAM: &[u8] = b"motd\nready\nS a-1\nJ a-1 0 5\nab\ncdL a-1 trial 3 0 1\nE a-1 1 1700000000123 3\nbadF b 2\nnoC c 12 13\nC d \nG e reboot\n";
 
     fn parse(pieces: &[&[u8]]) -> Result<Vec<WatchEvent>> {
         let (mut parser, mut events) = (WatchParser::new(), Vec::new());
@@ -229,6 +232,7 @@ mod tests {
         let events = parse(&[STREAM]).expect("readable");
         let expected = [
             WatchEvent::Ready,
+            WatchEvent::Begun { id: id("a-1") },
             WatchEvent::Journal {
                 id: id("a-1"),
                 offset: 0,
@@ -247,7 +251,7 @@ mod tests {
                 at: Timestamp(1_700_000_000_123),
                 stderr_tail: "bad".into(),
             },
-            WatchEvent::Failed {
+            WatchEvent::HeldUp {
                 id: id("b"),
                 text: "no".into(),
             },

@@ -4,6 +4,7 @@ mod code;
 mod conformance;
 mod connection;
 mod faults;
+mod gpus;
 mod host_keys;
 mod machine;
 mod server;

@@ -34,9 +34,23 @@ impl<'a> Client<'a> {
         Self::restart(fixture, Arc::new(AtomicU32::new(0))).await
     }
 
+    /// Uses a service that is made otherwise than the fixture's own, and delivers the code.
+    pub async fn with(fixture: &'a dyn Fixture, ctx: Ctx, service: Arc<dyn TrainingService>) -> Self {
+        Self::begin(fixture, ctx, service, Arc::new(AtomicU32::new(0))).await
+    }
+
     async fn restart(fixture: &'a dyn Fixture, n_minted: Arc<AtomicU32>) -> Self {
         let ctx = fixture.ctx();
         let service = fixture.service(&ctx);
+        Self::begin(fixture, ctx, service, n_minted).await
+    }
+
+    async fn begin(
+        fixture: &'a dyn Fixture,
+        ctx: Ctx,
+        service: Arc<dyn TrainingService>,
+        n_minted: Arc<AtomicU32>,
+    ) -> Self {
         let spec = fixture.spec();
         let code = within("prepare", service.prepare(&spec.code)).await.expect("prepare");
         Self {
