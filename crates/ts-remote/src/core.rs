@@ -39,6 +39,8 @@ pub(crate) struct Place {
     pub(crate) machine: Option<usize>,
     /// Its own end, seen while a request to end it was on its way.
     pub(crate) own_end: Option<End>,
+    /// Whether another service has it, and this one only looks on: what the journal says is that one's business.
+    pub(crate) is_looked_on: bool,
 }
 
 /// The running side of a service; made when it is first needed.
@@ -70,7 +72,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts one task per machine, which connects at once, and the one that places what waits.
+    /// Starts one task per machine, which connects once it is needed, and the one that places what waits.
     pub(crate) fn start(ctx: Ctx, config: RemoteConfig, experiment: ExperimentId, warm: Arc<Warm>) -> Arc<Self> {
         let machines: Vec<Machine> = config.machines.iter().map(Machine::new).collect();
         let slots = machines.iter().map(|m| Slot::new(m.name(), rules(m))).collect();
@@ -128,6 +130,13 @@ impl Core {
 
     fn spools_mut(&self) -> MutexGuard<'_, HashMap<String, Arc<Spool>>> {
         self.spools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has every machine connected. Whoever only looks at a log needs but one.
+    pub(crate) fn need_all(&self) {
+        for machine in &self.machines {
+            machine.need();
+        }
     }
 
     /// Number of the next session of reports.

@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     config: MachineConfig,
     name: String,
     key: String,
+    /// Whether anything is wanted of it.
+    is_needed: watch::Sender<bool>,
     link: watch::Sender<Option<Arc<Link>>>,
     starts: Mutex<VecDeque<Start>>,
     start_bell: Notify,
@@ -77,6 +79,7 @@ impl Machine {
             config: config.clone(),
             key: hex(&key[..6]),
             name,
+            is_needed: watch::Sender::default(),
             link: watch::Sender::default(),
             starts: Mutex::default(),
             start_bell: Notify::new(),
@@ -99,6 +102,11 @@ impl Machine {
     /// Tells it from other entries of the list, also in names of files.
     pub(crate) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Has it connected.
+    pub(crate) fn need(&self) {
+        self.is_needed.send_replace(true);
     }
 
     /// The link, while there is one.
@@ -257,6 +265,8 @@ pub(crate) fn all_failed(machines: &[Machine]) -> Error {
 pub(crate) async fn serve(core: Arc<Core>, index: usize) {
     let machine = &core.machines[index];
     let clock = &*core.ctx.clock;
+    // The sender is ours, so there is always somebody who may say it.
+    let _ = machine.is_needed.subscribe().wait_for(|needed| *needed).await;
     let mut n_failures = 0_u32;
     let mut down_since: Option<Duration> = None;
     loop {
@@ -337,6 +347,14 @@ fn down(core: &Core, index: usize, error: &Error) {
             why: reason(core, error),
         },
     );
+    for (trial, _) in core
+        .trials_on(index)
+        .into_iter()
+        .filter(|(_, known)| known.extra.is_looked_on && known.status == TrialStatus::Waiting)
+    {
+        core.registry
+            .update(&trial, |known| known.why = Some(reason(core, error)));
+    }
     for start in machine.take_starts(usize::MAX) {
         if !start.is_repeated {
             core.board().release(index, &start.trial);

@@ -6,7 +6,8 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -207,9 +208,10 @@ fn add(path: &Path, len: u64, offset: u64, bytes: &[u8]) -> Result<u64> {
     let Some(fresh) = bytes.get(known..).filter(|fresh| !fresh.is_empty()) else {
         return Ok(len);
     };
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let mut file = file.map_err(|e| Error::io("open", path, e))?;
-    if let Err(error) = file.write_all(fresh) {
+    // At its place rather than at the end: two that look on at the same log write the same bytes to the same places.
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(|e| Error::io("open", path, e))?;
+    if let Err(error) = file.write_all_at(fresh, len) {
         // Part of it may be there: what counts is what was there before.
         if let Err(error) = file.set_len(len) {
             tracing::warn!(path = %path.display(), %error, "a mirrored file cannot be cut back");

@@ -42,6 +42,7 @@ pub(crate) fn resume(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
         job: Arc::new(job),
         machine,
         own_end: None,
+        is_looked_on: false,
     };
     let mut known = if is_started {
         Known::running(now, place.clone())
@@ -72,13 +73,47 @@ pub(crate) fn resume(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     Ok(true)
 }
 
+/// Looks on at a trial that another service has, because somebody wants its logs. Nothing of it is changed.
+pub(crate) fn look_on(core: &Arc<Core>, trial: &TrialId) {
+    let job = match Job::load(&core.mirror.paths(trial)) {
+        Ok(job) => job,
+        Err(error) => return tracing::warn!(%trial, %error, "its stored request cannot be read"),
+    };
+    let Some(job) = job.filter(|job| job.is_started) else {
+        return;
+    };
+    let Some(index) = job.machine.as_ref().and_then(|key| core.machine_of_key(key)) else {
+        return tracing::warn!(%trial, "its machine is no longer in the list of machines");
+    };
+    let place = Place {
+        job: Arc::new(job),
+        machine: Some(index),
+        own_end: None,
+        is_looked_on: true,
+    };
+    let machine = &core.machines[index];
+    let now = core.ctx.clock.now();
+    let why = Reason::new(
+        ReasonCode::Starting,
+        format!("`{}` is being connected", machine.name()),
+        now,
+    );
+    if core.registry.claim(trial, Known::waiting(now, why, place)) {
+        machine.need();
+        if let Some(link) = machine.link() {
+            core.adopt(index, &link, trial);
+        }
+    }
+}
+
 /// Compares what we and the machines hold with the trials that the store knows as not ended.
 pub(crate) async fn recover(core: &Arc<Core>, known: &[TrialRecord]) -> Result<Recovered> {
     core.first_contacts().await;
     let mut recovered = Recovered::new();
     for record in known {
         let trial = &record.spec.id;
-        let is_found = core.registry.get(trial).is_some() || resume(core, trial)?;
+        let is_ours = core.registry.get(trial).is_some_and(|known| !known.extra.is_looked_on);
+        let is_found = is_ours || resume(core, trial)?;
         let list = if is_found {
             &mut recovered.adopted
         } else {

@@ -47,8 +47,15 @@ impl RemoteService {
         }
     }
 
-    /// The running side, made when it is first needed. Must be called inside a runtime.
+    /// The running side with all its machines, made when it is first needed. Must be called inside a runtime.
     fn running(&self) -> Arc<Running> {
+        let running = self.looking_on();
+        running.core.need_all();
+        running
+    }
+
+    /// The running side, which connects to those machines that are needed.
+    fn looking_on(&self) -> Arc<Running> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || {
             let (ctx, config, experiment) = (self.ctx.clone(), self.config.clone(), self.experiment.clone());
@@ -102,7 +109,7 @@ impl TrainingService for RemoteService {
     }
 
     fn watch(&self, what: WatchRequest) -> BoxStream<'static, Result<Event>> {
-        watch::stream(Files::new(self.running()), what)
+        watch::stream(Files::new(self.looking_on()), what)
     }
 
     async fn cancel(&self, trial: &TrialId, why: CancelReason) -> Result<()> {

@@ -90,7 +90,7 @@ async fn adopt_all(core: &Arc<Core>, index: usize, link: &Arc<Link>) -> Result<(
             continue;
         };
         if !known.status.is_terminal() && known.extra.job.is_started {
-            snippet.push_str(&worker::add(&trial, core.mirror.journal_len(&trial)));
+            snippet.push_str(&worker::add(&trial, core.wanted_from(&trial)));
             canceled.extend(known.cancel.map(|why| (trial.clone(), why)));
         }
         for (log, offset) in core.mirror.wanted_logs(&trial) {
@@ -106,12 +106,23 @@ async fn adopt_all(core: &Arc<Core>, index: usize, link: &Arc<Link>) -> Result<(
     Ok(())
 }
 
+/// An offset that no journal reaches.
+const NOTHING: u64 = 1 << 60;
+
 impl Core {
+    /// From which byte on a trial's journal is wanted.
+    fn wanted_from(&self, trial: &TrialId) -> u64 {
+        match self.registry.get(trial) {
+            Some(known) if known.extra.is_looked_on => NOTHING,
+            _ => self.mirror.journal_len(trial),
+        }
+    }
+
     /// Has the present link report on a trial that was taken over.
     pub(crate) fn adopt(self: &Arc<Self>, index: usize, link: &Arc<Link>, trial: &TrialId) {
         let (core, link, trial) = (Arc::clone(self), Arc::clone(link), trial.clone());
         let task = async move {
-            let snippet = worker::add(&trial, core.mirror.journal_len(&trial));
+            let snippet = worker::add(&trial, core.wanted_from(&trial));
             let adopted = async {
                 link.shell.run(snippet).await?.into_result("watch the trial")?;
                 match core.registry.get(&trial).and_then(|known| known.cancel) {

@@ -48,6 +48,7 @@ pub(crate) fn submit(core: &Arc<Core>, prepared: &Prepared, trial: &TrialSpec) -
         job: Arc::clone(&job),
         machine: None,
         own_end: None,
+        is_looked_on: false,
     };
     let why = Reason::new(ReasonCode::Queued, "waits for its turn", core.ctx.clock.now());
     if core

@@ -1,6 +1,9 @@
 //! The stream behind `watch`: the shared engine over the mirror.
 
-use crate::core::{Core, Running};
+use crate::{
+    core::{Core, Running},
+    recover,
+};
 use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use ts_core::{
@@ -40,8 +43,14 @@ impl TrialFiles for Files {
     fn forget(&self, _trial: &TrialId) {}
 }
 
-/// A stream of everything that happens to the experiment's trials.
+/// A stream of everything that happens to the experiment's trials. Trials of another service are looked on at if their logs are
+/// wanted.
 pub(crate) fn stream(files: Arc<Files>, what: WatchRequest) -> BoxStream<'static, Result<Event>> {
     let core = Arc::clone(files.core());
+    for (trial, _) in &what.logs {
+        if core.registry.get(trial).is_none() {
+            recover::look_on(&core, trial);
+        }
+    }
     follow::watch(Arc::clone(&core.registry), files, Arc::clone(&core.ctx.clock), what)
 }

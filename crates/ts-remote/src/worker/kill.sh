@@ -7,7 +7,8 @@ LC_ALL=C
 export LC_ALL
 dir=$1 signal=$2 grace=$3 run=$4 what=$5
 id=${dir##*/}
-cd "$dir" 2>/dev/null || exit 0
+# What a trial has left behind is ended without its directory too.
+cd "$dir" 2>/dev/null || [ "$what" = sweep ] || exit 0
 # From here on no start comes through.
 if [ "$what" = cancel ]; then
     mkdir .nni/started 2>/dev/null
@@ -36,7 +37,7 @@ stamped() {
 }
 
 leader= session=
-[ -s .nni/run ] && { read -r leader other; read -r other; read -r session; } <.nni/run
+[ -s "$dir/.nni/run" ] && { read -r leader other; read -r other; read -r session; } <"$dir/.nni/run"
 
 # Sets `members` to the pids of the tree, with blanks around each.
 look() {

@@ -178,7 +178,7 @@ canceled() {
 gone() {
     [ "$2" = directory ] || rest_of "$1"
     # Its launcher cannot ask for it any more.
-    [ "$2" = shell ] && true 2>/dev/null >"$run/sweep/$1"
+    [ "$2" = reboot ] || true 2>/dev/null >"$run/sweep/$1"
     drop "$1"
     printf 'G %s %s\n' "$1" "$2"
 }
@@ -231,10 +231,10 @@ lives() {
 
 add() {
     start_ticker
-    case $live in *" $1 "*) return ;; esac
-    live="$live$1 "
     name "$1"
     eval "off_$v=$2"
+    case $live in *" $1 "*) return ;; esac
+    live="$live$1 "
     # Both may have been told before we listened.
     if [ -d "$1/code" ]; then begun "$1"; elif [ -s "$1/.nni/failure" ]; then held_up "$1"; fi
     deep=1

@@ -149,14 +149,19 @@ async fn a_trial_whose_directory_is_gone_gets_a_verdict() {
     let machine = Machine::with(|_, _| {}).await;
     let client = Client::start(&machine).await;
     let mut seen = client.watch();
-    let trial = client.submit(&Behavior::RunUntilCanceled { metrics: vec![] }).await;
-    seen.until_status(&trial.id, TrialStatus::Running).await;
+    let trial = client
+        .submit(&Behavior::RunUntilCanceled {
+            metrics: vec!["1".into()],
+        })
+        .await;
+    // By then it makes no folder any more.
+    seen.until_metrics(&trial.id, 1).await;
     remove(&machine.trial_dir(&trial.id));
     let history = seen.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Failed), "{history:?}");
     let why = history.why.expect("a reason").message;
     assert!(why.contains("directory"), "{why}");
-    kill_all(&client, &trial).await;
+    client.until_nothing_runs(&trial.id).await;
     client.finish().await;
 }
 

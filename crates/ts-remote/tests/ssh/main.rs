@@ -6,6 +6,7 @@ mod connection;
 mod faults;
 mod gpus;
 mod host_keys;
+mod looking_on;
 mod machine;
 mod server;
 mod shells;

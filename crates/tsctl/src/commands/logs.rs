@@ -16,9 +16,14 @@ use std::{
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
-use ts_core::{Clock, Error, ErrorKind, Event, LogKind, Result, SystemClock, WatchRequest};
+use tokio::runtime::Runtime;
+use ts_core::{
+    Clock, Error, ErrorKind, Event, LogKind, Reason, ReasonCode, Result, SystemClock, TrialStatus, WatchRequest,
+};
 use ts_manager::store::TrialRow;
 
+/// How long the platform may take to find a trial; it may have to log in first.
+const LONGEST_SEARCH: std::time::Duration = std::time::Duration::from_mins(1);
 /// Bytes that are read at a time.
 const PIECE: usize = 64 * 1024;
 
@@ -88,36 +93,83 @@ fn from_platform(output: &Output, found: &FoundTrial, kind: LogKind, follow: boo
     let assembly = Assembly::build(&mut loaded, &found.experiment.id, &found.place.directory)?;
     assembly.service.capabilities().logs.require()?;
     let id = found.row.spec.id.clone();
+    let runtime = session::runtime()?;
+    if !has_begun(output, found, &runtime, follow)? {
+        return Ok(());
+    }
     let request = WatchRequest::new()
         .resuming(id.clone(), found.row.cursor)
         .with_log(id.clone(), kind);
     let clock = SystemClock::new();
-    session::runtime()?.block_on(async {
-        let mut events = assembly.service.watch(request);
+    let mut events = assembly.service.watch(request);
+    // Whether the platform has found the trial; until then there is nothing to wait for but it.
+    let mut is_found = false;
+    runtime.block_on(async {
         loop {
+            let patience = if is_found { INTERVAL * 5 } else { LONGEST_SEARCH };
             let event = tokio::select! {
                 event = events.next() => event,
-                () = clock.sleep(INTERVAL * 10), if !follow => None,
+                () = clock.sleep(patience), if !follow || !is_found => None,
             };
             match event {
                 Some(Ok(Event::Log { bytes, gap, .. })) => {
+                    is_found = true;
                     if gap {
                         output.say("… a part of the log is missing here");
                     }
                     output.raw(&bytes)?;
                 }
-                Some(Ok(Event::Status { trial, status, .. })) if trial == id && status.is_terminal() => break,
+                Some(Ok(Event::Status { trial, status, why, .. })) if trial == id => match why {
+                    _ if status.is_terminal() => return Ok(()),
+                    _ if status == TrialStatus::Running => is_found = true,
+                    Some(why) if why.code == ReasonCode::Starting => {}
+                    Some(why) if follow => output.say(&why.message),
+                    Some(why) => return Err(out_of_reach(&why)),
+                    None => {}
+                },
                 Some(Err(error)) if !error.is_retryable() => return Err(error),
                 Some(_) => {}
-                None => break,
+                None if is_found => return Ok(()),
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::NotFound,
+                        format!("the platform knows nothing of the log of trial `{id}`"),
+                    )
+                    .with_help("`tsctl explain` says what became of the trial; `tsctl doctor` looks at the platform"));
+                }
             }
             if output.is_closed() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     })?;
     Ok(())
+}
+
+/// Whether the trial has begun, by the store; waits for it with `follow`.
+fn has_begun(output: &Output, found: &FoundTrial, runtime: &Runtime, follow: bool) -> Result<bool> {
+    let clock = SystemClock::new();
+    let mut row = found.row.clone();
+    let mut is_told = false;
+    while row.status == TrialStatus::Waiting {
+        if !std::mem::replace(&mut is_told, true) {
+            output.say("the trial has not begun");
+        }
+        if !follow || output.is_closed() {
+            return Ok(false);
+        }
+        runtime.block_on(clock.sleep(INTERVAL));
+        row = match found.reader.trial(&row.spec.id)? {
+            Some(row) => row,
+            None => return Ok(false),
+        };
+    }
+    Ok(true)
+}
+
+fn out_of_reach(why: &Reason) -> Error {
+    let error = Error::new(ErrorKind::Unreachable, why.message.clone());
+    why.unblock.iter().cloned().fold(error, Error::with_help)
 }
 
 /// The last lines of a trial's log, where its files are on this machine.
