@@ -119,8 +119,11 @@ pub(crate) async fn gpu_shell(core: &Core, index: usize) -> Result<GpuShell> {
 /// A new connection to the machine.
 pub(crate) async fn connect(core: &Core, index: usize) -> Result<Connection> {
     let config = core.machines[index].config();
-    let target = Target::resolve(config, core.config.ssh_config.as_deref(), &*core.ctx.secrets).await?;
-    ssh::connect(&target, &mut Vec::new()).await
+    let connecting = async {
+        let target = Target::resolve(config, core.config.ssh_config.as_deref(), &*core.ctx.secrets).await?;
+        ssh::connect(&target, &mut Vec::new()).await
+    };
+    connecting.await.map_err(|error| located(error, index))
 }
 
 /// A shell on the machine; through a connection of its own where the server allows no further session on this one.
@@ -163,6 +166,17 @@ pub(crate) async fn channel(connection: &Connection, name: &str) -> Result<Proce
 fn closed(name: &str) -> Error {
     Error::new(ErrorKind::Unreachable, format!("`{name}` closed a session"))
         .with_retry(Retry::NotApplied { after: None })
+}
+
+/// The same error with its key naming the entry of the list of machines.
+pub(crate) fn located(error: Error, index: usize) -> Error {
+    match error.key().and_then(|key| key.strip_prefix("machineList[]")) {
+        Some(rest) => {
+            let key = format!("machineList[{index}]{rest}");
+            error.with_key(key)
+        }
+        None => error,
+    }
 }
 
 /// The same error with the machine in its message.

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use ts_core::{Error, ErrorKind, Reason, ReasonCode, Result, TrialId, TrialStatus};
+use ts_core::{Error, ErrorKind, PROGRESS, Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus};
 
 /// First and longest wait between two tries to connect.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -268,11 +268,15 @@ pub(crate) async fn serve(core: Arc<Core>, index: usize) {
     // The sender is ours, so there is always somebody who may say it.
     let _ = machine.is_needed.subscribe().wait_for(|needed| *needed).await;
     let mut n_failures = 0_u32;
-    let mut down_since: Option<Duration> = None;
+    let mut down_since: Option<(Duration, Timestamp)> = None;
+    let mut told: Option<String> = None;
     loop {
         let error = match link::open(&core, index).await {
             Ok((link, watch)) => {
                 (n_failures, down_since) = (0, None);
+                if told.take().is_some() {
+                    tracing::info!(target: PROGRESS, "`{}` is connected again", machine.name);
+                }
                 up(&core, index, &link);
                 let error = tokio::select! {
                     error = link.connection.lost() => error,
@@ -286,9 +290,15 @@ pub(crate) async fn serve(core: Arc<Core>, index: usize) {
             }
             Err(error) => error,
         };
-        tracing::warn!(machine = machine.name, %error, "no link; trying again");
-        down(&core, index, &error);
-        let since = *down_since.get_or_insert_with(|| clock.monotonic());
+        // Once for each reason: it may take long until it is back.
+        let text = error.to_string();
+        if told.as_ref() != Some(&text) {
+            tracing::warn!(machine = machine.name, %error, "not connected; trying again until it is");
+            told = Some(text);
+        }
+        let (since, at) = *down_since.get_or_insert_with(|| (clock.monotonic(), clock.now()));
+        let why = reason(&error, at);
+        down(&core, index, &error, &why);
         let mut wait = back_off(&error, n_failures);
         n_failures = n_failures.saturating_add(1);
         let gone_for = clock.monotonic().saturating_sub(since);
@@ -297,7 +307,7 @@ pub(crate) async fn serve(core: Arc<Core>, index: usize) {
             wait -= rest;
         }
         if clock.monotonic().saturating_sub(since) >= UNKNOWN_AFTER {
-            unknown(&core, index, &error);
+            unknown(&core, index, &why);
         }
         clock.sleep(wait).await;
     }
@@ -338,22 +348,16 @@ fn up(core: &Core, index: usize, link: &Arc<Link>) {
 }
 
 /// There is no link: what was not sent goes elsewhere, and what waits is told why.
-fn down(core: &Core, index: usize, error: &Error) {
+fn down(core: &Core, index: usize, error: &Error, why: &Reason) {
     let machine = &core.machines[index];
     machine.note_failure(error);
-    core.board().set_condition(
-        index,
-        Condition::Down {
-            why: reason(core, error),
-        },
-    );
+    core.board().set_condition(index, Condition::Down { why: why.clone() });
     for (trial, _) in core
         .trials_on(index)
         .into_iter()
         .filter(|(_, known)| known.extra.is_looked_on && known.status == TrialStatus::Waiting)
     {
-        core.registry
-            .update(&trial, |known| known.why = Some(reason(core, error)));
+        core.registry.update(&trial, |known| known.why = Some(why.clone()));
     }
     for start in machine.take_starts(usize::MAX) {
         if !start.is_repeated {
@@ -365,12 +369,11 @@ fn down(core: &Core, index: usize, error: &Error) {
 }
 
 /// The machine is gone for long: nobody knows how its trials are.
-fn unknown(core: &Core, index: usize, error: &Error) {
-    let why = reason(core, error);
+fn unknown(core: &Core, index: usize, why: &Reason) {
     for (trial, known) in core.trials_on(index) {
         match known.status {
             TrialStatus::Running => core.registry.update(&trial, |known| {
-                (known.status, known.at, known.why) = (TrialStatus::Unknown, why.since, Some(why.clone()));
+                (known.status, known.at, known.why) = (TrialStatus::Unknown, core.ctx.clock.now(), Some(why.clone()));
             }),
             TrialStatus::Waiting => core.registry.update(&trial, |known| known.why = Some(why.clone())),
             _ => None,
@@ -378,13 +381,13 @@ fn unknown(core: &Core, index: usize, error: &Error) {
     }
 }
 
-fn reason(core: &Core, error: &Error) -> Reason {
+fn reason(error: &Error, since: Timestamp) -> Reason {
     let text = error.to_string();
     let reason_code = if is_disk_full(&text) {
         ReasonCode::DiskFull
     } else {
         ReasonCode::Unreachable
     };
-    let reason = Reason::new(reason_code, text, core.ctx.clock.now());
+    let reason = Reason::new(reason_code, text, since);
     error.help().into_iter().fold(reason, Reason::unblocked_by)
 }

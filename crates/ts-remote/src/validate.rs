@@ -9,7 +9,10 @@ use crate::{
     worker::Shell,
 };
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentSpec, GpuCount, Result, Warning, Warnings,
     gpu::{GpuInventory, GpuLedger, GpuRules, Refusal, place},
@@ -36,10 +39,11 @@ pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, warm: &Warm, spec
             .with_help("name an existing directory; relative paths count from the configuration file"));
     }
     let wants_gpus = matches!(spec.gpus, GpuCount::Exactly(1..));
+    let mut warnings = Warnings::new();
+    same_machines(ctx, config, wants_gpus, &mut warnings).await?;
     let mut looks: FuturesUnordered<_> = (0..config.machines.len())
         .map(|index| async move { (index, look(ctx, config, index, warm, wants_gpus).await) })
         .collect();
-    let mut warnings = Warnings::new();
     let (mut errors, mut refusals, mut may_run) = (Vec::new(), Vec::new(), false);
     let mut silent: BTreeSet<usize> = (0..config.machines.len()).collect();
     loop {
@@ -61,7 +65,7 @@ pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, warm: &Warm, spec
         silent.remove(&index);
         let machine = &config.machines[index];
         match found {
-            Err(error) => errors.push(error),
+            Err(error) => errors.push(link::located(error, index)),
             Ok(None) => may_run = true,
             Ok(Some(inspected)) => match fits(machine, spec.gpus, inspected) {
                 Ok(()) => may_run = true,
@@ -107,6 +111,35 @@ pub(crate) async fn validate(ctx: &Ctx, config: &RemoteConfig, warm: &Warm, spec
             .map(|(host, refusal)| Warning::new(format!("`{host}`: {}", refusal.message)).with_help(refusal.unblock)),
     );
     Ok(warnings)
+}
+
+/// Two entries that lead to the same machine would give its GPUs away twice, each without knowing of the other.
+///
+/// # Errors
+/// `Config` if trials want GPUs; without, a warning.
+async fn same_machines(ctx: &Ctx, config: &RemoteConfig, wants_gpus: bool, warnings: &mut Warnings) -> Result<()> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for (index, machine) in config.machines.iter().enumerate() {
+        // What is wrong with an entry is told where it is connected to.
+        let Ok(target) = Target::resolve(machine, config.ssh_config.as_deref(), &*ctx.secrets).await else {
+            continue;
+        };
+        let Some(first) = seen.insert(target.address().to_lowercase(), &machine.host) else {
+            continue;
+        };
+        let message = format!(
+            "machines `{first}` and `{}` are the same one: {}",
+            machine.host,
+            target.address()
+        );
+        let key = format!("machineList[{index}]");
+        let help = "remove one of the entries; how many trials run at once is `trialConcurrency`";
+        if wants_gpus {
+            return Err(Error::new(ErrorKind::Config, message).with_key(key).with_help(help));
+        }
+        warnings.push(Warning::new(message).with_key(key).with_help(help));
+    }
+    Ok(())
 }
 
 /// Logs in and asks for the GPUs, if a trial wants some.

@@ -94,7 +94,12 @@ impl Section<'_> {
             i64::MAX => format!("at least {}", range.start()),
             end => format!("{} to {end}", range.start()),
         };
-        self.wrong(key, node, format!("`{value}` is out of range: {range}"), None);
+        self.wrong(
+            key,
+            node,
+            format!("`{value}` is out of range: {range}"),
+            Some(&format!("write a whole number, {range}")),
+        );
         None
     }
 

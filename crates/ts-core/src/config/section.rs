@@ -46,7 +46,7 @@ impl Key {
 pub struct Section<'a> {
     entries: &'a [Entry],
     used: Vec<bool>,
-    known: Vec<&'static str>,
+    known: Vec<Key>,
     path: String,
     line: u32,
     column: u32,
@@ -131,7 +131,7 @@ impl<'a> Section<'a> {
     /// The node of a key, unless absent or null: NNI drops nulls.
     pub fn node(&mut self, key: impl Into<Key>) -> Option<&'a Node> {
         let key = key.into();
-        self.known.push(key.spelling(self.schema));
+        self.known.push(key);
         let at = self.position(key)?;
         self.used[at] = true;
         let node = &self.entries[at].value;
@@ -166,12 +166,8 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn expected(&mut self, key: Key, node: &Node, what: &str) {
-        self.wrong(
-            key,
-            node,
-            format!("{what} is expected, found {}", node.describe()),
-            None,
-        );
+        let message = format!("{what} is expected, found {}", node.describe());
+        self.wrong(key, node, message, Some(&format!("write {what}")));
     }
 
     pub(super) fn missing(&mut self, key: Key) {
@@ -217,7 +213,7 @@ impl<'a> Section<'a> {
     pub fn required_section<T>(&mut self, key: impl Into<Key>, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
         let key = key.into();
         if !self.has(key) {
-            self.known.push(key.spelling(self.schema));
+            self.known.push(key);
             self.missing(key);
         }
         self.section(key, read)
@@ -235,7 +231,10 @@ impl<'a> Section<'a> {
         items
             .iter()
             .enumerate()
-            .map(|(at, item)| self.child(item, format!("{path}[{at}]"), &mut read))
+            .filter_map(|(at, item)| {
+                let is_map = item.entries().is_some() || item.is_null();
+                self.child(item, format!("{path}[{at}]"), |s| is_map.then(|| read(s)))
+            })
             .collect()
     }
 
@@ -276,7 +275,7 @@ impl<'a> Section<'a> {
 
     /// Makes keys known to the suggestions of [`Section::finish`] without reading them.
     pub(super) fn know(&mut self, keys: impl IntoIterator<Item = &'static str>) {
-        self.known.extend(keys);
+        self.known.extend(keys.into_iter().map(Key::from));
     }
 
     /// The entries that nobody has read, which then count as read.
@@ -307,10 +306,18 @@ impl<'a> Section<'a> {
     }
 
     fn suggestion(&self, key: &str) -> String {
-        if let Some(near) = nearest(key, self.known.iter().copied()) {
+        let (other, its_name) = match self.schema {
+            Schema::V1 => (Schema::V2, "schema 1"),
+            Schema::V2 => (Schema::V1, "schema 2"),
+        };
+        let is_meant = |known: &&Key| other.fold(known.spelling(other)) == other.fold(key);
+        if let Some(meant) = self.known.iter().find(is_meant) {
+            return format!("{its_name} calls it `{}`", meant.spelling(self.schema));
+        }
+        let mut known: Vec<&str> = self.known.iter().map(|known| known.spelling(self.schema)).collect();
+        if let Some(near) = nearest(key, known.iter().copied()) {
             return format!("did you mean `{near}`?");
         }
-        let mut known = self.known.clone();
         known.sort_unstable();
         known.dedup();
         format!("known keys here: {}", known.join(", "))

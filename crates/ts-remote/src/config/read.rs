@@ -4,7 +4,7 @@ use super::{CancelSignal, HostKeyPolicy, MachineConfig, RemoteConfig};
 use std::{collections::HashSet, time::Duration};
 use ts_core::{
     DEFAULT_GRACE, GpuCount,
-    config::{LocalMounted, PlatformSection, Problems, Schema, Section},
+    config::{LocalMounted, PlatformSection, Problems, Schema, SecretRef, Section},
 };
 
 const HOST: (&str, &str) = ("host", "ip");
@@ -45,9 +45,8 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Remote
 
 /// Keys of all machines; gives the policy for those that name none.
 fn common(s: &mut Section<'_>, config: &mut RemoteConfig, reuse: &'static str) -> Option<HostKeyPolicy> {
-    if s.has(reuse) {
-        s.ignored(reuse, "trials start at once on a connected machine, with or without it");
-    }
+    // Accepted: its purpose, that a trial costs no set-up, is always met.
+    s.bool(reuse);
     config.grace_period = s.duration("gracePeriod").unwrap_or(DEFAULT_GRACE);
     config.cancel_signal = match s.choice("cancelSignal", &["SIGTERM", "SIGINT"]) {
         Some("SIGINT") => CancelSignal::Interrupt,
@@ -75,10 +74,26 @@ fn machine(
     check_name(s, HOST, &machine.host.clone());
     machine.port = s.u32("port", 1..=65535).and_then(|port| u16::try_from(port).ok());
     machine.user = s.string(USER);
+    if machine.user.as_deref() == Some("") {
+        s.problem(
+            USER,
+            "the name is empty",
+            "write who logs in, or remove the key to log in as `ssh` would",
+        );
+        machine.user = None;
+    }
     if let Some(user) = machine.user.clone() {
         check_name(s, USER, &user);
     }
     machine.password = s.secret(PASSWORD);
+    if matches!(&machine.password, Some(SecretRef::Literal(password)) if password.expose().is_empty()) {
+        s.problem(
+            PASSWORD,
+            "the password is empty",
+            "write it, or remove the key to log in with a key",
+        );
+        machine.password = None;
+    }
     machine.ssh_key_file = s.path(KEY_FILE);
     machine.ssh_passphrase = s.secret(PASSPHRASE);
     credentials(s, &machine);
@@ -104,12 +119,12 @@ fn machine(
     for (key, value) in [("pythonPath", &machine.python_path), ("directory", &machine.directory)] {
         if value
             .as_ref()
-            .is_some_and(|path| !path.starts_with('/') || path.contains(['\n', '\0']))
+            .is_some_and(|path| !path.starts_with('/') && !path.starts_with("~/") || path.contains(['\n', '\0']))
         {
             s.problem(
                 key,
                 "must be an absolute path on the machine",
-                "begin it with `/`; `~` is not known there before somebody logs in",
+                "begin it with `/`, or with `~/` for the user's home directory there",
             );
         }
     }
@@ -120,7 +135,13 @@ fn machine(
             "set the number of GPUs of a trial, or remove the key",
         );
     }
-    if !seen.insert((machine.host.to_lowercase(), machine.port, machine.user.clone())) {
+    // OpenSSH's configuration may name another port in schema 2, where NNI had no default either.
+    let port = match s.schema() {
+        Schema::V1 => Some(machine.port.unwrap_or(22)),
+        Schema::V2 => machine.port,
+    };
+    let is_named = !machine.host.is_empty();
+    if is_named && !seen.insert((machine.host.to_lowercase(), port, machine.user.clone())) {
         s.problem(
             HOST,
             format!("machine `{}` is listed twice", machine.host),

@@ -69,7 +69,7 @@ fn each_wrong_entry_is_told_and_all_at_once() {
             1,
         ),
         (
-            "{machineList: [{host: a, directory: rel, pythonPath: '~/bin', maxTrialNumberPerGpu: 0}]}",
+            "{machineList: [{host: a, directory: rel, pythonPath: bin, maxTrialNumberPerGpu: 0}]}",
             3,
         ),
         (
@@ -77,6 +77,9 @@ fn each_wrong_entry_is_told_and_all_at_once() {
             3,
         ),
         ("{machineList: [{host: a, passwd: x}]}", 1),
+        ("{machineList: [10.1.1.4]}", 1),
+        ("{machineList: [{host: a, user: '', password: ''}]}", 2),
+        ("{reuseMode: maybe, machineList: [{host: a}]}", 1),
     ] {
         let (_, problems) = read_text(Schema::V2, text);
         let faults = problems.sorted();
@@ -87,4 +90,38 @@ fn each_wrong_entry_is_told_and_all_at_once() {
         "machineList: [{ip: a, username: u, passwd: p, sshKeyPath: /bin/sh}]",
     );
     assert_eq!(problems.len(), 1, "{:#?}", problems.sorted());
+    let twice = "machineList: [{ip: a, username: u, passwd: p}, {ip: a, port: 22, username: u, passwd: p}]";
+    assert_eq!(
+        read_text(Schema::V1, twice).1.len(),
+        1,
+        "22 is the port that schema 1 has in mind"
+    );
+}
+
+#[test]
+fn the_other_schemas_name_of_a_key_is_translated() {
+    for (schema, text, meant) in [
+        (
+            Schema::V2,
+            "{machineList: [{ip: a, host: b}]}",
+            "schema 2 calls it `host`",
+        ),
+        (
+            Schema::V1,
+            "machineList: [{host: a, ip: b, username: u, passwd: p}]",
+            "schema 1 calls it `ip`",
+        ),
+    ] {
+        let (_, problems) = read_text(schema, text);
+        let faults = problems.sorted();
+        let help = faults.iter().filter_map(|fault| fault.help.as_deref());
+        assert_eq!(help.collect::<Vec<_>>(), [meant], "{faults:#?}");
+    }
+}
+
+#[test]
+fn a_word_that_yaml_reads_as_a_truth_value_is_the_policy() {
+    let (config, problems) = read_text(Schema::V2, "{machineList: [{host: a, hostKeyPolicy: off}]}");
+    assert!(problems.is_empty(), "{:#?}", problems.sorted());
+    assert_eq!(config.machines[0].host_key_policy, Some(HostKeyPolicy::Off));
 }

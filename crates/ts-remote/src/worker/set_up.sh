@@ -29,7 +29,13 @@ ts_private() {
     case $1 in drwx------*) [ "$3" = "$ts_uid" ] ;; *) false ;; esac
 }
 
+# A path that may begin with the home directory.
+ts_expand() {
+    case $1 in '~/'*) printf '%s/%s' "$HOME" "${1#'~/'}" ;; *) printf '%s' "$1" ;; esac
+}
+
 ts_choose() {
+    ts_dir=$(ts_expand "$ts_dir")
     if [ -n "$ts_dir" ]; then
         ts_base=$ts_dir
         ts_usable "$ts_base" && return
@@ -101,6 +107,7 @@ ts_login() {
 }
 
 ts_scripts() {
+    ts_python=$(ts_expand "$ts_python")
     ts_write "$ts_run/launch.sh" "$ts_launch" && ts_write "$ts_run/watch.sh" "$ts_watch" &&
         ts_write "$ts_run/kill.sh" "$ts_kill" &&
         ts_write "$ts_run/receive.sh" "$ts_receive" && ts_write "$ts_run/path" "$ts_python"

@@ -37,7 +37,7 @@ async fn a_password_is_given_to_the_method_or_to_the_question() {
         wrong.password = Some(SecretRef::Literal(Secret::new("wrong horse")));
         let error = validate(&machine, wrong).await.expect_err("the wrong password");
         assert_eq!(error.kind(), ErrorKind::Auth);
-        assert_eq!(error.key(), Some("machineList[].password"));
+        assert_eq!(error.key(), Some("machineList[0].password"));
         assert!(error.to_string().contains("worker@127.0.0.1"), "{error}");
         assert!(!format!("{error:?}").contains("wrong horse"));
     }
@@ -75,7 +75,7 @@ async fn every_kind_of_key_lets_us_in_with_and_without_a_passphrase() {
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         save(&key.encrypt(&mut rand::rng(), PASSWORD).expect("a cipher"), &path);
         let error = validate(&machine, config.clone()).await.expect_err("it is locked");
-        assert_eq!(error.key(), Some("machineList[].sshPassphrase"), "{name}: {error}");
+        assert_eq!(error.key(), Some("machineList[0].sshPassphrase"), "{name}: {error}");
         let mut open = config.clone();
         open.ssh_passphrase = Some(SecretRef::Literal(Secret::new(PASSWORD)));
         validate(&machine, open)
@@ -98,7 +98,7 @@ async fn a_key_that_is_not_authorized_or_not_there_is_named() {
     assert!(error.help().is_some_and(|help| help.contains("authorized_keys")));
     config.ssh_key_file = Some(machine.path("absent"));
     let error = validate(&machine, config).await.expect_err("it is not there");
-    assert_eq!(error.key(), Some("machineList[].sshKeyFile"), "{error}");
+    assert_eq!(error.key(), Some("machineList[0].sshKeyFile"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
