@@ -2,7 +2,7 @@
 //!
 //! Source: sshd(8) of OpenSSH 9.2, SSH_KNOWN_HOSTS FILE FORMAT. Lines of certificate authorities are passed over.
 
-use super::{client_config, target::Target};
+use super::{patterns, target::Target};
 use crate::config::HostKeyPolicy;
 use base64::{
     Engine as _,
@@ -73,15 +73,8 @@ fn line_about(session: &Session, line: &str, name: &str) -> Option<(bool, String
     let applies = if hosts.starts_with('|') {
         hashed_matches(session, line, name)
     } else {
-        let mut found = false;
-        for pattern in hosts.split(',') {
-            match pattern.strip_prefix('!') {
-                Some(pattern) if client_config::matches(pattern, name) => return None,
-                Some(_) => {}
-                None => found |= client_config::matches(pattern, name),
-            }
-        }
-        found
+        // Names are looked up in lower case, whatever the case of the patterns.
+        patterns::matches_list(hosts.to_lowercase().split(','), &name.to_lowercase())
     };
     applies.then(|| (is_revoked, key_type.to_owned(), key.to_owned()))
 }

@@ -9,6 +9,7 @@ mod dial;
 mod handshake;
 mod known_hosts;
 mod owner;
+mod patterns;
 mod port;
 mod process;
 mod target;

@@ -2,7 +2,7 @@
 //!
 //! What the user writes in the experiment file counts before OpenSSH's files.
 
-use super::client_config::{self, HostSettings, Query};
+use super::client_config::{self, ConfigFile, HostSettings, Query};
 use crate::config::{HostKeyPolicy, MachineConfig};
 use std::{
     fmt,
@@ -86,6 +86,21 @@ impl Surroundings {
             agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
         }
     }
+
+    /// The files that `ssh` reads, or `ssh -F FILE`.
+    fn config_files(&self, instead: Option<&Path>) -> Vec<ConfigFile> {
+        let folder = self.home.as_ref().map(|home| home.join(".ssh")).unwrap_or_default();
+        let file = |path: PathBuf, include_base: &Path| ConfigFile {
+            path,
+            include_base: include_base.to_owned(),
+        };
+        if let Some(instead) = instead {
+            return vec![file(instead.to_owned(), &folder)];
+        }
+        let own = self.home.iter().map(|_| file(folder.join("config"), &folder));
+        let system = file("/etc/ssh/ssh_config".into(), Path::new("/etc/ssh"));
+        own.chain([system]).collect()
+    }
 }
 
 impl Target {
@@ -107,12 +122,7 @@ impl Target {
         };
         let password = secret(machine.password.clone()).await?;
         let passphrase = secret(machine.ssh_passphrase.clone()).await?;
-        let files = if let Some(file) = ssh_config {
-            vec![file.to_owned()]
-        } else {
-            let own = around.home.iter().map(|home| home.join(".ssh/config"));
-            own.chain([PathBuf::from("/etc/ssh/ssh_config")]).collect()
-        };
+        let files = around.config_files(ssh_config);
         let resolver = Resolver {
             machine,
             files: &files,
@@ -161,7 +171,7 @@ impl Target {
 
 struct Resolver<'a> {
     machine: &'a MachineConfig,
-    files: &'a [PathBuf],
+    files: &'a [ConfigFile],
     around: &'a Surroundings,
 }
 
@@ -170,6 +180,7 @@ impl Resolver<'_> {
         let query = Query {
             host: name,
             user,
+            local_user: self.around.user.as_deref(),
             home: self.around.home.as_deref(),
         };
         let settings = client_config::read(self.files, query).map_err(|e| {
@@ -185,9 +196,7 @@ impl Resolver<'_> {
             .with_key("sshConfig")
             .with_help(format!("`ssh -G {name}` shows what OpenSSH makes of it"))
         };
-        let host = settings
-            .get("hostname")
-            .map_or_else(|| name.to_owned(), |host| host.replace("%h", name));
+        let host = settings.host_name(name);
         let port = match (port, settings.get("port")) {
             (Some(port), _) => port,
             (None, Some(text)) => text.parse().map_err(|_| wrong("Port", text))?,
@@ -328,10 +337,11 @@ impl Resolver<'_> {
 
     fn known_hosts(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
         let named = |key: &str| {
-            let files = settings.get(key)?;
+            settings.get(key)?;
             Some(
-                files
-                    .split_whitespace()
+                settings
+                    .all(key)
+                    .iter()
                     .map(|file| tokens.path(file))
                     .collect::<Vec<_>>(),
             )
