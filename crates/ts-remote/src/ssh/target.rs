@@ -26,10 +26,14 @@ pub(crate) struct Target {
     pub(crate) user: String,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) policy: HostKeyPolicy,
-    /// Known-hosts files; a new key is added to the first.
+    /// Known-hosts files, of the user and of the system.
     pub(crate) known_hosts: Vec<PathBuf>,
-    /// The name under which the host key is looked up.
+    /// The user's file to which a new key is added, if there is one.
+    pub(crate) new_keys: Option<PathBuf>,
+    /// The name under which the host key is looked up, in lower case.
     pub(crate) key_name: String,
+    /// The same without the port, for keys that are listed without one.
+    pub(crate) portless_key_name: Option<String>,
     /// The host through which it is reached.
     pub(crate) jump: Option<Box<Target>>,
     pub(crate) proxy_command: Option<String>,
@@ -236,18 +240,21 @@ impl Resolver<'_> {
             .get("proxycommand")
             .filter(|value| jump.is_none() && !value.eq_ignore_ascii_case("none"))
             .map(|command| tokens.expand(command));
+        let user_files = self.user_known_hosts(&settings, &tokens);
+        let alias = settings.get("hostkeyalias");
+        let plain = host.to_lowercase();
         Ok(Target {
             name: name.to_owned(),
             credentials: self.credentials(&settings, &tokens),
             policy: self.policy(&settings),
-            known_hosts: self.known_hosts(&settings, &tokens),
-            key_name: settings.get("hostkeyalias").map_or_else(
-                || match port {
-                    22 => host.clone(),
-                    port => format!("[{host}]:{port}"),
-                },
-                str::to_owned,
-            ),
+            new_keys: user_files.first().cloned(),
+            known_hosts: [user_files, Self::system_known_hosts(&settings, &tokens)].concat(),
+            portless_key_name: (port != 22 && alias.is_none()).then(|| plain.clone()),
+            key_name: match (alias, port) {
+                (Some(alias), _) => alias.to_lowercase(),
+                (None, 22) => plain,
+                (None, port) => format!("[{plain}]:{port}"),
+            },
             jump,
             proxy_command,
             connect_timeout: seconds("connecttimeout", self.machine.connect_timeout),
@@ -335,29 +342,30 @@ impl Resolver<'_> {
             .unwrap_or(HostKeyPolicy::Strict)
     }
 
-    fn known_hosts(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
-        let named = |key: &str| {
-            settings.get(key)?;
-            Some(
-                settings
-                    .all(key)
-                    .iter()
-                    .map(|file| tokens.path(file))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        let users = named("userknownhostsfile").unwrap_or_else(|| {
+    fn user_known_hosts(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
+        listed(settings, "userknownhostsfile", tokens).unwrap_or_else(|| {
             let home = self.around.home.iter();
             home.flat_map(|home| ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name)))
                 .collect()
-        });
-        let system = named("globalknownhostsfile").unwrap_or_else(|| {
+        })
+    }
+
+    fn system_known_hosts(settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
+        listed(settings, "globalknownhostsfile", tokens).unwrap_or_else(|| {
             ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
                 .map(PathBuf::from)
                 .into()
-        });
-        users.into_iter().chain(system).collect()
+        })
     }
+}
+
+/// The files that a key lists; `none` lists none.
+fn listed(settings: &HostSettings, key: &str, tokens: &Tokens<'_>) -> Option<Vec<PathBuf>> {
+    let first = settings.get(key)?;
+    if first.eq_ignore_ascii_case("none") {
+        return Some(Vec::new());
+    }
+    Some(settings.all(key).iter().map(|file| tokens.path(file)).collect())
 }
 
 /// What stands for what in values (ssh_config(5), TOKENS).
