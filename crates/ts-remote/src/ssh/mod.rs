@@ -12,6 +12,7 @@ mod owner;
 mod patterns;
 mod port;
 mod process;
+mod pulse;
 mod target;
 
 pub(crate) use connection::{Connection, Hop, connect};
