@@ -47,6 +47,17 @@ impl HostSettings {
     /// Takes over what a line says, unless an earlier one has said it.
     fn add(&mut self, key: String, arguments: Vec<String>) {
         let adds_up = matches!(key.as_str(), "identityfile" | "certificatefile");
+        // Of the two ways to say how the host is reached, the first counts; only `ProxyJump none` leaves the other open.
+        let is_open = match key.as_str() {
+            "proxycommand" => self
+                .get("proxyjump")
+                .is_none_or(|jump| jump.eq_ignore_ascii_case("none")),
+            "proxyjump" => self.get("proxycommand").is_none(),
+            _ => true,
+        };
+        if !is_open {
+            return;
+        }
         let values = self.values.entry(key).or_default();
         if adds_up {
             let new = arguments.into_iter().next().filter(|value| !values.contains(value));
@@ -206,6 +217,32 @@ impl Reader<'_> {
         }
         true
     }
+}
+
+/// A time such as `90` or `1m30s`, in seconds.
+///
+/// Source: sshd_config(5) of OpenSSH 9.2, TIME FORMATS.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let (mut sum, mut digits) = (0_u64, String::new());
+    for c in text.chars().chain(['s']) {
+        let unit = match c.to_ascii_lowercase() {
+            '0'..='9' => {
+                digits.push(c);
+                continue;
+            }
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86400,
+            'w' => 604_800,
+            _ => return None,
+        };
+        if !digits.is_empty() {
+            sum = sum.checked_add(digits.parse::<u64>().ok()?.checked_mul(unit)?)?;
+            digits.clear();
+        }
+    }
+    Some(sum)
 }
 
 /// Key in lower case and what follows it; `None` for comments and blank lines.

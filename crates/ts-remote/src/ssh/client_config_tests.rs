@@ -111,7 +111,7 @@ fn other_encodings_and_folders_among_included_files_do_no_harm() {
 }
 
 /// A file, a host, a login name, and what counts then: each as OpenSSH has it.
-const CASES: [(&str, &str, Option<&str>, &str, &str); 18] = [
+const CASES: [(&str, &str, Option<&str>, &str, &str); 20] = [
     ("Match user me\n Port 33", "x", None, "port", "33"),
     ("Match user bob\n Port 33", "x", None, "port", "22"),
     ("User bob\nMatch user bob\n Port 33", "x", None, "port", "33"),
@@ -135,6 +135,8 @@ const CASES: [(&str, &str, Option<&str>, &str, &str); 18] = [
     ("IdentityFile 'a b' # c", "x", None, "identityfile", "a b"),
     ("IdentityFile a\\ c", "x", None, "identityfile", "a c"),
     (r#"IdentityFile "q\"r""#, "x", None, "identityfile", r#"q"r"#),
+    ("ProxyJump none\nProxyCommand b", "x", None, "proxycommand", "b"),
+    ("ProxyJump a:7,b\nProxyCommand c", "x", None, "proxyjump", "a:7,b"),
     (
         "ProxyCommand \"nc -x\" %h # foo",
         "x",
@@ -150,6 +152,24 @@ fn sections_and_words_mean_what_they_mean_to_openssh() {
         let settings = asked(&[("config", text.as_bytes())], host, user);
         let default = if key == "port" { Some("22") } else { None };
         assert_eq!(settings.get(key).or(default), Some(value), "{text}");
+    }
+}
+
+#[test]
+fn a_way_that_is_set_is_not_replaced_by_one_of_the_other_kind() {
+    let ask = |text: &[u8], key: &str| asked(&[("config", text)], "x", None).get(key).map(str::to_owned);
+    assert_eq!(ask(b"ProxyCommand none\nProxyJump a", "proxyjump"), None);
+}
+
+#[test]
+fn times_may_have_units() {
+    for (text, time) in [
+        ("90", Some(90)),
+        ("1m30", Some(90)),
+        ("1H2s", Some(3602)),
+        ("none", None),
+    ] {
+        assert_eq!(seconds(text), time, "{text}");
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! What the user writes in the experiment file counts before OpenSSH's files.
 
-use super::client_config::{self, ConfigFile, HostSettings, Query};
+use super::{
+    client_config::{self, ConfigFile, HostSettings, Query},
+    jump::{self, JumpHost},
+    surroundings::Surroundings,
+    tokens::Tokens,
+};
 use crate::config::{HostKeyPolicy, MachineConfig};
 use std::{
     fmt,
@@ -65,48 +70,6 @@ impl fmt::Debug for Target {
     }
 }
 
-/// The user's surroundings, as `ssh` sees them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Surroundings {
-    pub(crate) home: Option<PathBuf>,
-    pub(crate) user: Option<String>,
-    pub(crate) agent: Option<PathBuf>,
-}
-
-impl Surroundings {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "OpenSSH's files, keys and agent are found by these variables alone"
-    )]
-    pub(crate) fn read() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        // A service or a container may have no variables of a login; the account is there all the same.
-        let account = || nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
-        Self {
-            home: text("HOME").map(PathBuf::from).or_else(|| Some(account()?.dir)),
-            user: text("USER")
-                .or_else(|| text("LOGNAME"))
-                .or_else(|| Some(account()?.name)),
-            agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
-        }
-    }
-
-    /// The files that `ssh` reads, or `ssh -F FILE`.
-    fn config_files(&self, instead: Option<&Path>) -> Vec<ConfigFile> {
-        let folder = self.home.as_ref().map(|home| home.join(".ssh")).unwrap_or_default();
-        let file = |path: PathBuf, include_base: &Path| ConfigFile {
-            path,
-            include_base: include_base.to_owned(),
-        };
-        if let Some(instead) = instead {
-            return vec![file(instead.to_owned(), &folder)];
-        }
-        let own = self.home.iter().map(|_| file(folder.join("config"), &folder));
-        let system = file("/etc/ssh/ssh_config".into(), Path::new("/etc/ssh"));
-        own.chain([system]).collect()
-    }
-}
-
 impl Target {
     /// Finds out how to reach `machine`.
     ///
@@ -132,7 +95,7 @@ impl Target {
             files: &files,
             around: &around,
         };
-        let mut target = resolver.target(&machine.host, machine.user.as_deref(), machine.port, JUMPS)?;
+        let mut target = resolver.target(&machine.host, machine.user.as_deref(), machine.port, None, JUMPS)?;
         if let Some(password) = password {
             target.credentials = vec![Credential::Password(password)];
         } else if let Some(path) = &machine.ssh_key_file {
@@ -180,7 +143,14 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn target(&self, name: &str, user: Option<&str>, port: Option<u16>, jumps: usize) -> Result<Target> {
+    fn target(
+        &self,
+        name: &str,
+        user: Option<&str>,
+        port: Option<u16>,
+        before: Option<Target>,
+        jumps: usize,
+    ) -> Result<Target> {
         let query = Query {
             host: name,
             user,
@@ -219,27 +189,24 @@ impl Resolver<'_> {
             host: &host,
             port,
             user,
+            key_alias: settings.get("hostkeyalias"),
             around: self.around,
         };
-        let seconds = |key: &str, default: Duration| match settings.get(key) {
-            Some(text) => match text.parse::<u64>() {
-                Ok(0) | Err(_) => default,
-                Ok(n) => Duration::from_secs(n).min(default),
-            },
-            None => default,
+        let seconds = |key: &str, default: Duration| match settings.get(key).and_then(client_config::seconds) {
+            Some(0) | None => default,
+            Some(n) => Duration::from_secs(n).min(default),
         };
-        let jump = match settings
-            .get("proxyjump")
-            .filter(|value| !value.eq_ignore_ascii_case("none"))
-        {
-            Some(_) if jumps == 0 => return Err(wrong("ProxyJump", "in a circle, or longer than 8 hosts")),
-            Some(chain) => self.jump(chain, jumps)?.map(Box::new),
-            None => None,
+        let way = |key: &str| settings.get(key).filter(|value| !value.eq_ignore_ascii_case("none"));
+        // A host of a chain is reached through the one before it, whatever its own way would be.
+        let (jump, proxy_command) = match (before, way("proxyjump"), way("proxycommand")) {
+            (Some(before), _, _) => (Some(Box::new(before)), None),
+            (None, Some(_), _) if jumps == 0 => return Err(wrong("ProxyJump", "in a circle, or longer than 8 hosts")),
+            (None, Some(chain), _) => {
+                let hosts = jump::chain(&tokens.expand(chain)).ok_or_else(|| wrong("ProxyJump", chain))?;
+                (self.jump(hosts, jumps)?.map(Box::new), None)
+            }
+            (None, None, command) => (None, command.map(|command| tokens.expand(command))),
         };
-        let proxy_command = settings
-            .get("proxycommand")
-            .filter(|value| jump.is_none() && !value.eq_ignore_ascii_case("none"))
-            .map(|command| tokens.expand(command));
         let user_files = self.user_known_hosts(&settings, &tokens);
         let alias = settings.get("hostkeyalias");
         let plain = host.to_lowercase();
@@ -265,41 +232,11 @@ impl Resolver<'_> {
         })
     }
 
-    /// The last host of a chain `user@host:port,…`; each is reached through the one before it.
-    fn jump(&self, chain: &str, jumps: usize) -> Result<Option<Target>> {
+    /// The last host of a chain; each is reached through the one before it, the first as it would be without a chain.
+    fn jump(&self, hosts: Vec<JumpHost>, jumps: usize) -> Result<Option<Target>> {
         let mut through: Option<Target> = None;
-        for hop in chain.split(',').map(str::trim).filter(|hop| !hop.is_empty()) {
-            let hop = hop.strip_prefix("ssh://").unwrap_or(hop).trim_end_matches('/');
-            let (user, rest) = match hop.rsplit_once('@') {
-                Some((user, rest)) => (Some(user), rest),
-                None => (None, hop),
-            };
-            let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-                Some((host, port)) => (host, port.strip_prefix(':')),
-                None => match rest.split_once(':') {
-                    Some((host, port)) if !port.contains(':') => (host, Some(port)),
-                    _ => (rest, None),
-                },
-            };
-            let port = match port.map(str::parse) {
-                None => None,
-                Some(Ok(port)) => Some(port),
-                Some(Err(_)) => {
-                    return Err(Error::new(
-                        ErrorKind::Config,
-                        format!("`ProxyJump {chain}` of the SSH configuration is wrong"),
-                    )
-                    .with_key("sshConfig")
-                    .with_help("write `user@host:port`, several with commas"));
-                }
-            };
-            let mut target = self.target(host, user, port, jumps - 1)?;
-            if let Some(before) = through.take()
-                && target.jump.is_none()
-            {
-                target.jump = Some(Box::new(before));
-            }
-            through = Some(target);
+        for JumpHost { user, host, port } in hosts {
+            through = Some(self.target(&host, user.as_deref(), port, through, jumps - 1)?);
         }
         Ok(through)
     }
@@ -307,10 +244,13 @@ impl Resolver<'_> {
     fn credentials(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<Credential> {
         let mut credentials = Vec::new();
         let files = settings.all("identityfile");
-        let agent = match settings.get("identityagent") {
+        let agent = match settings.get("identityagent").filter(|name| *name != "SSH_AUTH_SOCK") {
             Some(text) if text.eq_ignore_ascii_case("none") => None,
-            Some(text) if text != "SSH_AUTH_SOCK" => Some(tokens.path(text)),
-            _ => self.around.agent.clone(),
+            Some(text) => match text.strip_prefix('$').filter(|name| !name.starts_with('{')) {
+                Some(variable) => self.around.variables.get(variable).map(PathBuf::from),
+                None => tokens.path(text),
+            },
+            None => self.around.agent(),
         };
         if !settings.is_yes("identitiesonly") {
             credentials.extend(agent.map(|socket| Credential::Agent { socket }));
@@ -325,7 +265,12 @@ impl Resolver<'_> {
             credentials
                 .extend(home.flat_map(|home| DEFAULT_KEYS.map(|name| key_file(home.join(".ssh").join(name), false))));
         } else {
-            credentials.extend(files.iter().map(|file| key_file(tokens.path(file), false)));
+            let files = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
+            credentials.extend(
+                files
+                    .filter_map(|file| tokens.path(file))
+                    .map(|path| key_file(path, false)),
+            );
         }
         credentials
     }
@@ -365,46 +310,5 @@ fn listed(settings: &HostSettings, key: &str, tokens: &Tokens<'_>) -> Option<Vec
     if first.eq_ignore_ascii_case("none") {
         return Some(Vec::new());
     }
-    Some(settings.all(key).iter().map(|file| tokens.path(file)).collect())
-}
-
-/// What stands for what in values (ssh_config(5), TOKENS).
-struct Tokens<'a> {
-    name: &'a str,
-    host: &'a str,
-    port: u16,
-    user: &'a str,
-    around: &'a Surroundings,
-}
-
-impl Tokens<'_> {
-    fn expand(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            if c != '%' {
-                out.push(c);
-                continue;
-            }
-            match chars.next() {
-                Some('%') | None => out.push('%'),
-                Some('h') => out.push_str(self.host),
-                Some('n') => out.push_str(self.name),
-                Some('p') => out.push_str(&self.port.to_string()),
-                Some('r') => out.push_str(self.user),
-                Some('u') => out.push_str(self.around.user.as_deref().unwrap_or_default()),
-                Some('d') => out.extend(self.around.home.iter().map(|home| home.display().to_string())),
-                Some(other) => out.extend(['%', other]),
-            }
-        }
-        out
-    }
-
-    fn path(&self, text: &str) -> PathBuf {
-        let text = self.expand(text);
-        match (text.strip_prefix("~/"), &self.around.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(text),
-        }
-    }
+    Some(settings.all(key).iter().filter_map(|file| tokens.path(file)).collect())
 }
