@@ -1,8 +1,10 @@
 //! OpenSSH's client configuration: what `ssh HOST` would use. Reading only; what it means is `target`'s.
 //!
 //! Source: ssh_config(5) of OpenSSH 9.2. The first value of a key wins; `IdentityFile` adds up. Of the criteria of `Match`,
-//! `all`, `host`, `originalhost` and `user` are understood; a section with another one (`exec`, `final`, …) is passed over.
+//! `all`, `host`, `originalhost`, `user`, `localuser` and `final` are understood; a section with another one (`exec`, …) is
+//! passed over.
 
+use super::patterns::{self, expand};
 use std::{
     collections::HashMap,
     fs, io,
@@ -24,7 +26,7 @@ impl HostSettings {
         self.values.get(key)?.first().map(String::as_str)
     }
 
-    /// The values of a key that adds up.
+    /// The values of a key that takes several, or adds up.
     pub(crate) fn all(&self, key: &str) -> &[String] {
         self.values.get(key).map_or(&[], Vec::as_slice)
     }
@@ -32,6 +34,46 @@ impl HostSettings {
     pub(crate) fn is_yes(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value.eq_ignore_ascii_case("yes"))
     }
+
+    /// Where `host` leads: `HostName`, in which `%h` stands for the name that was asked for.
+    pub(crate) fn host_name(&self, host: &str) -> String {
+        let expand = |name: &str| {
+            let parts = name.split("%%").map(|part| part.replace("%h", host));
+            parts.collect::<Vec<_>>().join("%")
+        };
+        self.get("hostname").map_or_else(|| host.to_owned(), expand)
+    }
+
+    /// Takes over what a line says, unless an earlier one has said it.
+    fn add(&mut self, key: String, arguments: Vec<String>) {
+        let adds_up = matches!(key.as_str(), "identityfile" | "certificatefile");
+        // Of the two ways to say how the host is reached, the first counts; only `ProxyJump none` leaves the other open.
+        let is_open = match key.as_str() {
+            "proxycommand" => self
+                .get("proxyjump")
+                .is_none_or(|jump| jump.eq_ignore_ascii_case("none")),
+            "proxyjump" => self.get("proxycommand").is_none(),
+            _ => true,
+        };
+        if !is_open {
+            return;
+        }
+        let values = self.values.entry(key).or_default();
+        if adds_up {
+            let new = arguments.into_iter().next().filter(|value| !values.contains(value));
+            values.extend(new);
+        } else if values.is_empty() {
+            *values = arguments;
+        }
+    }
+}
+
+/// A file to read.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigFile {
+    pub(crate) path: PathBuf,
+    /// Where relative names of `Include` count from: `~/.ssh` or `/etc/ssh`, wherever the file itself is.
+    pub(crate) include_base: PathBuf,
 }
 
 /// Whom the configuration is asked about.
@@ -41,196 +83,209 @@ pub(crate) struct Query<'a> {
     pub(crate) host: &'a str,
     /// The login name that the user asked for.
     pub(crate) user: Option<&'a str>,
+    pub(crate) local_user: Option<&'a str>,
     pub(crate) home: Option<&'a Path>,
 }
 
 /// Reads what the files say about a host; the first file counts most, absent ones are empty.
-pub(crate) fn read(files: &[PathBuf], query: Query<'_>) -> io::Result<HostSettings> {
-    let mut settings = HostSettings::default();
+pub(crate) fn read(files: &[ConfigFile], query: Query<'_>) -> io::Result<HostSettings> {
+    let mut reader = Reader {
+        query,
+        settings: HostSettings::default(),
+        is_final: false,
+        wants_final: false,
+    };
     for file in files {
-        include(file, query, &mut settings, DEPTH)?;
+        reader.file(&file.path, &file.include_base, DEPTH)?;
     }
-    Ok(settings)
+    if reader.wants_final {
+        // As OpenSSH does for `Match final`: what is still open is filled in by a second reading, under the name found.
+        reader.is_final = true;
+        for file in files {
+            reader.file(&file.path, &file.include_base, DEPTH)?;
+        }
+    }
+    Ok(reader.settings)
 }
 
-fn include(file: &Path, query: Query<'_>, settings: &mut HostSettings, depth: u32) -> io::Result<()> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => {
-            return Err(io::Error::new(
-                e.kind(),
-                format!("cannot read `{}`: {e}", file.display()),
-            ));
-        }
-    };
-    let mut applies = true;
-    for line in text.lines() {
-        let Some((key, arguments)) = split(line) else { continue };
-        match key.as_str() {
-            "host" => applies = matches_list(&arguments, query.host),
-            "match" => applies = matches_criteria(&arguments, query, settings),
-            _ if !applies => {}
-            "include" if depth > 0 => {
-                for pattern in &arguments {
-                    for found in expand(pattern, file, query.home) {
-                        include(&found, query, settings, depth - 1)?;
+struct Reader<'a> {
+    query: Query<'a>,
+    settings: HostSettings,
+    is_final: bool,
+    wants_final: bool,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, file: &Path, include_base: &Path, depth: u32) -> io::Result<()> {
+        // Comments may be in any encoding.
+        let text = match fs::read(file) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            // Patterns of `Include` name folders as well.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => return Ok(()),
+            Err(e) => {
+                return Err(io::Error::new(
+                    e.kind(),
+                    format!("cannot read `{}`: {e}", file.display()),
+                ));
+            }
+        };
+        let mut applies = true;
+        for line in text.lines() {
+            let Some((key, rest)) = split(line) else { continue };
+            let arguments = words(rest);
+            match key.as_str() {
+                "host" => applies = self.is_about(&arguments),
+                "match" => applies = self.meets(&arguments),
+                _ if !applies => {}
+                "include" if depth > 0 => {
+                    for pattern in &arguments {
+                        for found in expand(&self.place(pattern, include_base)) {
+                            self.file(&found, include_base, depth - 1)?;
+                        }
                     }
                 }
-            }
-            _ => {
-                let adds_up = matches!(key.as_str(), "identityfile" | "certificatefile");
-                // Commands are the rest of the line as it stands.
-                let value = match key.as_str() {
-                    "proxycommand" => rest(line).to_owned(),
-                    _ => arguments.join(" "),
-                };
-                let values = settings.values.entry(key).or_default();
-                if values.is_empty() || adds_up && !values.contains(&value) {
-                    values.push(value);
-                }
+                // Commands and chains are the rest of the line as it stands.
+                "proxycommand" | "proxyjump" => self.settings.add(key, vec![rest.to_owned()]),
+                _ => self.settings.add(key, arguments),
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn place(&self, pattern: &str, include_base: &Path) -> PathBuf {
+        match (pattern.strip_prefix("~/"), self.query.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => include_base.join(pattern),
+        }
+    }
+
+    /// Whether the patterns of `Host` are about our host.
+    fn is_about(&self, list: &[String]) -> bool {
+        let list = list.iter().map(String::as_str);
+        if self.is_final {
+            patterns::matches_list(list, &self.settings.host_name(self.query.host))
+        } else {
+            patterns::matches_list(list, self.query.host)
+        }
+    }
+
+    /// Whether all criteria of a `Match` hold.
+    fn meets(&mut self, arguments: &[String]) -> bool {
+        let query = self.query;
+        let mut arguments = arguments.iter();
+        while let Some(criterion) = arguments.next() {
+            let (negated, criterion) = match criterion.strip_prefix('!') {
+                Some(criterion) => (true, criterion),
+                None => (false, criterion.as_str()),
+            };
+            // Both `host NAME` and `host=NAME` are written.
+            let (name, joined) = match criterion.split_once('=') {
+                Some((name, list)) => (name, Some(list)),
+                None => (criterion, None),
+            };
+            let name = name.to_ascii_lowercase();
+            let holds = match name.as_str() {
+                "all" => true,
+                "final" | "canonical" => {
+                    self.wants_final |= name == "final";
+                    self.is_final
+                }
+                _ => {
+                    let Some(list) = joined.or_else(|| arguments.next().map(String::as_str)) else {
+                        return false;
+                    };
+                    let user = query.user.or(self.settings.get("user")).or(query.local_user);
+                    let matches = |list: &str, value: &str| patterns::matches_list(list.split(','), value);
+                    match name.as_str() {
+                        "host" => matches(&list.to_lowercase(), &self.settings.host_name(query.host)),
+                        "originalhost" => matches(&list.to_lowercase(), query.host),
+                        "user" => user.is_some_and(|user| matches(list, user)),
+                        "localuser" => query.local_user.is_some_and(|user| matches(list, user)),
+                        other => {
+                            tracing::warn!(
+                                criterion = other,
+                                "a `Match` section of the SSH configuration is passed over: this criterion is not understood"
+                            );
+                            return false;
+                        }
+                    }
+                }
+            };
+            if holds == negated {
+                return false;
+            }
+        }
+        true
+    }
 }
 
-/// Key in lower case and arguments of a line; `None` for comments and blank lines.
-fn split(line: &str) -> Option<(String, Vec<String>)> {
+/// A time such as `90` or `1m30s`, in seconds.
+///
+/// Source: sshd_config(5) of OpenSSH 9.2, TIME FORMATS.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let (mut sum, mut digits) = (0_u64, String::new());
+    for c in text.chars().chain(['s']) {
+        let unit = match c.to_ascii_lowercase() {
+            '0'..='9' => {
+                digits.push(c);
+                continue;
+            }
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86400,
+            'w' => 604_800,
+            _ => return None,
+        };
+        if !digits.is_empty() {
+            sum = sum.checked_add(digits.parse::<u64>().ok()?.checked_mul(unit)?)?;
+            digits.clear();
+        }
+    }
+    Some(sum)
+}
+
+/// Key in lower case and what follows it; `None` for comments and blank lines.
+fn split(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
     let end = line.find(|c: char| c.is_whitespace() || c == '=')?;
-    let key = line[..end].to_ascii_lowercase();
-    let mut arguments = Vec::new();
+    let rest = line[end..].trim_start();
+    Some((
+        line[..end].to_ascii_lowercase(),
+        rest.strip_prefix('=').unwrap_or(rest).trim(),
+    ))
+}
+
+/// The words of a line: quotes of both kinds and a backslash before a quote, a space or itself are understood.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
     let mut word: Option<String> = None;
-    let mut quoted = false;
-    for c in rest(line).chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
+    let mut quote = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('\\', _)
+                if chars
+                    .peek()
+                    .is_some_and(|c| matches!(c, '"' | '\'' | '\\') || *c == ' ' && quote.is_none()) =>
+            {
+                word.get_or_insert_default().extend(chars.next());
+            }
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(c);
                 word.get_or_insert_default();
             }
-            c if c.is_whitespace() && !quoted => arguments.extend(word.take()),
-            '#' if !quoted && word.is_none() => break,
-            c => word.get_or_insert_default().push(c),
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            ('#', None) if word.is_none() => break,
+            (c, _) => word.get_or_insert_default().push(c),
         }
     }
-    arguments.extend(word);
-    Some((key, arguments))
-}
-
-/// What follows the key of a line.
-fn rest(line: &str) -> &str {
-    let line = line.trim();
-    let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
-    let rest = line[end..].trim_start();
-    rest.strip_prefix('=').unwrap_or(rest).trim()
-}
-
-/// Whether a name matches a list of patterns, of which one may forbid it.
-fn matches_list(patterns: &[String], name: &str) -> bool {
-    let mut found = false;
-    for pattern in patterns {
-        match pattern.strip_prefix('!') {
-            Some(pattern) if matches(pattern, name) => return false,
-            Some(_) => {}
-            None => found |= matches(pattern, name),
-        }
-    }
-    found
-}
-
-/// `*` stands for any text, `?` for one character; case does not count.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (
-        pattern.to_lowercase().chars().collect(),
-        name.to_lowercase().chars().collect(),
-    );
-    let (mut p, mut n, mut star) = (0, 0, None);
-    while n < name.len() {
-        if pattern.get(p) == Some(&'*') {
-            star = Some((p, n));
-            p += 1;
-        } else if pattern.get(p).is_some_and(|c| *c == '?' || *c == name[n]) {
-            (p, n) = (p + 1, n + 1);
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            (p, n) = (at + 1, from + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-fn matches_criteria(arguments: &[String], query: Query<'_>, settings: &HostSettings) -> bool {
-    let mut arguments = arguments.iter();
-    while let Some(criterion) = arguments.next() {
-        let (negated, name) = match criterion.strip_prefix('!') {
-            Some(name) => (true, name),
-            None => (false, criterion.as_str()),
-        };
-        let name = name.to_ascii_lowercase();
-        if name == "all" {
-            if negated {
-                return false;
-            }
-            continue;
-        }
-        let list = |value: &str, patterns: &String| {
-            let patterns: Vec<String> = patterns.split(',').map(str::to_owned).collect();
-            matches_list(&patterns, value)
-        };
-        let Some(patterns) = arguments.next() else { return false };
-        let holds = match name.as_str() {
-            "host" => list(settings.get("hostname").unwrap_or(query.host), patterns),
-            "originalhost" => list(query.host, patterns),
-            "user" => match query.user.or(settings.get("user")) {
-                Some(user) => list(user, patterns),
-                None => false,
-            },
-            other => {
-                tracing::warn!(
-                    criterion = other,
-                    "a `Match` section of the SSH configuration is passed over: this criterion is not understood"
-                );
-                return false;
-            }
-        };
-        if holds == negated {
-            return false;
-        }
-    }
-    true
-}
-
-/// Files that an `Include` names; patterns are allowed in the last part of the path.
-fn expand(pattern: &str, file: &Path, home: Option<&Path>) -> Vec<PathBuf> {
-    let path = match (pattern.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ if Path::new(pattern).is_absolute() => PathBuf::from(pattern),
-        // Relative names count from the folder of the user's or the system's file.
-        _ => file.parent().unwrap_or(Path::new("")).join(pattern),
-    };
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if !name.contains(['*', '?']) {
-        return vec![path];
-    }
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .filter(|entry| {
-            entry
-                .file_name()
-                .to_str()
-                .is_some_and(|n| !n.starts_with('.') && matches(name, n))
-        })
-        .map(|entry| entry.path())
-        .collect();
-    found.sort();
-    found
+    words.extend(word);
+    words
 }
 
 #[cfg(test)]

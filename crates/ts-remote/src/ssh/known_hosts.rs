@@ -2,7 +2,7 @@
 //!
 //! Source: sshd(8) of OpenSSH 9.2, SSH_KNOWN_HOSTS FILE FORMAT. Lines of certificate authorities are passed over.
 
-use super::{client_config, target::Target};
+use super::{patterns, target::Target};
 use crate::config::HostKeyPolicy;
 use base64::{
     Engine as _,
@@ -24,6 +24,8 @@ pub(crate) struct Line {
     pub(crate) file: PathBuf,
     pub(crate) number: usize,
     pub(crate) is_revoked: bool,
+    /// Whether it names the host without the port: it may vouch for a key, and says nothing against one.
+    pub(crate) is_without_port: bool,
     /// Such as `ssh-ed25519`.
     pub(crate) key_type: String,
     key: String,
@@ -39,15 +41,19 @@ pub(crate) fn lines(session: &Session, target: &Target) -> Result<Vec<Line>> {
             Err(e) => return Err(Error::io("read the known hosts in", file, e)),
         };
         for (index, line) in text.lines().enumerate() {
-            found.extend(
-                line_about(session, line, &target.key_name).map(|(is_revoked, key_type, key)| Line {
-                    file: file.clone(),
-                    number: index + 1,
-                    is_revoked,
-                    key_type,
-                    key,
-                }),
-            );
+            let about = |name: &str| line_about(session, line, name);
+            let (is_without_port, about) = match (about(&target.key_name), &target.portless_key_name) {
+                (None, Some(name)) => (true, about(name)),
+                (exact, _) => (false, exact),
+            };
+            found.extend(about.map(|(is_revoked, key_type, key)| Line {
+                file: file.clone(),
+                number: index + 1,
+                is_revoked,
+                is_without_port,
+                key_type,
+                key,
+            }));
         }
     }
     Ok(found)
@@ -73,15 +79,8 @@ fn line_about(session: &Session, line: &str, name: &str) -> Option<(bool, String
     let applies = if hosts.starts_with('|') {
         hashed_matches(session, line, name)
     } else {
-        let mut found = false;
-        for pattern in hosts.split(',') {
-            match pattern.strip_prefix('!') {
-                Some(pattern) if client_config::matches(pattern, name) => return None,
-                Some(_) => {}
-                None => found |= client_config::matches(pattern, name),
-            }
-        }
-        found
+        // The name is in lower case; the case of patterns does not count.
+        patterns::matches_list(hosts.to_lowercase().split(','), name)
     };
     applies.then(|| (is_revoked, key_type.to_owned(), key.to_owned()))
 }
@@ -126,18 +125,26 @@ pub(crate) fn check(target: &Target, lines: &[Line], key: &[u8]) -> Result<Strin
         ))
         .with_help("do not connect: ask whoever runs the machine"));
     }
-    let mut trusted = lines.iter().filter(|line| !line.is_revoked);
-    if let Some(line) = trusted.clone().find(|line| line.key == text) {
+    let trusted = lines.iter().filter(|line| !line.is_revoked);
+    let mut exact = trusted.clone().filter(|line| !line.is_without_port);
+    let known = exact.clone().find(|line| line.key == text);
+    // As OpenSSH: where nothing is known of the port, the host's key of another port will do, if it is the same.
+    let known = known.or_else(|| {
+        trusted
+            .clone()
+            .find(|line| line.key == text && exact.clone().next().is_none())
+    });
+    if let Some(line) = known {
         return Ok(format!(
             "{shown}, known by `{}` line {}",
             line.file.display(),
             line.number
         ));
     }
-    if let Some(line) = trusted
+    if let Some(line) = exact
         .clone()
         .find(|line| line.key_type == key_type)
-        .or_else(|| trusted.next())
+        .or_else(|| exact.next())
     {
         let known = STANDARD
             .decode(&line.key)
@@ -157,7 +164,7 @@ pub(crate) fn check(target: &Target, lines: &[Line], key: &[u8]) -> Result<Strin
     match target.policy {
         HostKeyPolicy::Off => Ok(format!("{shown}, not checked: the policy is `off`")),
         HostKeyPolicy::AcceptNew => {
-            let file = target.known_hosts.first().ok_or_else(|| {
+            let file = target.new_keys.as_ref().ok_or_else(|| {
                 refused(format!("host key of {address}: there is no known-hosts file to add {shown} to"))
                     .with_help("set `HOME`, or `UserKnownHostsFile` in the SSH configuration")
             })?;

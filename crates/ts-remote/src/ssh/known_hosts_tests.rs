@@ -15,6 +15,8 @@ fn target(file: &Path, key_name: &str, policy: HostKeyPolicy) -> Target {
         credentials: Vec::new(),
         policy,
         known_hosts: vec![file.to_owned(), file.with_extension("absent")],
+        new_keys: Some(file.to_owned()),
+        portless_key_name: key_name.starts_with('[').then(|| "gpu1".into()),
         key_name: key_name.into(),
         jump: None,
         proxy_command: None,
@@ -53,6 +55,7 @@ fn known_keys_are_found_by_name_port_pattern_and_hash() {
         ("a,gpu1,b", "gpu1"),
         ("*.lab,!bad.lab", "good.lab"),
         ("[gpu1]:2222", "[gpu1]:2222"),
+        ("GPU1,B", "gpu1"),
         (hash.as_str(), "gpu1"),
     ] {
         let text = format!("# a comment\n\n@cert-authority * ssh-ed25519 {OTHER}\n{hosts} ssh-ed25519 {KEY} me@home\n");
@@ -116,4 +119,30 @@ fn a_new_key_is_refused_added_or_passed_by_policy() {
     let known = lines(&session, &target).expect("readable");
     let order = preferred_algorithms(&session, &known).expect("known");
     assert!(order.starts_with("ssh-ed25519,"), "{order}");
+}
+
+/// OpenSSH calls it "checking without port identifier".
+#[test]
+fn a_key_that_is_listed_without_the_port_vouches_for_the_same_key_and_against_none() {
+    let ask = |text: String, key| checked(&text, "[gpu1]:2222", HostKeyPolicy::Strict, key);
+    let found = ask(format!("gpu1 ssh-ed25519 {KEY}\n"), KEY).expect("the same host");
+    assert!(found.contains("line 1"), "{found}");
+    let error = ask(format!("gpu1 ssh-ed25519 {OTHER}\n"), KEY).expect_err("unknown");
+    assert!(error.to_string().contains("not known"), "{error}");
+    let both = format!("gpu1 ssh-ed25519 {KEY}\n[gpu1]:2222 ssh-ed25519 {OTHER}\n");
+    let error = ask(both, KEY).expect_err("the port has a key of its own");
+    assert!(error.to_string().contains("changed"), "{error}");
+    let revoked = format!("gpu1 ssh-ed25519 {KEY}\n@revoked gpu1 ssh-ed25519 {KEY}\n");
+    ask(revoked, KEY).expect_err("revoked");
+}
+
+#[test]
+fn without_a_file_of_the_users_a_new_key_is_refused_and_nothing_is_written() {
+    let (_dir, file) = file("");
+    let mut target = target(&file, "gpu1", HostKeyPolicy::AcceptNew);
+    target.new_keys = None;
+    let key = STANDARD.decode(KEY).expect("base64");
+    let error = check(&target, &[], &key).expect_err("it could not be known the next time");
+    assert!(error.help().is_some_and(|help| help.contains("UserKnownHostsFile")));
+    assert!(!file.exists());
 }

@@ -5,6 +5,7 @@ use super::{
     connection::Connection,
     port::{Act, Port, Step, again, stuck_or},
     process::{ExecError, Process, Waker, process},
+    pulse::Pulse,
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -23,8 +24,6 @@ use tokio::sync::{
 };
 use ts_core::{Error, ErrorKind, Retry};
 
-/// Signs of life that may be missing before the connection counts as lost.
-const MISSED: u32 = 3;
 /// Bytes that the machine may send before we have taken them.
 const WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes of a packet that we take.
@@ -65,13 +64,51 @@ struct State {
     waiting: VecDeque<Command>,
     /// A channel that is open and whose command is not started yet.
     opened: Option<Channel>,
-    /// The step that must come first: a port's, or the opening of a channel.
-    stuck: Option<(Option<usize>, Act)>,
+    /// The step that must come first.
+    stuck: Option<Todo>,
     is_abandoned: bool,
     /// Whether the last turn read from the machine; a channel whose reader holds it up does not.
     reads: bool,
-    heard: Duration,
-    asked: Duration,
+    pulse: Pulse,
+}
+
+/// A step of the session.
+#[derive(Debug, Clone, Copy)]
+enum Todo {
+    /// Of the port with this index.
+    Act(usize, Act),
+    /// Of opening the channel that waits longest.
+    Open,
+}
+
+/// The steps of one turn, in their order.
+#[derive(Debug, Default)]
+struct Sweep {
+    index: usize,
+    act: usize,
+    has_opened: bool,
+}
+
+impl Sweep {
+    /// The next step. Ports that are done go when their last step was made.
+    fn next(&mut self, state: &mut State) -> Option<Todo> {
+        if self.act == Act::ALL.len() {
+            self.act = 0;
+            if state.ports[self.index].is_done() {
+                state.ports.swap_remove(self.index);
+            } else {
+                self.index += 1;
+            }
+        }
+        if self.index < state.ports.len() {
+            let act = Act::ALL[self.act];
+            self.act += 1;
+            return Some(Todo::Act(self.index, act));
+        }
+        let opens = !self.has_opened && !state.waiting.is_empty();
+        self.has_opened = true;
+        opens.then_some(Todo::Open)
+    }
 }
 
 impl Owner {
@@ -80,7 +117,6 @@ impl Owner {
         self.session.set_blocking(false);
         let seconds = u32::try_from(self.keepalive.as_secs()).unwrap_or(u32::MAX).max(1);
         self.session.set_keepalive(true, seconds);
-        let now = now();
         let mut state = State {
             ports: Vec::new(),
             waiting: VecDeque::new(),
@@ -88,8 +124,7 @@ impl Owner {
             stuck: None,
             is_abandoned: false,
             reads: true,
-            heard: now,
-            asked: now,
+            pulse: Pulse::new(self.keepalive, now()),
         };
         let why = loop {
             match self.turn(&mut state) {
@@ -115,6 +150,7 @@ impl Owner {
     }
 
     /// Does what can be done now; `true` if anything was.
+    #[inline(never)] // as `step`
     fn turn(&mut self, state: &mut State) -> Result<bool, String> {
         let mut has_moved = false;
         loop {
@@ -127,51 +163,41 @@ impl Owner {
                 }
             }
         }
-        if let Some((port, act)) = state.stuck.take() {
-            let step = match port {
-                Some(index) => self.act(state, index, act)?,
-                None => self.open(state)?,
-            };
-            if step == Step::Stuck {
-                state.stuck = Some((port, act));
-                return Ok(false);
-            }
-            state.heard = now();
-            has_moved = true;
-        }
-        let mut index = 0;
+        // What is stuck comes first; all else begins after it.
+        let mut resumed = state.stuck.take();
+        let mut sweep = Sweep::default();
         state.reads = !state.waiting.is_empty();
-        while index < state.ports.len() {
-            for act in Act::ALL {
-                let step = self.act(state, index, act)?;
-                state.reads |= matches!(act, Act::ReadStdout | Act::ReadStderr) && step != Step::HeldUp;
-                match step {
-                    Step::Stuck => {
-                        state.stuck = Some((Some(index), act));
-                        return Ok(has_moved);
-                    }
-                    Step::Moved => has_moved = true,
-                    Step::Idle | Step::HeldUp => {}
-                }
+        loop {
+            let was_stuck = resumed.is_some();
+            let Some(todo) = resumed.take().or_else(|| sweep.next(state)) else {
+                return Ok(has_moved);
+            };
+            let step = self.step(state, todo)?;
+            let is_read = matches!(todo, Todo::Act(_, Act::ReadStdout | Act::ReadStderr));
+            state.reads |= is_read && step != Step::HeldUp;
+            if step == Step::Stuck {
+                state.stuck = Some(todo);
+                return Ok(has_moved);
             }
-            if state.ports[index].is_done() {
-                state.ports.swap_remove(index);
-            } else {
-                index += 1;
-            }
-        }
-        if !state.waiting.is_empty() {
-            match self.open(state)? {
-                Step::Stuck => state.stuck = Some((None, Act::Send)),
-                Step::Moved => has_moved = true,
-                Step::Idle | Step::HeldUp => {}
+            has_moved |= was_stuck || step == Step::Moved;
+            // The machine has sent something, or made room for what was stuck. That a write moved says nothing of it.
+            if was_stuck || is_read && step == Step::Moved {
+                state.pulse.heard(now());
             }
         }
-        Ok(has_moved)
     }
 
-    fn act(&self, state: &mut State, index: usize, act: Act) -> Result<Step, String> {
-        state.ports[index].act(&self.session, act).map_err(|e| e.to_string())
+    /// Does one step; called from one place only, and never made a part of its caller.
+    ///
+    /// libssh2 tells a packet that it is to send on from a new one by the address of its bytes (`transport.c`,
+    /// `transport_send_existing`), and some packets, such as the end of the input, lie on its stack. So a step that was stuck
+    /// must be repeated at the same depth of the stack, or the connection waits for ever.
+    #[inline(never)]
+    fn step(&mut self, state: &mut State, todo: Todo) -> Result<Step, String> {
+        match todo {
+            Todo::Act(index, act) => state.ports[index].act(&self.session, act).map_err(|e| e.to_string()),
+            Todo::Open => self.open(state),
+        }
     }
 
     /// Opens the channel of the oldest command, step by step.
@@ -198,7 +224,11 @@ impl Owner {
                     drop(reply.send(Ok(process)));
                 }
                 Err(error) if is_lost(number(&error)) => return Err(error.message().to_owned()),
-                Err(error) => drop(reply.send(Err(ExecError::Refused(error.message().to_owned())))),
+                Err(error) => {
+                    // Dropped here, the channel would be closed out of turn; a port closes it step by step.
+                    state.ports.push(Port::of_process(channel, process(&self.waker).1));
+                    drop(reply.send(Err(ExecError::Refused(error.message().to_owned()))));
+                }
             }
             return Ok(Step::Moved);
         }
@@ -232,23 +262,17 @@ impl Owner {
     /// Waits until something can be done, and sees whether the machine still answers.
     fn wait(&mut self, state: &mut State) -> Result<(), String> {
         let time = now();
-        let limit = self.keepalive * (MISSED + 1);
-        if time.saturating_sub(state.heard) > limit {
-            return Err(format!("it has not answered for {} s", limit.as_secs()));
-        }
         let is_stuck = state.stuck.is_some();
         // Bytes that nobody would take are left where they are; a channel that is held up is woken by its reader.
         let reads = !is_stuck && state.reads;
-        if !reads && !is_stuck {
-            state.heard = time; // nobody listens
+        if state.pulse.is_silent(time, reads || is_stuck) {
+            return Err(format!("it has not answered for {} s", state.pulse.limit().as_secs()));
         }
-        let asks = time.saturating_sub(state.asked) >= self.keepalive && !is_stuck;
+        let asks = state.pulse.is_due(time) && !is_stuck;
         let mut line = PollFlags::RDHUP;
         line.set(PollFlags::IN, reads);
         line.set(PollFlags::OUT, is_stuck || asks);
-        let due = (state.asked + self.keepalive)
-            .saturating_sub(time)
-            .max(Duration::from_millis(10));
+        let due = state.pulse.until_due(time).max(Duration::from_millis(10));
         let (line_is, socket_ready) = {
             let sockets = state.ports.iter().filter_map(Port::awaited);
             let mut fds = vec![PollFd::new(&self.line, line), PollFd::new(&self.woken, PollFlags::IN)];
@@ -260,18 +284,19 @@ impl Owner {
             }
             (fds[0].revents(), fds[1].revents().contains(PollFlags::IN))
         };
+        state.pulse.waited(now());
         if socket_ready {
             let mut bytes = [0; 256];
             while matches!((&self.woken).read(&mut bytes), Ok(n) if n == bytes.len()) {}
         }
         if line_is.contains(PollFlags::IN) {
-            state.heard = now();
+            state.pulse.heard(now());
         }
         if line_is.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP) && !reads {
             return Err("the machine closed it".to_owned());
         }
         if asks && line_is.contains(PollFlags::OUT) {
-            state.asked = now();
+            state.pulse.asked(now());
             match self.session.keepalive_send() {
                 Err(error) if is_lost(number(&error)) => return Err(error.message().to_owned()),
                 _ => {}

@@ -29,6 +29,8 @@ pub(crate) struct Port {
     outgoing: Bytes,
     /// Whether the end of the input is still to be told.
     input: Input,
+    /// Whether the wait for the exit status is stuck.
+    is_stuck: bool,
     is_done: bool,
 }
 
@@ -101,6 +103,7 @@ impl Port {
             joined,
             outgoing: Bytes::new(),
             input: Input::Open,
+            is_stuck: false,
             is_done: false,
         }
     }
@@ -121,10 +124,11 @@ impl Port {
         (!flags.is_empty()).then_some((socket, flags))
     }
 
-    /// Does one step.
+    /// Does one step. One that was stuck takes the same way through here again, whatever has happened since.
     ///
     /// # Errors
     /// If the connection is gone.
+    #[inline(never)] // as the owner's `step`, which says why
     pub(crate) fn act(&mut self, session: &Session, act: Act) -> io::Result<Step> {
         match act {
             Act::Send => Ok(self.send(session)),
@@ -134,6 +138,7 @@ impl Port {
         }
     }
 
+    #[inline(never)]
     fn send(&mut self, session: &Session) -> Step {
         let mut step = Step::Idle;
         for _ in 0..FAIR {
@@ -190,6 +195,7 @@ impl Port {
         }
     }
 
+    #[inline(never)]
     fn read(&mut self, session: &Session, stderr: bool) -> io::Result<Step> {
         let mut step = Step::Idle;
         for _ in 0..FAIR {
@@ -256,12 +262,13 @@ impl Port {
         }
     }
 
+    #[inline(never)]
     fn close(&mut self, session: &Session) -> Step {
         if self.is_done {
             return Step::Idle;
         }
         let is_unwanted = match &self.joined {
-            Joined::Process { ends, .. } => ends.output.is_closed(),
+            Joined::Process { ends, .. } => ends.output.is_closed() && !self.is_stuck,
             Joined::Socket { .. } => false,
         };
         if !is_unwanted {
@@ -275,10 +282,14 @@ impl Port {
                 && !*has_exited
             {
                 // The exit status comes before the close.
-                match self.channel.wait_close() {
-                    Err(e) if again(&e) => return stuck_or(session, Step::Idle),
-                    _ => {}
+                if let Err(e) = self.channel.wait_close()
+                    && again(&e)
+                {
+                    let step = stuck_or(session, Step::Idle);
+                    self.is_stuck = step == Step::Stuck;
+                    return step;
                 }
+                self.is_stuck = false;
                 let by_signal = self
                     .channel
                     .exit_signal()

@@ -2,7 +2,12 @@
 //!
 //! What the user writes in the experiment file counts before OpenSSH's files.
 
-use super::client_config::{self, HostSettings, Query};
+use super::{
+    client_config::{self, ConfigFile, HostSettings, Query},
+    jump::{self, JumpHost},
+    surroundings::Surroundings,
+    tokens::Tokens,
+};
 use crate::config::{HostKeyPolicy, MachineConfig};
 use std::{
     fmt,
@@ -26,10 +31,14 @@ pub(crate) struct Target {
     pub(crate) user: String,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) policy: HostKeyPolicy,
-    /// Known-hosts files; a new key is added to the first.
+    /// Known-hosts files, of the user and of the system.
     pub(crate) known_hosts: Vec<PathBuf>,
-    /// The name under which the host key is looked up.
+    /// The user's file to which a new key is added, if there is one.
+    pub(crate) new_keys: Option<PathBuf>,
+    /// The name under which the host key is looked up, in lower case.
     pub(crate) key_name: String,
+    /// The same without the port, for keys that are listed without one.
+    pub(crate) portless_key_name: Option<String>,
     /// The host through which it is reached.
     pub(crate) jump: Option<Box<Target>>,
     pub(crate) proxy_command: Option<String>,
@@ -49,7 +58,19 @@ pub(crate) enum Credential {
     },
     Agent {
         socket: PathBuf,
+        which: AgentKeys,
     },
+}
+
+/// Which keys of the agent are shown; listed are those of the key files among the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AgentKeys {
+    /// Those that are listed.
+    Listed,
+    /// Those that are listed, then others, as many as leave a try for a file.
+    ListedFirst,
+    /// Those that were not shown yet.
+    Others,
 }
 
 impl fmt::Debug for Target {
@@ -58,33 +79,6 @@ impl fmt::Debug for Target {
             .field("name", &self.name)
             .field("address", &self.address())
             .finish_non_exhaustive()
-    }
-}
-
-/// The user's surroundings, as `ssh` sees them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Surroundings {
-    pub(crate) home: Option<PathBuf>,
-    pub(crate) user: Option<String>,
-    pub(crate) agent: Option<PathBuf>,
-}
-
-impl Surroundings {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "OpenSSH's files, keys and agent are found by these variables alone"
-    )]
-    pub(crate) fn read() -> Self {
-        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        // A service or a container may have no variables of a login; the account is there all the same.
-        let account = || nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
-        Self {
-            home: text("HOME").map(PathBuf::from).or_else(|| Some(account()?.dir)),
-            user: text("USER")
-                .or_else(|| text("LOGNAME"))
-                .or_else(|| Some(account()?.name)),
-            agent: text("SSH_AUTH_SOCK").map(PathBuf::from),
-        }
     }
 }
 
@@ -107,26 +101,30 @@ impl Target {
         };
         let password = secret(machine.password.clone()).await?;
         let passphrase = secret(machine.ssh_passphrase.clone()).await?;
-        let files = if let Some(file) = ssh_config {
-            vec![file.to_owned()]
-        } else {
-            let own = around.home.iter().map(|home| home.join(".ssh/config"));
-            own.chain([PathBuf::from("/etc/ssh/ssh_config")]).collect()
-        };
+        let files = around.config_files(ssh_config);
         let resolver = Resolver {
             machine,
             files: &files,
             around: &around,
         };
-        let mut target = resolver.target(&machine.host, machine.user.as_deref(), machine.port, JUMPS)?;
+        let mut target = resolver.target(&machine.host, machine.user.as_deref(), machine.port, None, JUMPS)?;
         if let Some(password) = password {
             target.credentials = vec![Credential::Password(password)];
         } else if let Some(path) = &machine.ssh_key_file {
-            target.credentials = vec![Credential::KeyFile {
+            // As `ssh -i FILE`: an agent that holds this key opens it without a passphrase, and shows no other.
+            let agent = target.credentials.iter().find_map(|credential| match credential {
+                Credential::Agent { socket, .. } if passphrase.is_none() => Some(Credential::Agent {
+                    socket: socket.clone(),
+                    which: AgentKeys::Listed,
+                }),
+                _ => None,
+            });
+            let file = Credential::KeyFile {
                 path: path.clone(),
                 passphrase,
                 is_explicit: true,
-            }];
+            };
+            target.credentials = agent.into_iter().chain([file]).collect();
         } else if let Some(passphrase) = passphrase {
             for credential in &mut target.credentials {
                 if let Credential::KeyFile { passphrase: own, .. } = credential {
@@ -161,15 +159,23 @@ impl Target {
 
 struct Resolver<'a> {
     machine: &'a MachineConfig,
-    files: &'a [PathBuf],
+    files: &'a [ConfigFile],
     around: &'a Surroundings,
 }
 
 impl Resolver<'_> {
-    fn target(&self, name: &str, user: Option<&str>, port: Option<u16>, jumps: usize) -> Result<Target> {
+    fn target(
+        &self,
+        name: &str,
+        user: Option<&str>,
+        port: Option<u16>,
+        before: Option<Target>,
+        jumps: usize,
+    ) -> Result<Target> {
         let query = Query {
             host: name,
             user,
+            local_user: self.around.user.as_deref(),
             home: self.around.home.as_deref(),
         };
         let settings = client_config::read(self.files, query).map_err(|e| {
@@ -185,9 +191,7 @@ impl Resolver<'_> {
             .with_key("sshConfig")
             .with_help(format!("`ssh -G {name}` shows what OpenSSH makes of it"))
         };
-        let host = settings
-            .get("hostname")
-            .map_or_else(|| name.to_owned(), |host| host.replace("%h", name));
+        let host = settings.host_name(name);
         let port = match (port, settings.get("port")) {
             (Some(port), _) => port,
             (None, Some(text)) => text.parse().map_err(|_| wrong("Port", text))?,
@@ -206,39 +210,39 @@ impl Resolver<'_> {
             host: &host,
             port,
             user,
+            key_alias: settings.get("hostkeyalias"),
             around: self.around,
         };
-        let seconds = |key: &str, default: Duration| match settings.get(key) {
-            Some(text) => match text.parse::<u64>() {
-                Ok(0) | Err(_) => default,
-                Ok(n) => Duration::from_secs(n).min(default),
-            },
-            None => default,
+        let seconds = |key: &str, default: Duration| match settings.get(key).and_then(client_config::seconds) {
+            Some(0) | None => default,
+            Some(n) => Duration::from_secs(n).min(default),
         };
-        let jump = match settings
-            .get("proxyjump")
-            .filter(|value| !value.eq_ignore_ascii_case("none"))
-        {
-            Some(_) if jumps == 0 => return Err(wrong("ProxyJump", "in a circle, or longer than 8 hosts")),
-            Some(chain) => self.jump(chain, jumps)?.map(Box::new),
-            None => None,
+        let way = |key: &str| settings.get(key).filter(|value| !value.eq_ignore_ascii_case("none"));
+        // A host of a chain is reached through the one before it, whatever its own way would be.
+        let (jump, proxy_command) = match (before, way("proxyjump"), way("proxycommand")) {
+            (Some(before), _, _) => (Some(Box::new(before)), None),
+            (None, Some(_), _) if jumps == 0 => return Err(wrong("ProxyJump", "in a circle, or longer than 8 hosts")),
+            (None, Some(chain), _) => {
+                let hosts = jump::chain(&tokens.expand(chain)).ok_or_else(|| wrong("ProxyJump", chain))?;
+                (self.jump(hosts, jumps)?.map(Box::new), None)
+            }
+            (None, None, command) => (None, command.map(|command| tokens.expand(command))),
         };
-        let proxy_command = settings
-            .get("proxycommand")
-            .filter(|value| jump.is_none() && !value.eq_ignore_ascii_case("none"))
-            .map(|command| tokens.expand(command));
+        let user_files = self.user_known_hosts(&settings, &tokens);
+        let alias = settings.get("hostkeyalias");
+        let plain = host.to_lowercase();
         Ok(Target {
             name: name.to_owned(),
             credentials: self.credentials(&settings, &tokens),
             policy: self.policy(&settings),
-            known_hosts: self.known_hosts(&settings, &tokens),
-            key_name: settings.get("hostkeyalias").map_or_else(
-                || match port {
-                    22 => host.clone(),
-                    port => format!("[{host}]:{port}"),
-                },
-                str::to_owned,
-            ),
+            new_keys: user_files.first().cloned(),
+            known_hosts: [user_files, Self::system_known_hosts(&settings, &tokens)].concat(),
+            portless_key_name: (port != 22 && alias.is_none()).then(|| plain.clone()),
+            key_name: match (alias, port) {
+                (Some(alias), _) => alias.to_lowercase(),
+                (None, 22) => plain,
+                (None, port) => format!("[{plain}]:{port}"),
+            },
             jump,
             proxy_command,
             connect_timeout: seconds("connecttimeout", self.machine.connect_timeout),
@@ -249,69 +253,47 @@ impl Resolver<'_> {
         })
     }
 
-    /// The last host of a chain `user@host:port,…`; each is reached through the one before it.
-    fn jump(&self, chain: &str, jumps: usize) -> Result<Option<Target>> {
+    /// The last host of a chain; each is reached through the one before it, the first as it would be without a chain.
+    fn jump(&self, hosts: Vec<JumpHost>, jumps: usize) -> Result<Option<Target>> {
         let mut through: Option<Target> = None;
-        for hop in chain.split(',').map(str::trim).filter(|hop| !hop.is_empty()) {
-            let hop = hop.strip_prefix("ssh://").unwrap_or(hop).trim_end_matches('/');
-            let (user, rest) = match hop.rsplit_once('@') {
-                Some((user, rest)) => (Some(user), rest),
-                None => (None, hop),
-            };
-            let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-                Some((host, port)) => (host, port.strip_prefix(':')),
-                None => match rest.split_once(':') {
-                    Some((host, port)) if !port.contains(':') => (host, Some(port)),
-                    _ => (rest, None),
-                },
-            };
-            let port = match port.map(str::parse) {
-                None => None,
-                Some(Ok(port)) => Some(port),
-                Some(Err(_)) => {
-                    return Err(Error::new(
-                        ErrorKind::Config,
-                        format!("`ProxyJump {chain}` of the SSH configuration is wrong"),
-                    )
-                    .with_key("sshConfig")
-                    .with_help("write `user@host:port`, several with commas"));
-                }
-            };
-            let mut target = self.target(host, user, port, jumps - 1)?;
-            if let Some(before) = through.take()
-                && target.jump.is_none()
-            {
-                target.jump = Some(Box::new(before));
-            }
-            through = Some(target);
+        for JumpHost { user, host, port } in hosts {
+            through = Some(self.target(&host, user.as_deref(), port, through, jumps - 1)?);
         }
         Ok(through)
     }
 
     fn credentials(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<Credential> {
-        let mut credentials = Vec::new();
         let files = settings.all("identityfile");
-        let agent = match settings.get("identityagent") {
+        let agent = match settings.get("identityagent").filter(|name| *name != "SSH_AUTH_SOCK") {
             Some(text) if text.eq_ignore_ascii_case("none") => None,
-            Some(text) if text != "SSH_AUTH_SOCK" => Some(tokens.path(text)),
-            _ => self.around.agent.clone(),
+            Some(text) => match text.strip_prefix('$').filter(|name| !name.starts_with('{')) {
+                Some(variable) => self.around.variables.get(variable).map(PathBuf::from),
+                None => tokens.path(text),
+            },
+            None => self.around.agent(),
         };
-        if !settings.is_yes("identitiesonly") {
-            credentials.extend(agent.map(|socket| Credential::Agent { socket }));
-        }
-        let key_file = |path: PathBuf, is_explicit: bool| Credential::KeyFile {
+        let is_only = settings.is_yes("identitiesonly");
+        let from_agent = |which: AgentKeys| agent.clone().map(|socket| Credential::Agent { socket, which });
+        let first = from_agent(if is_only {
+            AgentKeys::Listed
+        } else {
+            AgentKeys::ListedFirst
+        });
+        let last = from_agent(AgentKeys::Others).filter(|_| !is_only);
+        let paths: Vec<PathBuf> = if files.is_empty() {
+            let home = self.around.home.iter();
+            home.flat_map(|home| DEFAULT_KEYS.map(|name| home.join(".ssh").join(name)))
+                .collect()
+        } else {
+            let files = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
+            files.filter_map(|file| tokens.path(file)).collect()
+        };
+        let files = paths.into_iter().map(|path| Credential::KeyFile {
             path,
             passphrase: None,
-            is_explicit,
-        };
-        if files.is_empty() {
-            let home = self.around.home.iter();
-            credentials
-                .extend(home.flat_map(|home| DEFAULT_KEYS.map(|name| key_file(home.join(".ssh").join(name), false))));
-        } else {
-            credentials.extend(files.iter().map(|file| key_file(tokens.path(file), false)));
-        }
-        credentials
+            is_explicit: false,
+        });
+        first.into_iter().chain(files).chain(last).collect()
     }
 
     fn policy(&self, settings: &HostSettings) -> HostKeyPolicy {
@@ -326,67 +308,28 @@ impl Resolver<'_> {
             .unwrap_or(HostKeyPolicy::Strict)
     }
 
-    fn known_hosts(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
-        let named = |key: &str| {
-            let files = settings.get(key)?;
-            Some(
-                files
-                    .split_whitespace()
-                    .map(|file| tokens.path(file))
-                    .collect::<Vec<_>>(),
-            )
-        };
-        let users = named("userknownhostsfile").unwrap_or_else(|| {
+    fn user_known_hosts(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
+        listed(settings, "userknownhostsfile", tokens).unwrap_or_else(|| {
             let home = self.around.home.iter();
             home.flat_map(|home| ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name)))
                 .collect()
-        });
-        let system = named("globalknownhostsfile").unwrap_or_else(|| {
+        })
+    }
+
+    fn system_known_hosts(settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<PathBuf> {
+        listed(settings, "globalknownhostsfile", tokens).unwrap_or_else(|| {
             ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"]
                 .map(PathBuf::from)
                 .into()
-        });
-        users.into_iter().chain(system).collect()
+        })
     }
 }
 
-/// What stands for what in values (ssh_config(5), TOKENS).
-struct Tokens<'a> {
-    name: &'a str,
-    host: &'a str,
-    port: u16,
-    user: &'a str,
-    around: &'a Surroundings,
-}
-
-impl Tokens<'_> {
-    fn expand(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            if c != '%' {
-                out.push(c);
-                continue;
-            }
-            match chars.next() {
-                Some('%') | None => out.push('%'),
-                Some('h') => out.push_str(self.host),
-                Some('n') => out.push_str(self.name),
-                Some('p') => out.push_str(&self.port.to_string()),
-                Some('r') => out.push_str(self.user),
-                Some('u') => out.push_str(self.around.user.as_deref().unwrap_or_default()),
-                Some('d') => out.extend(self.around.home.iter().map(|home| home.display().to_string())),
-                Some(other) => out.extend(['%', other]),
-            }
-        }
-        out
+/// The files that a key lists; `none` lists none.
+fn listed(settings: &HostSettings, key: &str, tokens: &Tokens<'_>) -> Option<Vec<PathBuf>> {
+    let first = settings.get(key)?;
+    if first.eq_ignore_ascii_case("none") {
+        return Some(Vec::new());
     }
-
-    fn path(&self, text: &str) -> PathBuf {
-        let text = self.expand(text);
-        match (text.strip_prefix("~/"), &self.around.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(text),
-        }
-    }
+    Some(settings.all(key).iter().filter_map(|file| tokens.path(file)).collect())
 }

@@ -134,12 +134,20 @@ async fn a_chain_of_jumps_leads_to_the_machine_and_a_closed_one_is_named() {
         host("closed", &closed, ""),
         host("gpu", &inner.server, " ProxyJump second"),
         host("unreachable", &inner.server, " ProxyJump closed"),
+        host("detour", &second, " ProxyJump closed"),
+        host("chained", &inner.server, " ProxyJump first,detour"),
     ];
     std::fs::write(inner.path("ssh_config"), text.concat()).expect("a file");
     let mut config = inner.config();
     (config.host, config.port) = ("gpu".into(), None);
     validate(&inner, config.clone()).await.expect("by way of two");
     assert_eq!((first.n_connections(), second.n_connections()), (1, 1));
+    config.host = "chained".into();
+    validate(&inner, config.clone())
+        .await
+        .expect("the chain counts, and not the second host's own way");
+    assert_eq!((first.n_connections(), second.n_connections()), (2, 2));
+    assert_eq!(closed.n_connections(), 0);
     config.host = "unreachable".into();
     let error = validate(&inner, config).await.expect_err("it forwards nothing");
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
