@@ -2,7 +2,10 @@
 //!
 //! All of it goes with the `Lab`. What a killed run left behind is removed by the next one.
 
-use crate::shell;
+use crate::{
+    e2e::packages::{self, Program},
+    shell,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
@@ -40,6 +43,19 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("locked", "ed25519", PASSPHRASE),
 ];
 
+/// What every scenario needs.
+const PROGRAMS: &[Program] = &[
+    ("sshd", "openssh-server"),
+    ("ssh-keygen", "openssh-client"),
+    ("ssh-agent", "openssh-client"),
+    ("ip", "iproute2"),
+    ("useradd", "passwd"),
+    ("chage", "passwd"),
+];
+
+/// Where packets to machines go whose cable is away: nowhere, instead of out of this machine by its default route.
+const NOWHERE: &[&str] = &["unreachable", "10.231.0.0/16", "metric", "4294967295"];
+
 /// Prefix of all network namespaces of ours.
 pub(super) const NAMESPACE: &str = "ts-e2e-";
 
@@ -55,15 +71,12 @@ impl Lab {
     /// # Errors
     /// If this machine lacks what is needed; the text says what.
     pub(super) fn new(root: &Path) -> Result<Self> {
-        for program in ["/usr/sbin/sshd", "ip", "ssh-keygen", "ssh-agent", "useradd"] {
-            if !is_there(program) {
-                bail!("`{program}` is not there");
-            }
-        }
+        packages::provide(PROGRAMS)?;
         remove_leftovers();
         let probe = format!("{NAMESPACE}probe");
         shell::output(Command::new("ip").args(["netns", "add", &probe])).context("no network namespaces here")?;
         shell::output(Command::new("ip").args(["netns", "delete", &probe]))?;
+        shell::output(Command::new("ip").args(["route", "add"]).args(NOWHERE))?;
         let lab = Self {
             dir: env::temp_dir().join(format!("ts-e2e-ssh-{}", std::process::id())),
         };
@@ -131,12 +144,7 @@ impl Drop for Lab {
     }
 }
 
-fn is_there(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
-}
-
-/// Accounts and namespaces, of this run or of one that was killed.
+/// Accounts, namespaces and the route, of this run or of one that was killed.
 fn remove_leftovers() {
     for (name, _) in ACCOUNTS {
         let mut remove = Command::new("userdel");
@@ -152,4 +160,5 @@ fn remove_leftovers() {
             let _ = shell::output(Command::new("ip").args(["netns", "delete", name]));
         }
     }
+    let _ = shell::output(Command::new("ip").args(["route", "delete"]).args(NOWHERE));
 }

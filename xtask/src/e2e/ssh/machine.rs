@@ -23,6 +23,8 @@ pub(super) struct Machine {
     namespace: String,
     /// Our end of its cable, and the namespace in which that is; none is ours.
     cable: (String, Option<String>),
+    /// Its own end.
+    far_end: String,
     dir: PathBuf,
     server: Option<Child>,
 }
@@ -42,11 +44,14 @@ impl Machine {
         let number = CABLES.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("{NAMESPACE}{number}");
         let (ours, theirs) = (format!("ts-e2e-n{number}"), format!("ts-e2e-f{number}"));
+        // Locally administered.
+        let hardware = format!("02:e2:e0:00:00:{number:02x}");
         let mut machine = Self {
             address: format!("10.231.{number}.2"),
             dir: lab.dir.join(&namespace),
             namespace,
             cable: (ours.clone(), near),
+            far_end: theirs.clone(),
             server: None,
         };
         fs::create_dir_all(&machine.dir)?;
@@ -65,6 +70,20 @@ impl Machine {
         ])?;
         machine.near(&["address", "add", &format!("10.231.{number}.1/30"), "dev", &ours])?;
         machine.near(&["link", "set", &ours, "up"])?;
+        machine.far(&["link", "set", &theirs, "address", &hardware])?;
+        // Known for good, so that a machine that is away is not reported as unreachable by our own kernel.
+        let known = [
+            "neighbour",
+            "replace",
+            &machine.address,
+            "lladdr",
+            &hardware,
+            "dev",
+            &ours,
+            "nud",
+            "permanent",
+        ];
+        machine.near(&known)?;
         machine.far(&["address", "add", &format!("{}/30", machine.address), "dev", &theirs])?;
         machine.far(&["link", "set", &theirs, "up"])?;
         machine.far(&["link", "set", "lo", "up"])?;
@@ -179,13 +198,13 @@ impl Machine {
             .count())
     }
 
-    /// Pulls the cable: every packet is lost, nobody is told.
+    /// Pulls the cable at the machine's end: every packet is lost, nobody is told.
     pub(super) fn pull_cable(&self) -> Result<()> {
-        self.near(&["link", "set", &self.cable.0, "down"])
+        self.far(&["link", "set", &self.far_end, "down"])
     }
 
     pub(super) fn plug_cable(&self) -> Result<()> {
-        self.near(&["link", "set", &self.cable.0, "up"])
+        self.far(&["link", "set", &self.far_end, "up"])
     }
 
     fn near(&self, arguments: &[&str]) -> Result<()> {
