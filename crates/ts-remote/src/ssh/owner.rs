@@ -8,6 +8,7 @@ use super::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::ioctl_fionread,
     time::{ClockId, clock_gettime},
 };
 use ssh2::{Channel, Session};
@@ -72,6 +73,8 @@ struct State {
     reads: bool,
     heard: Duration,
     asked: Duration,
+    /// Bytes of the machine that wait for us while a step is stuck.
+    unread: u64,
 }
 
 impl Owner {
@@ -90,6 +93,7 @@ impl Owner {
             reads: true,
             heard: now,
             asked: now,
+            unread: 0,
         };
         let why = loop {
             match self.turn(&mut state) {
@@ -229,9 +233,23 @@ impl Owner {
         Ok(Step::Moved)
     }
 
+    /// Sees a sign of life in bytes that cannot be read yet: on a slow link a packet may be stuck for longer than the machine
+    /// may be silent, and all the while the machine says how much it has taken.
+    fn listen(&self, state: &mut State, time: Duration) {
+        if state.stuck.is_none() {
+            state.unread = 0;
+        } else if let Ok(unread) = ioctl_fionread(&self.line)
+            && unread != state.unread
+        {
+            state.unread = unread;
+            state.heard = time;
+        }
+    }
+
     /// Waits until something can be done, and sees whether the machine still answers.
     fn wait(&mut self, state: &mut State) -> Result<(), String> {
         let time = now();
+        self.listen(state, time);
         let limit = self.keepalive * (MISSED + 1);
         if time.saturating_sub(state.heard) > limit {
             return Err(format!("it has not answered for {} s", limit.as_secs()));
