@@ -5,6 +5,8 @@
 mod access;
 mod faults;
 mod lab;
+mod line;
+mod links;
 mod load;
 mod machine;
 mod study;
@@ -39,6 +41,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a server killed and started again", faults::server),
     ("a manager killed while the cable is pulled", faults::manager),
     ("a full disk", faults::full_disk),
+    ("a slow link that loses packets", links::slow),
+    ("a cable pulled in the middle of an upload", links::cut_upload),
 ];
 
 /// Runs every scenario, or skips all by one name.

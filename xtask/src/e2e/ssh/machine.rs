@@ -207,6 +207,23 @@ impl Machine {
         self.far(&["link", "set", &self.far_end, "up"])
     }
 
+    /// Both ends of its cable, each with its namespace; none is ours.
+    pub(super) fn ends(&self) -> [(Option<&str>, &str); 2] {
+        [
+            (self.cable.1.as_deref(), &self.cable.0),
+            (Some(&self.namespace), &self.far_end),
+        ]
+    }
+
+    /// Its own end of its cable.
+    pub(super) fn far_end(&self) -> &str {
+        &self.far_end
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     fn near(&self, arguments: &[&str]) -> Result<()> {
         let namespace = self.cable.1.iter().flat_map(|name| ["-n", name.as_str()]);
         ip(&namespace.chain(arguments.iter().copied()).collect::<Vec<_>>())

@@ -23,6 +23,8 @@ pub(super) struct Study {
     /// Seconds between them.
     pub(super) pause: f64,
     pub(super) machines: Vec<Value>,
+    /// Keys of the experiment file that are added or replaced.
+    pub(super) more: Value,
 }
 
 impl Study {
@@ -35,6 +37,7 @@ impl Study {
             steps: 3,
             pause: 0.0,
             machines,
+            more: json!({}),
         }
     }
 
@@ -51,7 +54,7 @@ impl Study {
 
     /// Writes its file.
     pub(super) fn file(&self, lab: &Lab, name: &str) -> Result<PathBuf> {
-        let config = json!({
+        let mut config = json!({
             "experimentName": name,
             "trialCommand": self.command,
             "trialCodeDirectory": lab.dir.join("code"),
@@ -65,6 +68,9 @@ impl Study {
             "tuner": { "name": "Random" },
             "trainingService": { "platform": "remote", "machineList": self.machines },
         });
+        for (key, value) in self.more.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
         let file = lab.dir.join(format!("{name}.json"));
         fs::write(&file, config.to_string())?;
         Ok(file)
