@@ -83,8 +83,8 @@ async fn ask(shell: &Shell, program: &str, arguments: &[&str]) -> Result<Option<
     let _ = write!(
         text,
         "ts_limit=; command -v timeout >/dev/null 2>&1 && ts_limit='timeout 9'\n\
-         ts_err=$({{ $ts_limit {command} 2>&1 >&3; }} 3>\"$ts_run/smi\"); ts_code=$?\n\
-         cat \"$ts_run/smi\"; rm -f \"$ts_run/smi\"; printf '%s%s' {} \"$ts_err\"; (exit $ts_code)\n}}\n",
+         {{ ts_err=$($ts_limit {command} 2>&1 >&3 3>&-); ts_code=$?; }} 3>&1\n\
+         printf '%s%s' {} \"$ts_err\"; (exit $ts_code)\n}}\n",
         quote(BETWEEN)
     );
     let unreachable = |e: ts_core::Error| Refusal::unknown(e.to_string(), "wait until the machine is back");
