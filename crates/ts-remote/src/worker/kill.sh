@@ -7,7 +7,8 @@ LC_ALL=C
 export LC_ALL
 dir=$1 signal=$2 grace=$3 run=$4 what=$5
 id=${dir##*/}
-cd "$dir" 2>/dev/null || exit 0
+# Where the directory was removed, what the trial has left is found by its stamp alone.
+cd "$dir" 2>/dev/null || [ "$what" = sweep ] || exit 0
 # From here on no start comes through.
 [ "$what" = sweep ] || mkdir .nni/started 2>/dev/null
 

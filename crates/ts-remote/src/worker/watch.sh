@@ -151,6 +151,8 @@ canceled() {
 gone() {
     [ "$2" = directory ] || rest_of "$1"
     drop "$1"
+    # Nobody else will end what goes on without its shell or its directory.
+    [ "$2" = reboot ] || true >"$run/sweep/$1"
     printf 'G %s %s\n' "$1" "$2"
 }
 
