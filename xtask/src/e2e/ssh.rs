@@ -3,13 +3,16 @@
 //! Needs root, because machines get cables and accounts of their own.
 
 mod access;
+mod busybox;
 mod faults;
+mod gpus;
 mod lab;
 mod line;
 mod links;
 mod load;
 mod machine;
 mod study;
+mod verdicts;
 
 use super::{Place, packages::Lacking};
 use crate::report::{Outcome, Report};
@@ -43,6 +46,13 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a full disk", faults::full_disk),
     ("a slow link that loses packets", links::slow),
     ("a cable pulled in the middle of an upload", links::cut_upload),
+    ("2 machines with 2 GPUs each", gpus::each_its_own),
+    ("rules for GPUs and those that others use", gpus::rules),
+    ("a trial waits for a GPU and says so", gpus::waits),
+    ("a trial's directory is removed", verdicts::directory_removed),
+    ("a trial's processes are killed", verdicts::all_killed),
+    ("a trial's shells are killed, not its children", verdicts::shells_killed),
+    ("a machine of busybox alone", busybox::alone),
 ];
 
 /// Runs every scenario, or skips all by one name.

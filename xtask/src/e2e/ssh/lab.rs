@@ -28,11 +28,15 @@ pub(super) const HOMELESS: &str = "ts-e2e-nohome";
 /// An account whose password has expired.
 pub(super) const EXPIRED: &str = "ts-e2e-expired";
 
+/// An account whose programs are all busybox's, once its scenario has made it so.
+pub(super) const BUSYBOX: &str = "ts-e2e-busybox";
+
 const ACCOUNTS: &[(&str, &str)] = &[
     (USER, "/bin/sh"),
     (RESTRICTED, "/bin/rbash"),
     (HOMELESS, "/bin/sh"),
     (EXPIRED, "/bin/sh"),
+    (BUSYBOX, "/bin/sh"),
 ];
 
 /// Key files, their types, and their passphrases.
@@ -51,6 +55,7 @@ const PROGRAMS: &[Program] = &[
     ("ip", "iproute2"),
     ("useradd", "passwd"),
     ("chage", "passwd"),
+    ("usermod", "passwd"),
 ];
 
 /// Where packets to machines go whose cable is away: nowhere, instead of out of this machine by its default route.
@@ -63,6 +68,8 @@ pub(super) const NAMESPACE: &str = "ts-e2e-";
 #[derive(Debug)]
 pub(super) struct Lab {
     pub(super) dir: PathBuf,
+    /// Held while it lives: accounts, namespaces and addresses are there once.
+    _lock: fs::File,
 }
 
 impl Lab {
@@ -72,6 +79,8 @@ impl Lab {
     /// If this machine lacks what is needed; the text says what.
     pub(super) fn new(root: &Path) -> Result<Self> {
         packages::provide(PROGRAMS)?;
+        let lock = fs::File::create(env::temp_dir().join("ts-e2e-ssh.lock"))?;
+        lock.lock().context("cannot wait for another run to end")?;
         remove_leftovers();
         let probe = format!("{NAMESPACE}probe");
         shell::output(Command::new("ip").args(["netns", "add", &probe])).context("no network namespaces here")?;
@@ -79,13 +88,14 @@ impl Lab {
         shell::output(Command::new("ip").args(["route", "add"]).args(NOWHERE))?;
         let lab = Self {
             dir: env::temp_dir().join(format!("ts-e2e-ssh-{}", std::process::id())),
+            _lock: lock,
         };
         for folder in ["keys", "code", "homes"] {
             fs::create_dir_all(lab.dir.join(folder))?;
         }
         fs::set_permissions(&lab.dir, fs::Permissions::from_mode(0o755))?;
         fs::create_dir_all("/run/sshd").context("the server separates privileges in `/run/sshd`")?;
-        for script in ["trial.sh", "tree.sh"] {
+        for script in ["trial.sh", "tree.sh", "gpu.sh", "nvidia-smi.sh"] {
             fs::copy(
                 root.join("xtask/e2e/ssh").join(script),
                 lab.dir.join("code").join(script),
@@ -144,6 +154,15 @@ impl Drop for Lab {
     }
 }
 
+/// Removes a namespace with all processes in it, which would keep it and its cable.
+pub(super) fn remove_namespace(name: &str) {
+    let listed = shell::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
+    if !listed.trim().is_empty() {
+        let _ = shell::output(Command::new("kill").arg("-KILL").args(listed.split_whitespace()));
+    }
+    let _ = shell::output(Command::new("ip").args(["netns", "delete", name]));
+}
+
 /// Accounts, namespaces and the route, of this run or of one that was killed.
 fn remove_leftovers() {
     for (name, _) in ACCOUNTS {
@@ -157,7 +176,7 @@ fn remove_leftovers() {
             .next()
             .filter(|name| name.starts_with(NAMESPACE))
         {
-            let _ = shell::output(Command::new("ip").args(["netns", "delete", name]));
+            remove_namespace(name);
         }
     }
     let _ = shell::output(Command::new("ip").args(["route", "delete"]).args(NOWHERE));

@@ -1,6 +1,6 @@
 //! One machine of the laboratory: a network namespace on a cable of its own, and the OpenSSH server in it.
 
-use super::lab::{Lab, NAMESPACE};
+use super::lab::{Lab, NAMESPACE, remove_namespace};
 use crate::{e2e::experiment::wait_until, shell};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -237,7 +237,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.kill_server();
-        let _ = ip(&["netns", "delete", &self.namespace]);
+        remove_namespace(&self.namespace);
     }
 }
 

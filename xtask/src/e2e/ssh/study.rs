@@ -127,14 +127,21 @@ impl Study {
 /// Waits until no process carries this in its environment.
 pub(super) fn nothing_runs(stamp: &str) -> Result<()> {
     wait_until(&format!("no process has `{stamp}`"), || {
-        let mut left = processes()?.into_iter().filter(|pid| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == stamp.as_bytes())
-        });
-        Ok(left.next().is_none().then_some(()))
+        Ok(with_stamp(stamp)?.is_empty().then_some(()))
     })
+}
+
+/// Processes that carry this in their environment, by number.
+pub(super) fn with_stamp(stamp: &str) -> Result<Vec<u32>> {
+    let mut found = processes()?;
+    found.retain(|pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == stamp.as_bytes())
+    });
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// That no command line shows a secret.
