@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) machines: Vec<Machine>,
     board: Mutex<Board>,
     spools: Mutex<HashMap<String, Arc<Spool>>>,
+    /// Held by the machine that brings code to shared storage.
+    pub(crate) shared_delivery: tokio::sync::Mutex<()>,
     /// Wakes the task that places what waits.
     bell: Notify,
     /// Changes whenever a machine's condition or its code does.
@@ -77,6 +79,7 @@ impl Running {
             machines,
             board: Mutex::new(Board::new(slots)),
             spools: Mutex::default(),
+            shared_delivery: tokio::sync::Mutex::default(),
             bell: Notify::new(),
             changes: watch::Sender::default(),
             ctx,

@@ -85,6 +85,11 @@ pub(crate) async fn serve(core: &Core, index: usize, link: &Arc<Link>) -> Error 
 
 async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<()> {
     let machine = &core.machines[index];
+    // On shared storage the first one brings it for all of them.
+    let _turn = match core.config.shared_storage {
+        Some(_) => Some(core.shared_delivery.lock().await),
+        None => None,
+    };
     if worker::is_there(&link.shell, &link.facts, spool.digest()).await? {
         return Ok(());
     }

@@ -10,6 +10,8 @@ for old in "$to".new.*; do
     [ -d "$old" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf -- "$old" "$to.sum.$pid" "$to.said.$pid"
 done
 new=$to.new.$$ fifo=$to.sum.$$ said=$to.said.$$
+# A process with our number may have left them, on another machine or before a restart of this one.
+rm -rf -- "$new" "$fifo" "$said"
 mkdir -p -- "$new" && mkfifo -- "$fifo" || exit 1
 case $3 in
 sha256sum) sha256sum <"$fifo" >"$said" & ;;
