@@ -4,6 +4,8 @@
 
 mod access;
 mod busybox;
+mod disk;
+mod door;
 mod faults;
 mod gpus;
 mod lab;
@@ -11,6 +13,7 @@ mod line;
 mod links;
 mod load;
 mod machine;
+mod storage;
 mod study;
 mod verdicts;
 
@@ -53,6 +56,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a trial's processes are killed", verdicts::all_killed),
     ("a trial's shells are killed, not its children", verdicts::shells_killed),
     ("a machine of busybox alone", busybox::alone),
+    ("2 machines with shared storage", storage::shared),
+    ("doctor says where shared storage is missing", storage::missing),
+    ("8 entries for a server that lets in 2 at a time", door::narrow),
 ];
 
 /// Runs every scenario, or skips all by one name.

@@ -14,7 +14,7 @@ use crate::{
     shell,
 };
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Size of the code; at the rate below it takes about seven seconds.
-const SIZE: usize = 2_500_000;
+pub(super) const SIZE: usize = 2_500_000;
 const RATE: &str = "3mbit";
 /// Longer than a lost link stays unseen.
 const CUT: Duration = Duration::from_secs(6);
@@ -38,7 +38,7 @@ pub(super) fn slow(place: &Place, lab: &Lab) -> Result<()> {
         concurrency: 8,
         steps: 100,
         pause: 0.02,
-        ..with_large_code(&machine, lab, "slow", &json!({}))?
+        ..with_large_code(lab, "slow", vec![machine.entry(lab, USER, &json!({}))])?
     };
     study.run(place, lab, "slow")?;
     let (full, random) = line.n_lost()?;
@@ -52,7 +52,7 @@ pub(super) fn cut_upload(place: &Place, lab: &Lab) -> Result<()> {
     let line = Line::slow(&machine, RATE)?;
     let folder = lab.home(USER).join("cut");
     let more = json!({ "keepalive": "1s", "directory": folder });
-    let study = with_large_code(&machine, lab, "cut-upload", &more)?;
+    let study = with_large_code(lab, "cut-upload", vec![machine.entry(lab, USER, &more)])?;
     let experiment = Experiment::new(place, "ssh-cut-upload", None)?;
     let file = study.file(lab, "cut-upload")?;
     let mut run = experiment.start(&["run", &file.to_string_lossy()])?;
@@ -81,7 +81,7 @@ pub(super) fn cut_upload(place: &Place, lab: &Lab) -> Result<()> {
 }
 
 /// Trials that look first whether their code came whole.
-fn with_large_code(machine: &Machine, lab: &Lab, name: &str, more: &serde_json::Value) -> Result<Study> {
+pub(super) fn with_large_code(lab: &Lab, name: &str, machines: Vec<Value>) -> Result<Study> {
     let code = lab.dir.join(format!("code-{name}"));
     fs::create_dir(&code)?;
     fs::copy(lab.dir.join("code/trial.sh"), code.join("trial.sh"))?;
@@ -95,7 +95,7 @@ fn with_large_code(machine: &Machine, lab: &Lab, name: &str, more: &serde_json::
     Ok(Study {
         command: "sha256sum -c sum && sh trial.sh",
         more: json!({ "trialCodeDirectory": code }),
-        ..Study::short(vec![machine.entry(lab, USER, more)])
+        ..Study::short(machines)
     })
 }
 
