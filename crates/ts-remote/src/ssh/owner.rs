@@ -148,7 +148,11 @@ impl Owner {
         while index < state.ports.len() {
             for act in Act::ALL {
                 let step = self.act(state, index, act)?;
-                state.reads |= matches!(act, Act::ReadStdout | Act::ReadStderr) && step != Step::HeldUp;
+                let is_read = matches!(act, Act::ReadStdout | Act::ReadStderr);
+                state.reads |= is_read && step != Step::HeldUp;
+                if is_read && step == Step::Moved {
+                    state.heard = now();
+                }
                 match step {
                     Step::Stuck => {
                         state.stuck = Some((Some(index), act));
@@ -260,7 +264,16 @@ impl Owner {
         if !reads && !is_stuck {
             state.heard = time; // nobody listens
         }
-        let asks = time.saturating_sub(state.asked) >= self.keepalive && !is_stuck;
+        let mut asks = time.saturating_sub(state.asked) >= self.keepalive && !is_stuck;
+        if asks && self.can_send()? {
+            // Asked right before the wait: a fast answer would else be read by a channel in between, and not be noticed.
+            asks = false;
+            state.asked = time;
+            match self.session.keepalive_send() {
+                Err(error) if is_lost(number(&error)) => return Err(error.message().to_owned()),
+                _ => {}
+            }
+        }
         let mut line = PollFlags::RDHUP;
         line.set(PollFlags::IN, reads);
         line.set(PollFlags::OUT, is_stuck || asks);
@@ -288,14 +301,16 @@ impl Owner {
         if line_is.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP) && !reads {
             return Err("the machine closed it".to_owned());
         }
-        if asks && line_is.contains(PollFlags::OUT) {
-            state.asked = now();
-            match self.session.keepalive_send() {
-                Err(error) if is_lost(number(&error)) => return Err(error.message().to_owned()),
-                _ => {}
-            }
-        }
         Ok(())
+    }
+
+    /// Whether a small packet goes out whole.
+    fn can_send(&self) -> Result<bool, String> {
+        let mut fds = [PollFd::new(&self.line, PollFlags::OUT)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[0].revents().contains(PollFlags::OUT)),
+            Err(e) => Err(e.to_string()),
+        }
     }
 }
 
