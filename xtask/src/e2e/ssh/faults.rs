@@ -20,6 +20,26 @@ use std::{fs, process::Command, time::Duration};
 /// How long it takes a machine to end what it was told to; and longer than a lost link stays unseen.
 const CUT: Duration = Duration::from_secs(6);
 
+/// Links on which nothing happens for much longer than a machine may be silent are not taken for lost ones.
+pub(super) fn quiet(place: &Place, lab: &Lab) -> Result<()> {
+    let machines: Vec<Machine> = (0..8).map(|_| Machine::new(lab, &[])).collect::<Result<_>>()?;
+    let study = Study {
+        command: "sh tree.sh",
+        trials: 1,
+        concurrency: 1,
+        ..Study::short(machines.iter().map(|machine| entry(machine, lab)).collect())
+    };
+    let experiment = Experiment::new(place, "ssh-quiet", None)?;
+    let mut run = experiment.start(&["run", &study.file(lab, "quiet")?.to_string_lossy()])?;
+    let id = experiment.reported_once()?;
+    pause(CUT * 5);
+    let said = experiment.said()?;
+    experiment.run(&["cancel", &id])?;
+    experiment.end_of(&mut run)?;
+    ensure!(!said.contains("no link"), "a link was lost:\n{said}");
+    Ok(())
+}
+
 /// Packets are dropped, not refused.
 pub(super) fn cable(place: &Place, lab: &Lab) -> Result<()> {
     let machine = Machine::new(lab, &[])?;
