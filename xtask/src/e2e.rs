@@ -4,6 +4,7 @@
 
 mod experiment;
 mod nni;
+mod packages;
 mod python;
 mod record;
 mod ssh;

@@ -20,7 +20,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, IdSource as _, RandomIds, Reason, ReasonCode, TrialId, TrialStatus,
@@ -58,6 +58,8 @@ pub(crate) struct Core {
     board: Mutex<Board>,
     spools: Mutex<HashMap<String, Arc<Spool>>>,
     pub(crate) warm: Arc<Warm>,
+    /// The turn to bring code to shared storage: one machine brings it for all of them.
+    pub(crate) shared_turn: Semaphore,
     /// Wakes the task that places what waits.
     bell: Notify,
     /// Changes whenever a machine's condition or its code does.
@@ -83,6 +85,7 @@ impl Running {
             board: Mutex::new(Board::new(slots)),
             spools: Mutex::default(),
             warm,
+            shared_turn: Semaphore::new(1),
             bell: Notify::new(),
             changes: watch::Sender::default(),
             ctx,

@@ -102,6 +102,11 @@ pub(crate) async fn serve(core: &Core, index: usize, link: &Arc<Link>) -> Error 
 
 async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<()> {
     let machine = &core.machines[index];
+    // On shared storage the first one brings it for all of them.
+    let _turn = match core.config.shared_storage {
+        Some(_) => core.shared_turn.acquire().await.ok(),
+        None => None,
+    };
     if worker::is_there(&link.shell, spool.digest()).await? {
         return Ok(());
     }

@@ -115,6 +115,16 @@ impl Experiment {
         self.list(&["metrics", trial], "metrics")
     }
 
+    /// Waits until a trial has reported once; its id.
+    pub(super) fn reported_once(&self) -> Result<String> {
+        wait_until("a trial has reported", || {
+            // There is no experiment to read in the first moment.
+            let trials = self.trials().unwrap_or_default();
+            let reported = trials.iter().find(|trial| trial["nMetrics"] == 1);
+            Ok(reported.and_then(|trial| Some(trial["id"].as_str()?.to_owned())))
+        })
+    }
+
     fn list(&self, arguments: &[&str], key: &str) -> Result<Vec<Value>> {
         match self.json(arguments)?[key].take() {
             Value::Array(list) => Ok(list),

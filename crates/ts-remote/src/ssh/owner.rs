@@ -9,6 +9,7 @@ use super::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::ioctl_fionread,
     time::{ClockId, clock_gettime},
 };
 use ssh2::{Channel, Session};
@@ -70,6 +71,8 @@ struct State {
     /// Whether the last turn read from the machine; a channel whose reader holds it up does not.
     reads: bool,
     pulse: Pulse,
+    /// Bytes of the machine that wait for us while a step is stuck.
+    unread: u64,
 }
 
 /// A step of the session.
@@ -125,8 +128,10 @@ impl Owner {
             is_abandoned: false,
             reads: true,
             pulse: Pulse::new(self.keepalive, now()),
+            unread: 0,
         };
         let why = loop {
+            let unread = ioctl_fionread(&self.line).unwrap_or(0);
             match self.turn(&mut state) {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -135,6 +140,11 @@ impl Owner {
             if state.is_abandoned && state.ports.is_empty() && state.waiting.is_empty() {
                 let _ = self.session.disconnect(None, "done", None);
                 break "the connection was closed".to_owned();
+            }
+            // A later step may have taken a packet off the line that an earlier one had looked for; nothing would wake us for it.
+            let was_read = state.reads && unread > 0;
+            if state.stuck.is_none() && (was_read || state.ports.iter().any(Port::has_unread)) {
+                continue;
             }
             if let Err(why) = self.wait(&mut state) {
                 break why;
@@ -259,16 +269,39 @@ impl Owner {
         Ok(Step::Moved)
     }
 
+    /// Sees a sign of life in bytes that cannot be read yet: on a slow link a packet may be stuck for longer than the machine
+    /// may be silent, and all the while the machine says how much it has taken.
+    fn listen(&self, state: &mut State, time: Duration) {
+        if state.stuck.is_none() {
+            state.unread = 0;
+        } else if let Ok(unread) = ioctl_fionread(&self.line)
+            && unread != state.unread
+        {
+            state.unread = unread;
+            state.pulse.heard(time);
+        }
+    }
+
     /// Waits until something can be done, and sees whether the machine still answers.
     fn wait(&mut self, state: &mut State) -> Result<(), String> {
         let time = now();
+        self.listen(state, time);
         let is_stuck = state.stuck.is_some();
         // Bytes that nobody would take are left where they are; a channel that is held up is woken by its reader.
         let reads = !is_stuck && state.reads;
         if state.pulse.is_silent(time, reads || is_stuck) {
             return Err(format!("it has not answered for {} s", state.pulse.limit().as_secs()));
         }
-        let asks = state.pulse.is_due(time) && !is_stuck;
+        let mut asks = state.pulse.is_due(time) && !is_stuck;
+        if asks && self.can_send()? {
+            // Asked right before the wait: a fast answer would else be read by a channel in between, and not be noticed.
+            asks = false;
+            state.pulse.asked(time);
+            match self.session.keepalive_send() {
+                Err(error) if is_lost(number(&error)) => return Err(error.message().to_owned()),
+                _ => {}
+            }
+        }
         let mut line = PollFlags::RDHUP;
         line.set(PollFlags::IN, reads);
         line.set(PollFlags::OUT, is_stuck || asks);
@@ -295,14 +328,16 @@ impl Owner {
         if line_is.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP) && !reads {
             return Err("the machine closed it".to_owned());
         }
-        if asks && line_is.contains(PollFlags::OUT) {
-            state.pulse.asked(now());
-            match self.session.keepalive_send() {
-                Err(error) if is_lost(number(&error)) => return Err(error.message().to_owned()),
-                _ => {}
-            }
-        }
         Ok(())
+    }
+
+    /// Whether a small packet goes out whole.
+    fn can_send(&self) -> Result<bool, String> {
+        let mut fds = [PollFd::new(&self.line, PollFlags::OUT)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(fds[0].revents().contains(PollFlags::OUT)),
+            Err(e) => Err(e.to_string()),
+        }
     }
 }
 

@@ -108,6 +108,15 @@ impl Port {
         }
     }
 
+    /// Whether bytes wait for a read of this channel, and somebody for them. Asks nobody.
+    pub(crate) fn has_unread(&self) -> bool {
+        let is_held_up = match &self.joined {
+            Joined::Process { held, .. } => held.is_some(),
+            Joined::Socket { incoming, .. } => !incoming.is_empty(),
+        };
+        !is_held_up && !self.is_done && self.channel.read_window().available > 0
+    }
+
     /// Whether both sides are through with it.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done

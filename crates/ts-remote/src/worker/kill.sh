@@ -7,7 +7,7 @@ LC_ALL=C
 export LC_ALL
 dir=$1 signal=$2 grace=$3 run=$4 what=$5
 id=${dir##*/}
-# What a trial has left behind is ended without its directory too.
+# Where the directory was removed, what the trial has left is found by its stamp alone.
 cd "$dir" 2>/dev/null || [ "$what" = sweep ] || exit 0
 # From here on no start comes through.
 if [ "$what" = cancel ]; then

@@ -11,6 +11,8 @@ for old in "$to.new.$host".*; do
     [ -d "$old" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf -- "$old" "$to.sum.$host.$pid" "$to.said.$host.$pid"
 done
 new=$to.new.$host.$$ fifo=$to.sum.$host.$$ said=$to.said.$host.$$
+# A process with our number may have left them before a restart of this machine.
+rm -rf -- "$new" "$fifo" "$said"
 mkdir -p -- "$new" && mkfifo -- "$fifo" || exit 1
 case $3 in
 sha256sum) sha256sum <"$fifo" >"$said" & ;;

@@ -11,6 +11,9 @@ const WATCH: &str = include_str!("watch.sh");
 const KILL: &str = include_str!("kill.sh");
 const RECEIVE: &str = include_str!("receive.sh");
 
+/// The key that the script names where shared storage is missing.
+const MOUNT_POINT: &str = "sharedStorage.remoteMountPoint";
+
 /// What a machine is to be set up for.
 #[derive(Debug, Clone)]
 pub(crate) struct SetUp {
@@ -105,12 +108,21 @@ fn parse(text: &str) -> Result<Facts> {
                 } else {
                     (ErrorKind::Denied, Retry::Never)
                 };
+                let (key, help) = if value.contains(MOUNT_POINT) {
+                    (
+                        MOUNT_POINT,
+                        "mount it on this machine, so that this account can write to it; we never do",
+                    )
+                } else {
+                    (
+                        "machineList[].directory",
+                        "free space or mend its permissions, or name a folder on the machine with `directory`",
+                    )
+                };
                 return Err(Error::new(kind, value.to_owned())
                     .with_retry(retry)
-                    .with_key("machineList[].directory")
-                    .with_help(
-                        "free space or mend its permissions, or name a folder on the machine with `directory`",
-                    ));
+                    .with_key(key)
+                    .with_help(help));
             }
             "unsupported" => {
                 return Err(Error::new(ErrorKind::Unsupported, value.to_owned())

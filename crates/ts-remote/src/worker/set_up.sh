@@ -64,6 +64,10 @@ ts_folders() {
     fi
     ts_run=$ts_base/$ts_exp/run-$ts_key
     ts_said=$(mkdir -p -- "$ts_root/trials" "$ts_run/sweep" 2>&1) || {
+        if [ -n "$ts_shared" ]; then
+            set -- $(df -Pk -- "$ts_mount" 2>/dev/null | tail -n 1)
+            [ "${6:-}" = / ] && ts_said="nothing is mounted at \`$ts_mount\` (sharedStorage.remoteMountPoint): $ts_said"
+        fi
         printf 'refused %s\n' "$ts_said"
         return 1
     }

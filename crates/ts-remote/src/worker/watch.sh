@@ -180,6 +180,8 @@ gone() {
     # Its launcher cannot ask for it any more.
     [ "$2" = reboot ] || true 2>/dev/null >"$run/sweep/$1"
     drop "$1"
+    # Nobody else will end what goes on without its shell or its directory.
+    [ "$2" = reboot ] || true >"$run/sweep/$1"
     printf 'G %s %s\n' "$1" "$2"
 }
 

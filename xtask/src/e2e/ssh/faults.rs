@@ -1,6 +1,7 @@
 //! What goes wrong in the middle: the cable, the server, the manager, the disk. Nothing may be lost or counted twice.
 
 use super::{
+    disk::Disk,
     lab::{Lab, USER},
     machine::Machine,
     study::Study,
@@ -14,10 +15,30 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 /// How long it takes a machine to end what it was told to; and longer than a lost link stays unseen.
 const CUT: Duration = Duration::from_secs(6);
+
+/// Links on which nothing happens for much longer than a machine may be silent are not taken for lost ones.
+pub(super) fn quiet(place: &Place, lab: &Lab) -> Result<()> {
+    let machines: Vec<Machine> = (0..8).map(|_| Machine::new(lab, &[])).collect::<Result<_>>()?;
+    let study = Study {
+        command: "sh tree.sh",
+        trials: 1,
+        concurrency: 1,
+        ..Study::short(machines.iter().map(|machine| entry(machine, lab)).collect())
+    };
+    let experiment = Experiment::new(place, "ssh-quiet", None)?;
+    let mut run = experiment.start(&["run", &study.file(lab, "quiet")?.to_string_lossy()])?;
+    let id = experiment.reported_once()?;
+    pause(CUT * 5);
+    let said = experiment.said()?;
+    experiment.run(&["cancel", &id])?;
+    experiment.end_of(&mut run)?;
+    ensure!(!said.contains("no link"), "a link was lost:\n{said}");
+    Ok(())
+}
 
 /// Packets are dropped, not refused.
 pub(super) fn cable(place: &Place, lab: &Lab) -> Result<()> {
@@ -61,16 +82,16 @@ pub(super) fn manager(place: &Place, lab: &Lab) -> Result<()> {
 /// A disk that is full at first keeps trials waiting with a reason; once there is space, they run.
 pub(super) fn full_disk(place: &Place, lab: &Lab) -> Result<()> {
     // Mounted before the machine takes its view of the file systems.
-    let disk = Disk::new(lab.home(USER).join("disk"))?;
+    let disk = Disk::new(lab.home(USER).join("disk"), "2m")?;
     let machine = Machine::new(lab, &[])?;
-    let filler = disk.0.join("filler");
+    let filler = disk.path().join("filler");
     // Ends with an error when the disk is full.
     let _ = shell::output(
         Command::new("dd")
             .args(["if=/dev/zero", "bs=64k"])
             .arg(format!("of={}", filler.display())),
     );
-    let study = Study::short(vec![machine.entry(lab, USER, &json!({ "directory": disk.0 }))]);
+    let study = Study::short(vec![machine.entry(lab, USER, &json!({ "directory": disk.path() }))]);
     let experiment = Experiment::new(place, "ssh-full-disk", None)?;
     let file = study.file(lab, "full-disk")?;
     let mut run = experiment.start(&["run", &file.to_string_lossy()])?;
@@ -80,29 +101,6 @@ pub(super) fn full_disk(place: &Place, lab: &Lab) -> Result<()> {
     fs::remove_file(filler)?;
     experiment.finish(&mut run)?;
     study.check(&experiment)
-}
-
-/// A small file system of its own.
-#[derive(Debug)]
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(path: PathBuf) -> Result<Self> {
-        fs::create_dir(&path)?;
-        let mut mount = Command::new("mount");
-        shell::output(
-            mount
-                .args(["-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs"])
-                .arg(&path),
-        )?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = shell::output(Command::new("umount").arg("--lazy").arg(&self.0));
-    }
 }
 
 /// A machine whose silence is noticed after three seconds.

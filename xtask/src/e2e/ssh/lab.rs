@@ -2,7 +2,10 @@
 //!
 //! All of it goes with the `Lab`. What a killed run left behind is removed by the next one.
 
-use crate::shell;
+use crate::{
+    e2e::packages::{self, Program},
+    shell,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
@@ -25,11 +28,15 @@ pub(super) const HOMELESS: &str = "ts-e2e-nohome";
 /// An account whose password has expired.
 pub(super) const EXPIRED: &str = "ts-e2e-expired";
 
+/// An account whose programs are all busybox's, once its scenario has made it so.
+pub(super) const BUSYBOX: &str = "ts-e2e-busybox";
+
 const ACCOUNTS: &[(&str, &str)] = &[
     (USER, "/bin/sh"),
     (RESTRICTED, "/bin/rbash"),
     (HOMELESS, "/bin/sh"),
     (EXPIRED, "/bin/sh"),
+    (BUSYBOX, "/bin/sh"),
 ];
 
 /// Key files, their types, and their passphrases.
@@ -40,6 +47,20 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("locked", "ed25519", PASSPHRASE),
 ];
 
+/// What every scenario needs.
+const PROGRAMS: &[Program] = &[
+    ("sshd", "openssh-server"),
+    ("ssh-keygen", "openssh-client"),
+    ("ssh-agent", "openssh-client"),
+    ("ip", "iproute2"),
+    ("useradd", "passwd"),
+    ("chage", "passwd"),
+    ("usermod", "passwd"),
+];
+
+/// Where packets to machines go whose cable is away: nowhere, instead of out of this machine by its default route.
+const NOWHERE: &[&str] = &["unreachable", "10.231.0.0/16", "metric", "4294967295"];
+
 /// Prefix of all network namespaces of ours.
 pub(super) const NAMESPACE: &str = "ts-e2e-";
 
@@ -47,6 +68,8 @@ pub(super) const NAMESPACE: &str = "ts-e2e-";
 #[derive(Debug)]
 pub(super) struct Lab {
     pub(super) dir: PathBuf,
+    /// Held while it lives: accounts, namespaces and addresses are there once.
+    _lock: fs::File,
 }
 
 impl Lab {
@@ -55,24 +78,24 @@ impl Lab {
     /// # Errors
     /// If this machine lacks what is needed; the text says what.
     pub(super) fn new(root: &Path) -> Result<Self> {
-        for program in ["/usr/sbin/sshd", "ip", "ssh-keygen", "ssh-agent", "useradd"] {
-            if !is_there(program) {
-                bail!("`{program}` is not there");
-            }
-        }
+        packages::provide(PROGRAMS)?;
+        let lock = fs::File::create(env::temp_dir().join("ts-e2e-ssh.lock"))?;
+        lock.lock().context("cannot wait for another run to end")?;
         remove_leftovers();
         let probe = format!("{NAMESPACE}probe");
         shell::output(Command::new("ip").args(["netns", "add", &probe])).context("no network namespaces here")?;
         shell::output(Command::new("ip").args(["netns", "delete", &probe]))?;
+        shell::output(Command::new("ip").args(["route", "add"]).args(NOWHERE))?;
         let lab = Self {
             dir: env::temp_dir().join(format!("ts-e2e-ssh-{}", std::process::id())),
+            _lock: lock,
         };
         for folder in ["keys", "code", "homes"] {
             fs::create_dir_all(lab.dir.join(folder))?;
         }
         fs::set_permissions(&lab.dir, fs::Permissions::from_mode(0o755))?;
         fs::create_dir_all("/run/sshd").context("the server separates privileges in `/run/sshd`")?;
-        for script in ["trial.sh", "tree.sh"] {
+        for script in ["trial.sh", "tree.sh", "gpu.sh", "nvidia-smi.sh"] {
             fs::copy(
                 root.join("xtask/e2e/ssh").join(script),
                 lab.dir.join("code").join(script),
@@ -131,12 +154,16 @@ impl Drop for Lab {
     }
 }
 
-fn is_there(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+/// Removes a namespace with all processes in it, which would keep it and its cable.
+pub(super) fn remove_namespace(name: &str) {
+    let listed = shell::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
+    if !listed.trim().is_empty() {
+        let _ = shell::output(Command::new("kill").arg("-KILL").args(listed.split_whitespace()));
+    }
+    let _ = shell::output(Command::new("ip").args(["netns", "delete", name]));
 }
 
-/// Accounts and namespaces, of this run or of one that was killed.
+/// Accounts, namespaces and the route, of this run or of one that was killed.
 fn remove_leftovers() {
     for (name, _) in ACCOUNTS {
         let mut remove = Command::new("userdel");
@@ -149,7 +176,8 @@ fn remove_leftovers() {
             .next()
             .filter(|name| name.starts_with(NAMESPACE))
         {
-            let _ = shell::output(Command::new("ip").args(["netns", "delete", name]));
+            remove_namespace(name);
         }
     }
+    let _ = shell::output(Command::new("ip").args(["route", "delete"]).args(NOWHERE));
 }

@@ -11,8 +11,8 @@ use crate::e2e::{
     nni,
     python::{self, RELEASES},
 };
-use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 use std::{fs, thread};
 
 /// All machines take part, over one connection each, and nobody's password is seen.
@@ -98,22 +98,21 @@ pub(super) fn sdk(place: &Place, lab: &Lab) -> Result<()> {
 /// Processes in sessions of their own and deaf ones end as well.
 pub(super) fn cancel(place: &Place, lab: &Lab) -> Result<()> {
     let machine = Machine::new(lab, &[])?;
+    canceled(place, lab, "cancel", machine.entry(lab, USER, &json!({})))
+}
+
+/// Cancels a trial on the machine of this entry; its whole tree ends.
+pub(super) fn canceled(place: &Place, lab: &Lab, name: &str, entry: Value) -> Result<()> {
     let study = Study {
         command: "sh tree.sh",
         trials: 1,
         concurrency: 1,
-        ..Study::short(vec![machine.entry(lab, USER, &json!({}))])
+        ..Study::short(vec![entry])
     };
-    let experiment = Experiment::new(place, "ssh-cancel", None)?;
-    let mut run = experiment.start(&["run", &study.file(lab, "cancel")?.to_string_lossy()])?;
-    let trial = wait_until("the trial has reported", || {
-        let Ok(trials) = experiment.trials() else {
-            return Ok(None);
-        };
-        Ok(trials.into_iter().find(|trial| trial["nMetrics"] == 1))
-    })?;
-    let id = trial["id"].as_str().context("a trial without id")?;
-    experiment.run(&["cancel", id])?;
+    let experiment = Experiment::new(place, &format!("ssh-{name}"), None)?;
+    let mut run = experiment.start(&["run", &study.file(lab, name)?.to_string_lossy()])?;
+    let id = experiment.reported_once()?;
+    experiment.run(&["cancel", &id])?;
     // An experiment without a result has an exit code of its own.
     experiment.end_of(&mut run)?;
     let ended = experiment.trials()?;

@@ -1,6 +1,6 @@
 //! One machine of the laboratory: a network namespace on a cable of its own, and the OpenSSH server in it.
 
-use super::lab::{Lab, NAMESPACE};
+use super::lab::{Lab, NAMESPACE, remove_namespace};
 use crate::{e2e::experiment::wait_until, shell};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -23,30 +23,43 @@ pub(super) struct Machine {
     namespace: String,
     /// Our end of its cable, and the namespace in which that is; none is ours.
     cable: (String, Option<String>),
+    /// Its own end.
+    far_end: String,
     dir: PathBuf,
+    /// What stands before the command of its server.
+    inside: Vec<String>,
     server: Option<Child>,
 }
 
 impl Machine {
     /// A machine at the other end of a cable from here. `extra` are lines of its `sshd_config`.
     pub(super) fn new(lab: &Lab, extra: &[&str]) -> Result<Self> {
-        Self::at(lab, None, extra)
+        Self::at(lab, None, extra, &[])
+    }
+
+    /// The same whose server is started by this command, to whose end its own is added.
+    pub(super) fn inside(lab: &Lab, command: &[&str]) -> Result<Self> {
+        Self::at(lab, None, &[], command)
     }
 
     /// A machine that only `jump` has a cable to.
     pub(super) fn behind(lab: &Lab, jump: &Self, extra: &[&str]) -> Result<Self> {
-        Self::at(lab, Some(jump.namespace.clone()), extra)
+        Self::at(lab, Some(jump.namespace.clone()), extra, &[])
     }
 
-    fn at(lab: &Lab, near: Option<String>, extra: &[&str]) -> Result<Self> {
+    fn at(lab: &Lab, near: Option<String>, extra: &[&str], inside: &[&str]) -> Result<Self> {
         let number = CABLES.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("{NAMESPACE}{number}");
         let (ours, theirs) = (format!("ts-e2e-n{number}"), format!("ts-e2e-f{number}"));
+        // Locally administered.
+        let hardware = format!("02:e2:e0:00:00:{number:02x}");
         let mut machine = Self {
             address: format!("10.231.{number}.2"),
             dir: lab.dir.join(&namespace),
             namespace,
             cable: (ours.clone(), near),
+            far_end: theirs.clone(),
+            inside: inside.iter().map(ToString::to_string).collect(),
             server: None,
         };
         fs::create_dir_all(&machine.dir)?;
@@ -65,17 +78,32 @@ impl Machine {
         ])?;
         machine.near(&["address", "add", &format!("10.231.{number}.1/30"), "dev", &ours])?;
         machine.near(&["link", "set", &ours, "up"])?;
+        machine.far(&["link", "set", &theirs, "address", &hardware])?;
+        // Known for good, so that a machine that is away is not reported as unreachable by our own kernel.
+        let known = [
+            "neighbour",
+            "replace",
+            &machine.address,
+            "lladdr",
+            &hardware,
+            "dev",
+            &ours,
+            "nud",
+            "permanent",
+        ];
+        machine.near(&known)?;
         machine.far(&["address", "add", &format!("{}/30", machine.address), "dev", &theirs])?;
         machine.far(&["link", "set", &theirs, "up"])?;
         machine.far(&["link", "set", "lo", "up"])?;
         machine.new_host_key()?;
+        // The first of two values counts.
         let config = format!(
-            "Port 22\nListenAddress {}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\n\
-             PasswordAuthentication yes\nKbdInteractiveAuthentication no\nMaxStartups 100\n{}\n",
+            "{}\nPort 22\nListenAddress {}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\n\
+             PasswordAuthentication yes\nKbdInteractiveAuthentication no\nMaxStartups 100\n",
+            extra.join("\n"),
             machine.address,
             machine.host_key().display(),
             lab.dir.join("authorized_keys").display(),
-            extra.join("\n"),
         );
         fs::write(machine.dir.join("sshd_config"), config)?;
         machine.start()?;
@@ -120,8 +148,9 @@ impl Machine {
 
     pub(super) fn start(&mut self) -> Result<()> {
         let mut server = Command::new("ip");
-        server.args(["netns", "exec", &self.namespace, "/usr/sbin/sshd", "-D", "-f"]);
+        server.args(["netns", "exec", &self.namespace]).args(&self.inside);
         server
+            .args(["/usr/sbin/sshd", "-D", "-f"])
             .arg(self.dir.join("sshd_config"))
             .arg("-E")
             .arg(self.dir.join("sshd.log"));
@@ -179,13 +208,50 @@ impl Machine {
             .count())
     }
 
-    /// Pulls the cable: every packet is lost, nobody is told.
+    /// Connections that were ever made to it, also those that it refused.
+    pub(super) fn n_connections(&self) -> Result<u64> {
+        let mut counters = Command::new("ip");
+        counters.args(["netns", "exec", &self.namespace, "cat", "/proc/net/snmp"]);
+        let text = shell::output(&mut counters)?;
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+        let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let mut counted = names.split_whitespace().zip(values.split_whitespace());
+        let (_, value) = counted
+            .find(|(name, _)| *name == "PassiveOpens")
+            .context("no counter")?;
+        Ok(value.parse()?)
+    }
+
+    /// Bytes that went from here to it; not for one behind another.
+    pub(super) fn n_bytes_sent(&self) -> Result<u64> {
+        let file = format!("/sys/class/net/{}/statistics/tx_bytes", self.cable.0);
+        Ok(fs::read_to_string(file)?.trim().parse()?)
+    }
+
+    /// Pulls the cable at the machine's end: every packet is lost, nobody is told.
     pub(super) fn pull_cable(&self) -> Result<()> {
-        self.near(&["link", "set", &self.cable.0, "down"])
+        self.far(&["link", "set", &self.far_end, "down"])
     }
 
     pub(super) fn plug_cable(&self) -> Result<()> {
-        self.near(&["link", "set", &self.cable.0, "up"])
+        self.far(&["link", "set", &self.far_end, "up"])
+    }
+
+    /// Both ends of its cable, each with its namespace; none is ours.
+    pub(super) fn ends(&self) -> [(Option<&str>, &str); 2] {
+        [
+            (self.cable.1.as_deref(), &self.cable.0),
+            (Some(&self.namespace), &self.far_end),
+        ]
+    }
+
+    /// Its own end of its cable.
+    pub(super) fn far_end(&self) -> &str {
+        &self.far_end
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     fn near(&self, arguments: &[&str]) -> Result<()> {
@@ -201,7 +267,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.kill_server();
-        let _ = ip(&["netns", "delete", &self.namespace]);
+        remove_namespace(&self.namespace);
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Study {
     /// Seconds between them.
     pub(super) pause: f64,
     pub(super) machines: Vec<Value>,
+    /// Keys of the experiment file that are added or replaced.
+    pub(super) more: Value,
 }
 
 impl Study {
@@ -35,6 +37,7 @@ impl Study {
             steps: 3,
             pause: 0.0,
             machines,
+            more: json!({}),
         }
     }
 
@@ -51,7 +54,7 @@ impl Study {
 
     /// Writes its file.
     pub(super) fn file(&self, lab: &Lab, name: &str) -> Result<PathBuf> {
-        let config = json!({
+        let mut config = json!({
             "experimentName": name,
             "trialCommand": self.command,
             "trialCodeDirectory": lab.dir.join("code"),
@@ -65,6 +68,9 @@ impl Study {
             "tuner": { "name": "Random" },
             "trainingService": { "platform": "remote", "machineList": self.machines },
         });
+        for (key, value) in self.more.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
         let file = lab.dir.join(format!("{name}.json"));
         fs::write(&file, config.to_string())?;
         Ok(file)
@@ -121,14 +127,21 @@ impl Study {
 /// Waits until no process carries this in its environment.
 pub(super) fn nothing_runs(stamp: &str) -> Result<()> {
     wait_until(&format!("no process has `{stamp}`"), || {
-        let mut left = processes()?.into_iter().filter(|pid| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == stamp.as_bytes())
-        });
-        Ok(left.next().is_none().then_some(()))
+        Ok(with_stamp(stamp)?.is_empty().then_some(()))
     })
+}
+
+/// Processes that carry this in their environment, by number.
+pub(super) fn with_stamp(stamp: &str) -> Result<Vec<u32>> {
+    let mut found = processes()?;
+    found.retain(|pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == stamp.as_bytes())
+    });
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// That no command line shows a secret.
