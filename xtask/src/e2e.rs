@@ -27,8 +27,8 @@ pub(crate) struct Place {
     tsctl: PathBuf,
 }
 
-/// Runs the named components, or all; `true` if nothing failed.
-pub(crate) fn run(components: &[String]) -> Result<bool> {
+/// Runs the named components, or all, and of their scenarios those whose names contain `only`; `true` if nothing failed.
+pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
     if let Some(unknown) = components.iter().find(|c| !COMPONENTS.contains(&c.as_str())) {
         bail!(
             "there is no end-to-end test for `{unknown}` yet; there is: {}",
@@ -57,7 +57,7 @@ pub(crate) fn run(components: &[String]) -> Result<bool> {
         nni::run(&place, &mut report);
     }
     if wanted("ssh") {
-        ssh::run(&place, &mut report);
+        ssh::run(&place, &mut report, only);
     }
     Ok(report.finish())
 }
@@ -66,7 +66,7 @@ pub(crate) fn run(components: &[String]) -> Result<bool> {
 mod tests {
     #[test]
     fn an_unknown_component_is_refused_by_name() {
-        let error = super::run(&["nni".to_owned(), "azure".to_owned()])
+        let error = super::run(&["nni".to_owned(), "azure".to_owned()], "")
             .unwrap_err()
             .to_string();
         assert_eq!(error, "there is no end-to-end test for `azure` yet; there is: nni, ssh");

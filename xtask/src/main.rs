@@ -44,6 +44,9 @@ enum Command {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
+        /// Of `ssh`, only the scenarios whose names contain this text.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        only: String,
     },
     /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack, ssh.
     Bench {
@@ -67,7 +70,7 @@ fn main() -> Result<ExitCode> {
         Command::Test => ci::test()?,
         Command::Ci { no_test } => ci::run(!no_test)?,
         Command::Tidy => tidy::run()?,
-        Command::E2e { components } => e2e::run(&components)?,
+        Command::E2e { components, only } => e2e::run(&components, &only)?,
         Command::Bench { measurements, quick } => bench::run(&measurements, quick)?,
         Command::Dist { publish_order: true } => dist::publish_order()?,
         Command::Dist { publish_order: false } => dist::run()?,

@@ -13,6 +13,8 @@ use ts_core::{Clock, Error, ErrorKind, PROGRESS, Result, Retry, TaskScope, launc
 
 /// Time between two words on how far a delivery is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Fewer bytes are no news.
+const WORTH_TELLING: u64 = 1_000_000;
 
 /// Whether the package is on the machine; it stays there as long as the experiment does. One round trip.
 ///
@@ -49,7 +51,7 @@ impl<'a> Progress<'a> {
     /// `n_bytes` are sent of `total`, if that is known.
     fn tell(&mut self, n_bytes: u64, total: Option<u64>) {
         let now = self.clock.monotonic();
-        if now.saturating_sub(self.told) < TELL_EVERY {
+        if n_bytes < WORTH_TELLING || now.saturating_sub(self.told) < TELL_EVERY {
             return;
         }
         self.told = now;

@@ -174,14 +174,14 @@ async fn a_key_file_without_its_passphrase_is_opened_by_the_agent_that_holds_it(
     config.ssh_passphrase = None;
     config.ssh_key_file = Some(save(&machine, &other, "other"));
     let error = validate(&machine, config.clone()).await.expect_err("another key");
-    assert_eq!(error.key(), Some("machineList[].sshKeyFile"), "{error}");
+    assert_eq!(error.key(), Some("machineList[0].sshKeyFile"), "{error}");
     assert!(
         error.help().is_some_and(|help| help.contains("authorized_keys")),
         "{error}"
     );
     config.ssh_key_file = Some(save(&machine, &key(), "third"));
     let error = validate(&machine, config).await.expect_err("nobody can open it");
-    assert_eq!(error.key(), Some("machineList[].sshPassphrase"), "{error}");
+    assert_eq!(error.key(), Some("machineList[0].sshPassphrase"), "{error}");
 }
 
 /// The server allows six tries.

@@ -99,11 +99,15 @@ pub(super) fn with_large_code(lab: &Lab, name: &str, machines: Vec<Value>) -> Re
     })
 }
 
-/// Folders of code, whole or not, of the one experiment below this folder of a machine.
+/// Folders of code, whole or not, below this folder of a machine; beside each is one with notes of who uses it.
 fn code_folders(folder: &Path) -> Vec<PathBuf> {
-    children(folder)
-        .iter()
-        .flat_map(|experiment| children(&experiment.join("code")))
+    let is_store = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(".code-"))
+    };
+    let kept = children(folder).into_iter().filter(is_store);
+    kept.flat_map(|store| children(&store))
+        .filter(|path| path.extension().is_none_or(|extension| extension != "users"))
         .collect()
 }
 

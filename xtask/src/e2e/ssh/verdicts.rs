@@ -94,10 +94,13 @@ fn lost(place: &Place, lab: &Lab, name: &str, expected: &str, what: impl FnOnce(
 
 /// Where a machine has this trial; it has one experiment.
 fn directory_of(folder: &Path, trial: &str) -> Result<PathBuf> {
-    let experiment = fs::read_dir(folder)?.next().context("no experiment there")??;
-    let directory = experiment.path().join("trials").join(trial);
-    ensure!(directory.is_dir(), "`{}` is not there", directory.display());
-    Ok(directory)
+    let folders = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let mut directories = folders
+        .iter()
+        .map(|experiment| experiment.path().join("trials").join(trial));
+    directories
+        .find(|directory| directory.is_dir())
+        .with_context(|| format!("trial {trial} is not below `{}`", folder.display()))
 }
 
 fn kill(pids: &[u32]) -> Result<()> {
