@@ -1,7 +1,9 @@
 //! Authentication: what is tried in which order, and what the server says to each.
 
 use super::{
+    agent::by_agent,
     connection::Hops,
+    identity,
     target::{Credential, Target},
 };
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
@@ -17,16 +19,60 @@ mod code {
     pub(super) const KEYFILE_AUTH_FAILED: i32 = -48;
 }
 
-/// Most keys of an agent that are shown to the server; it allows six tries by default (sshd_config(5), `MaxAuthTries`).
-const AGENT_KEYS: usize = 5;
+/// What libssh2 says where the connection ends in place of an answer (`userauth.c`).
+const NO_ANSWER: &str = "Waiting for USERAUTH response";
 
 /// How a try ended.
-enum Tried {
+pub(crate) enum Tried {
     In,
     /// The server wants something else.
     No(String),
     /// Nothing was shown to the server.
     Skipped(String),
+}
+
+/// What was tried so far.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    said: Vec<String>,
+    /// Public keys that the server has refused; it is not asked twice, for it counts.
+    refused: Vec<Vec<u8>>,
+    has_refused: bool,
+}
+
+impl Attempts {
+    pub(crate) fn refused(&mut self, key: Vec<u8>) {
+        self.has_refused = true;
+        self.refused.push(key);
+    }
+
+    pub(crate) fn has_refused(&self, key: &[u8]) -> bool {
+        self.refused.iter().any(|refused| refused == key)
+    }
+
+    /// Remembers what a try came to; `true` if it let us in.
+    fn note(&mut self, what: &str, tried: Tried) -> bool {
+        match tried {
+            Tried::In => {
+                self.said = vec![what.to_owned()];
+                return true;
+            }
+            Tried::No(why) => {
+                self.has_refused = true;
+                self.said.push(format!("{what}: refused ({why})"));
+            }
+            Tried::Skipped(why) => self.said.push(format!("{what}: {why}")),
+        }
+        false
+    }
+
+    fn list(&self) -> String {
+        if self.said.is_empty() {
+            "there was nothing to try".to_owned()
+        } else {
+            self.said.join("; ")
+        }
+    }
 }
 
 /// Logs in, or says what was tried.
@@ -41,62 +87,35 @@ pub(crate) fn authenticate(session: &Session, target: &Target, hops: &mut Hops) 
     if let Ok(Some(banner)) = session.userauth_banner() {
         tracing::debug!(%address, banner, "the server greets");
     }
-    let offers = |method: &str| methods.split(',').any(|m| m == method);
-    let mut said = Vec::new();
+    let mut attempts = Attempts::default();
+    let listed = listed_keys(target);
     for credential in &target.credentials {
-        let tried = match credential {
-            Credential::Password(password) => {
-                let mut tried = Tried::Skipped("the server takes no password".to_owned());
-                if offers("password") {
-                    tried = by_password(session, target, password.expose())?;
-                }
-                if !matches!(tried, Tried::In) && offers("keyboard-interactive") {
-                    tried = by_prompts(session, target, password.expose())?;
-                }
-                note(&mut said, "password", tried)
+        let is_in = match one(session, target, &methods, credential, &listed, &mut attempts) {
+            Ok(is_in) => is_in,
+            // A server that ends the connection after a refusal has had enough of our keys; trying again would change nothing.
+            Err(error) if error.kind() == ErrorKind::Unreachable && attempts.has_refused => {
+                return Err(hops.failed("authentication", enough(target, &attempts)));
             }
-            Credential::KeyFile { .. } | Credential::Agent { .. } if !offers("publickey") => {
-                note(&mut said, "key", Tried::Skipped("the server takes no key".to_owned()))
-            }
-            Credential::KeyFile {
-                path,
-                passphrase,
-                is_explicit,
-            } => {
-                let tried = by_key(
-                    session,
-                    target,
-                    path,
-                    passphrase.as_ref().map(ts_core::Secret::expose),
-                    *is_explicit,
-                )?;
-                note(&mut said, &format!("key `{}`", path.display()), tried)
-            }
-            Credential::Agent { socket } => note(&mut said, "agent", by_agent(session, target, socket)?),
+            Err(error) => return Err(error),
         };
-        if tried {
+        if is_in {
             hops.add(
                 "authentication",
                 FindingState::Good,
-                format!("{} logged in by {}", target.user, said.join("; ")),
+                format!("{} logged in by {}", target.user, attempts.list()),
             );
             return Ok(());
         }
     }
-    let tries = if said.is_empty() {
-        "there was nothing to try".to_owned()
-    } else {
-        said.join("; ")
-    };
     let error = Error::new(
         ErrorKind::Auth,
-        format!("{address} did not let us in: {tries}; it takes {methods}"),
+        format!("{address} did not let us in: {}; it takes {methods}", attempts.list()),
     );
     let error = match target.credentials.as_slice() {
         [Credential::Password(_)] => error
             .with_key("machineList[].password")
             .with_help("mend user or password"),
-        [Credential::KeyFile { is_explicit: true, .. }] => error.with_key("machineList[].sshKeyFile").with_help(
+        [.., Credential::KeyFile { is_explicit: true, .. }] => error.with_key("machineList[].sshKeyFile").with_help(
             "add its public key to `~/.ssh/authorized_keys` of the user on the machine, or name another key",
         ),
         _ => error
@@ -106,22 +125,80 @@ pub(crate) fn authenticate(session: &Session, target: &Target, hops: &mut Hops) 
     Err(hops.failed("authentication", error))
 }
 
-/// Remembers what a try came to; `true` if it let us in.
-fn note(said: &mut Vec<String>, what: &str, tried: Tried) -> bool {
-    match tried {
-        Tried::In => {
-            *said = vec![what.to_owned()];
-            true
+/// The public keys of all key files that are to be tried.
+fn listed_keys(target: &Target) -> Vec<Vec<u8>> {
+    let files = target.credentials.iter().filter_map(|credential| match credential {
+        Credential::KeyFile { path, .. } => Some(path),
+        _ => None,
+    });
+    files.flat_map(|file| identity::public_keys(file)).collect()
+}
+
+/// Attempts one way in; `true` if it was one.
+fn one(
+    session: &Session,
+    target: &Target,
+    methods: &str,
+    credential: &Credential,
+    listed: &[Vec<u8>],
+    attempts: &mut Attempts,
+) -> Result<bool> {
+    let offers = |method: &str| methods.split(',').any(|m| m == method);
+    let (what, tried) = match credential {
+        Credential::Password(password) => {
+            let mut tried = Tried::Skipped("the server takes no password".to_owned());
+            if offers("password") {
+                tried = by_password(session, target, password.expose())?;
+            }
+            if !matches!(tried, Tried::In) && offers("keyboard-interactive") {
+                tried = by_prompts(session, target, password.expose())?;
+            }
+            ("password".to_owned(), tried)
         }
-        Tried::No(why) => {
-            said.push(format!("{what}: refused ({why})"));
-            false
+        Credential::KeyFile { .. } | Credential::Agent { .. } if !offers("publickey") => {
+            ("key".to_owned(), Tried::Skipped("the server takes no key".to_owned()))
         }
-        Tried::Skipped(why) => {
-            said.push(format!("{what}: {why}"));
-            false
+        Credential::KeyFile {
+            path,
+            passphrase,
+            is_explicit,
+        } => {
+            let own = identity::public_keys(path).into_iter().next();
+            let tried = match &own {
+                Some(own) if attempts.has_refused(own) => Tried::Skipped("is the same key".to_owned()),
+                _ => by_key(
+                    session,
+                    target,
+                    path,
+                    passphrase.as_ref().map(ts_core::Secret::expose),
+                    *is_explicit,
+                )?,
+            };
+            if let (Some(own), Tried::No(_)) = (own, &tried) {
+                attempts.refused(own);
+            }
+            (format!("key `{}`", path.display()), tried)
         }
-    }
+        Credential::Agent { socket, which } => match by_agent(session, target, (socket, *which), listed, attempts)? {
+            Some(tried) => ("agent".to_owned(), tried),
+            None => return Ok(false),
+        },
+    };
+    Ok(attempts.note(&what, tried))
+}
+
+fn enough(target: &Target, attempts: &Attempts) -> Error {
+    let said = attempts.said.join("; ");
+    let said = if said.is_empty() { said } else { format!(" ({said})") };
+    Error::new(
+        ErrorKind::Auth,
+        format!("{} has refused keys and lets us try no more of them{said}", target.address()),
+    )
+    .with_key("machineList[].sshKeyFile")
+    .with_help(
+        "name the right key with `sshKeyFile`, or with `IdentityFile` and `IdentitiesOnly yes` in the SSH configuration; \
+         the server allows few tries (`MaxAuthTries`)",
+    )
 }
 
 fn by_password(session: &Session, target: &Target, password: &str) -> Result<Tried> {
@@ -237,41 +314,14 @@ fn locked(target: &Target, path: &Path, has_passphrase: bool, is_explicit: bool)
     Err(error)
 }
 
-fn by_agent(session: &Session, target: &Target, socket: &Path) -> Result<Tried> {
-    let mut agent = session.agent().map_err(|error| broken(target, &error))?;
-    let listed = agent
-        .set_identity_path(socket)
-        .and_then(|()| agent.connect())
-        .and_then(|()| agent.list_identities())
-        .and_then(|()| agent.identities());
-    let keys = match listed {
-        Ok(keys) => keys,
-        Err(error) => {
-            return Ok(Tried::Skipped(format!(
-                "`{}` does not answer: {error}",
-                socket.display()
-            )));
-        }
-    };
-    if keys.is_empty() {
-        return Ok(Tried::Skipped("it holds no key".to_owned()));
-    }
-    let mut tried = Tried::No("no key of it".to_owned());
-    for key in keys.iter().take(AGENT_KEYS) {
-        tried = match agent.userauth(&target.user, key) {
-            Ok(()) => return Ok(Tried::In),
-            Err(error) => judge(session, target, &error)?,
-        };
-    }
-    Ok(tried)
-}
-
 /// A refusal, unless the connection itself broke.
-fn judge(session: &Session, target: &Target, error: &ssh2::Error) -> Result<Tried> {
+pub(crate) fn judge(session: &Session, target: &Target, error: &ssh2::Error) -> Result<Tried> {
     if session.authenticated() {
         return Ok(Tried::In);
     }
     match number(error) {
+        // libssh2 has no code of its own for a connection that ends where an answer should be.
+        code::PUBLICKEY_UNVERIFIED if error.message() == NO_ANSWER => Err(broken(target, error)),
         code::AUTHENTICATION_FAILED | code::PUBLICKEY_UNVERIFIED => Ok(Tried::No(error.message().to_owned())),
         n if is_lost(n) => Err(broken(target, error)),
         _ => Ok(Tried::No(error.message().to_owned())),
@@ -289,7 +339,7 @@ pub(crate) fn number(error: &ssh2::Error) -> i32 {
     }
 }
 
-fn broken(target: &Target, error: &ssh2::Error) -> Error {
+pub(crate) fn broken(target: &Target, error: &ssh2::Error) -> Error {
     Error::new(
         ErrorKind::Unreachable,
         format!(

@@ -2,11 +2,13 @@
 //!
 //! What runs through the channels is `worker`'s business.
 
+mod agent;
 mod authenticate;
 mod client_config;
 mod connection;
 mod dial;
 mod handshake;
+mod identity;
 mod jump;
 mod known_hosts;
 mod owner;

@@ -58,7 +58,19 @@ pub(crate) enum Credential {
     },
     Agent {
         socket: PathBuf,
+        which: AgentKeys,
     },
+}
+
+/// Which keys of the agent are shown; listed are those of the key files among the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AgentKeys {
+    /// Those that are listed.
+    Listed,
+    /// Those that are listed, then others, as many as leave a try for a file.
+    ListedFirst,
+    /// Those that were not shown yet.
+    Others,
 }
 
 impl fmt::Debug for Target {
@@ -99,11 +111,20 @@ impl Target {
         if let Some(password) = password {
             target.credentials = vec![Credential::Password(password)];
         } else if let Some(path) = &machine.ssh_key_file {
-            target.credentials = vec![Credential::KeyFile {
+            // As `ssh -i FILE`: an agent that holds this key opens it without a passphrase, and shows no other.
+            let agent = target.credentials.iter().find_map(|credential| match credential {
+                Credential::Agent { socket, .. } if passphrase.is_none() => Some(Credential::Agent {
+                    socket: socket.clone(),
+                    which: AgentKeys::Listed,
+                }),
+                _ => None,
+            });
+            let file = Credential::KeyFile {
                 path: path.clone(),
                 passphrase,
                 is_explicit: true,
-            }];
+            };
+            target.credentials = agent.into_iter().chain([file]).collect();
         } else if let Some(passphrase) = passphrase {
             for credential in &mut target.credentials {
                 if let Credential::KeyFile { passphrase: own, .. } = credential {
@@ -242,7 +263,6 @@ impl Resolver<'_> {
     }
 
     fn credentials(&self, settings: &HostSettings, tokens: &Tokens<'_>) -> Vec<Credential> {
-        let mut credentials = Vec::new();
         let files = settings.all("identityfile");
         let agent = match settings.get("identityagent").filter(|name| *name != "SSH_AUTH_SOCK") {
             Some(text) if text.eq_ignore_ascii_case("none") => None,
@@ -252,27 +272,28 @@ impl Resolver<'_> {
             },
             None => self.around.agent(),
         };
-        if !settings.is_yes("identitiesonly") {
-            credentials.extend(agent.map(|socket| Credential::Agent { socket }));
-        }
-        let key_file = |path: PathBuf, is_explicit: bool| Credential::KeyFile {
-            path,
-            passphrase: None,
-            is_explicit,
-        };
-        if files.is_empty() {
+        let is_only = settings.is_yes("identitiesonly");
+        let from_agent = |which: AgentKeys| agent.clone().map(|socket| Credential::Agent { socket, which });
+        let first = from_agent(if is_only {
+            AgentKeys::Listed
+        } else {
+            AgentKeys::ListedFirst
+        });
+        let last = from_agent(AgentKeys::Others).filter(|_| !is_only);
+        let paths: Vec<PathBuf> = if files.is_empty() {
             let home = self.around.home.iter();
-            credentials
-                .extend(home.flat_map(|home| DEFAULT_KEYS.map(|name| key_file(home.join(".ssh").join(name), false))));
+            home.flat_map(|home| DEFAULT_KEYS.map(|name| home.join(".ssh").join(name)))
+                .collect()
         } else {
             let files = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));
-            credentials.extend(
-                files
-                    .filter_map(|file| tokens.path(file))
-                    .map(|path| key_file(path, false)),
-            );
-        }
-        credentials
+            files.filter_map(|file| tokens.path(file)).collect()
+        };
+        let files = paths.into_iter().map(|path| Credential::KeyFile {
+            path,
+            passphrase: None,
+            is_explicit: false,
+        });
+        first.into_iter().chain(files).chain(last).collect()
     }
 
     fn policy(&self, settings: &HostSettings) -> HostKeyPolicy {

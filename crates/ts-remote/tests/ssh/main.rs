@@ -1,5 +1,6 @@
 //! The remote platform against an SSH server in this process that runs real shells.
 
+mod agent;
 mod code;
 mod conformance;
 mod connection;
