@@ -9,4 +9,5 @@ mod host_keys;
 mod machine;
 mod server;
 mod shells;
+mod slow_line;
 mod traffic;
