@@ -32,13 +32,17 @@ pub(crate) struct Line {
 }
 
 /// The lines about this target.
-pub(crate) fn lines(session: &Session, target: &Target) -> Result<Vec<Line>> {
+pub(crate) fn lines(session: &Session, target: &Target) -> Vec<Line> {
     let mut found = Vec::new();
     for file in &target.known_hosts {
         let text = match fs::read(file) {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(Error::io("read the known hosts in", file, e)),
+            // OpenSSH passes over what it cannot read; a key that is not found in other files is unknown.
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "known hosts cannot be read and are passed over");
+                continue;
+            }
         };
         for (index, line) in text.lines().enumerate() {
             let about = |name: &str| line_about(session, line, name);
@@ -56,7 +60,7 @@ pub(crate) fn lines(session: &Session, target: &Target) -> Result<Vec<Line>> {
             }));
         }
     }
-    Ok(found)
+    found
 }
 
 fn line_about(session: &Session, line: &str, name: &str) -> Option<(bool, String, String)> {

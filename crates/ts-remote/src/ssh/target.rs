@@ -19,7 +19,7 @@ use ts_core::{Error, ErrorKind, Result, Secret, SecretSource, config::SecretRef}
 /// Longest chain of jump hosts.
 const JUMPS: usize = 8;
 /// Key files that OpenSSH tries of its own accord, in its order (ssh_config(5), `IdentityFile`).
-const DEFAULT_KEYS: [&str; 3] = ["id_rsa", "id_ecdsa", "id_ed25519"];
+const DEFAULT_KEYS: [&str; 5] = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];
 
 /// A machine to connect to.
 #[derive(Clone)]
@@ -283,6 +283,7 @@ impl Resolver<'_> {
         let paths: Vec<PathBuf> = if files.is_empty() {
             let home = self.around.home.iter();
             home.flat_map(|home| DEFAULT_KEYS.map(|name| home.join(".ssh").join(name)))
+                .filter(|file| file.exists() || file.with_extension("pub").exists())
                 .collect()
         } else {
             let files = files.iter().filter(|file| !file.eq_ignore_ascii_case("none"));

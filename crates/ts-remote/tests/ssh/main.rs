@@ -11,4 +11,5 @@ mod looking_on;
 mod machine;
 mod server;
 mod shells;
+mod slow_line;
 mod traffic;

@@ -18,7 +18,7 @@ const ENTRIES: usize = 8;
 /// Connections per entry that are no hammering: waits double from one to the next.
 const TRIES: u64 = 6;
 
-/// Eight entries want in at once, and the server refuses all but two that are not logged in yet.
+/// Eight entries want in at once, and the server refuses everybody while two are not logged in yet.
 pub(super) fn narrow(place: &Place, lab: &Lab) -> Result<()> {
     let machine = Machine::new(lab, &["MaxStartups 2:100:3"])?;
     let experiment = Experiment::new(place, "ssh-narrow", None)?;
@@ -35,19 +35,26 @@ pub(super) fn narrow(place: &Place, lab: &Lab) -> Result<()> {
         json!({ "host": format!("door-{n}"), "hostKeyPolicy": "off", "directory": folder })
     };
     let study = Study {
-        trials: 160,
+        trials: 320,
         concurrency: 32,
         pause: 0.2,
         ..Study::short((0..ENTRIES).map(entry).collect())
     };
-    // Somebody stands in the door and says nothing.
-    let idler = TcpStream::connect((machine.address.as_str(), 22))?;
     let file = study.file(lab, "narrow")?;
     let mut run = experiment.start(&["run", &file.to_string_lossy()])?;
-    wait_until("some entries were refused and have tried again", || {
-        Ok((machine.n_connections()? > ENTRIES as u64 + 1).then_some(()))
+    wait_until("every entry is in", || {
+        Ok((machine.n_sessions()? == ENTRIES).then_some(()))
     })?;
-    drop(idler);
+    let before = machine.n_connections()?;
+    machine.kill_sessions();
+    // Two stand in the door and say nothing: everybody else is refused.
+    let idlers: Vec<TcpStream> = (0..2)
+        .map(|_| TcpStream::connect((machine.address.as_str(), 22)))
+        .collect::<Result<_, _>>()?;
+    wait_until("every entry was refused", || {
+        Ok((machine.n_connections()? >= before + idlers.len() as u64 + ENTRIES as u64).then_some(()))
+    })?;
+    drop(idlers);
     experiment.finish(&mut run)?;
     study.check(&experiment)?;
     let n_connections = machine.n_connections()?;

@@ -175,22 +175,15 @@ impl Machine {
         let Some(mut server) = self.server.take() else {
             return Ok(());
         };
-        let mut family = vec![server.id()];
-        let mut next = 0;
-        while let Some(parent) = family.get(next) {
-            let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-            let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-            family.extend(children.filter(|pid: &u32| {
-                fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with("sshd"))
-            }));
-            next += 1;
-        }
-        for pid in family {
-            // Some have gone with those before them.
-            let _ = shell::output(Command::new("kill").args(["-KILL", &pid.to_string()]));
-        }
+        kill_all(&family(server.id()));
         server.wait()?;
         Ok(())
+    }
+
+    /// Kills every session of the server, which goes on to take others.
+    pub(super) fn kill_sessions(&self) {
+        let server = self.server.as_ref().map(Child::id);
+        kill_all(&server.map(|server| family(server)[1..].to_vec()).unwrap_or_default());
     }
 
     /// Sessions that the server holds now.
@@ -268,6 +261,28 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.kill_server();
         remove_namespace(&self.namespace);
+    }
+}
+
+/// A server and all its descendants that serve sessions.
+fn family(server: u32) -> Vec<u32> {
+    let mut family = vec![server];
+    let mut next = 0;
+    while let Some(parent) = family.get(next) {
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        family.extend(children.filter(|pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.starts_with("sshd"))
+        }));
+        next += 1;
+    }
+    family
+}
+
+fn kill_all(pids: &[u32]) {
+    for pid in pids {
+        // Some have gone with those before them.
+        let _ = shell::output(Command::new("kill").args(["-KILL", &pid.to_string()]));
     }
 }
 
