@@ -11,7 +11,8 @@ id=${dir##*/}
 cd "$dir" 2>/dev/null || [ "$what" = sweep ] || exit 0
 # From here on no start comes through.
 if [ "$what" = cancel ]; then
-    mkdir .nni/started 2>/dev/null
+    rm -f .nni/ready
+    [ -e .nni/started ] || true 2>/dev/null >.nni/started
     printf '%s\n' "$$" 2>/dev/null >.nni/killer
 fi
 

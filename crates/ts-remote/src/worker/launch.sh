@@ -6,11 +6,8 @@
 trap : INT TERM HUP
 umask "$4"
 cd "$1" || exit 1
-# Whoever makes this folder runs the trial; a start that is repeated after a cut finds it there. A disk may be full for a while.
-until mkdir .nni/started 2>/dev/null; do
-    [ -d .nni/started ] || [ ! -d .nni ] && exit 0
-    sleep 1
-done
+# Whoever takes this file runs the trial: a start that is repeated after a cut, or comes after a request to end, finds none.
+mv .nni/ready .nni/started 2>/dev/null || exit 0
 id=${1##*/}
 run=$3
 boot=

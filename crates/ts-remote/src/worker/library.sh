@@ -43,7 +43,7 @@ ts_why() {
 ts_start() {
     ts_await_login
     ts_d=$ts_root/trials/$1
-    if [ -d "$ts_d/.nni/started" ]; then
+    if [ -e "$ts_d/.nni/started" ]; then
         printf 'before %s\n' "$1"
         printf 'a %s 0\n' "$1" >&8
         return
@@ -52,12 +52,13 @@ ts_start() {
         printf 'failed %s %s\n' "$1" "$(ts_why "$ts_said")"
         return
     fi
-    if ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.new" &&
-        mv -f -- "$ts_d/run.new" "$ts_d/run.sh" && true >>"$ts_d/.nni/metrics"; } 2>/dev/null
+    # An earlier request that was cut off has written all of it if it came to the last; its launcher may read it by now.
+    if [ ! -e "$ts_d/.nni/ready" ] && ! { printf '%s' "$ts_p" >"$ts_d/$4" && printf '%s' "$ts_s" >"$ts_d/run.sh" &&
+        true >>"$ts_d/.nni/metrics" && true >"$ts_d/.nni/ready"; } 2>/dev/null
     then
         printf 'failed %s %s\n' "$1" "$(ts_why "cannot write to $ts_d")"
-        # The launcher claims `started` first of all, so nothing of a running trial is removed here.
-        [ -d "$ts_d/.nni/started" ] || rm -rf -- "$ts_d"
+        # The launcher makes `started` first of all, so nothing of a running trial is removed here.
+        [ -e "$ts_d/.nni/started" ] || rm -rf -- "$ts_d"
         return
     fi
     (
@@ -89,7 +90,7 @@ ts_cancel() {
 # Trials of this machine, one a line: `ID alive` or `ID ended`.
 ts_list() {
     for ts_d in "$ts_root"/trials/*/.nni/started; do
-        [ -d "$ts_d" ] || continue
+        [ -e "$ts_d" ] || continue
         ts_d=${ts_d%/.nni/started}
         ts_g= ts_r= ts_b=
         [ -s "$ts_d/.nni/run" ] && { read -r ts_g ts_r; read -r ts_b; } <"$ts_d/.nni/run"

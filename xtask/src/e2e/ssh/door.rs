@@ -42,8 +42,10 @@ pub(super) fn narrow(place: &Place, lab: &Lab) -> Result<()> {
     };
     let file = study.file(lab, "narrow")?;
     let mut run = experiment.start(&["run", &file.to_string_lossy()])?;
-    wait_until("every entry is in", || {
-        Ok((machine.n_sessions()? == ENTRIES).then_some(()))
+    wait_until("every entry is in and trials run", || {
+        // There is no experiment to read in the first moment.
+        let n_trials = experiment.trials().map_or(0, |trials| trials.len());
+        Ok((machine.n_sessions()? == ENTRIES && n_trials > ENTRIES).then_some(()))
     })?;
     let before = machine.n_connections()?;
     machine.kill_sessions();
