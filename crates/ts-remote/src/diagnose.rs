@@ -4,7 +4,7 @@ use crate::{
     RemoteConfig,
     config::MachineConfig,
     gpu_query, link,
-    ssh::{self, Hop, Target},
+    ssh::{self, Hop, Outers, Target},
     worker::{self, Facts, SetUp, Shell},
 };
 use futures_util::future::join_all;
@@ -70,7 +70,8 @@ async fn diagnose_machine(config: &RemoteConfig, machine: &MachineConfig, ctx: &
         }
     };
     let mut hops = Vec::new();
-    let connected = ssh::connect(&target, &mut hops).await;
+    // Each machine shows its whole way.
+    let connected = ssh::connect(&target, &Outers::default(), &mut hops).await;
     report.findings.extend(hops.into_iter().map(of_hop));
     let Ok(connection) = connected else {
         return report.findings;

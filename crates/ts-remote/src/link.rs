@@ -121,7 +121,7 @@ pub(crate) async fn connect(core: &Core, index: usize) -> Result<Connection> {
     let config = core.machines[index].config();
     let connecting = async {
         let target = Target::resolve(config, core.config.ssh_config.as_deref(), &*core.ctx.secrets).await?;
-        ssh::connect(&target, &mut Vec::new()).await
+        ssh::connect(&target, &core.warm.outers, &mut Vec::new()).await
     };
     connecting.await.map_err(|error| located(error, index))
 }

@@ -152,7 +152,7 @@ async fn look(
 ) -> Result<Option<Result<GpuInventory, Refusal>>> {
     let machine = &config.machines[index];
     let target = Target::resolve(machine, config.ssh_config.as_deref(), &*ctx.secrets).await?;
-    let connection = ssh::connect(&target, &mut Vec::new()).await?;
+    let connection = ssh::connect(&target, &warm.outers, &mut Vec::new()).await?;
     let process = link::channel(&connection, &machine.host).await?;
     let shell = Shell::start(process, &ctx.tasks, &*ctx.clock)
         .await

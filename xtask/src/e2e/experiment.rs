@@ -103,6 +103,12 @@ impl Experiment {
         serde_json::from_str(&text).with_context(|| format!("`tsctl {} --json` wrote no JSON", arguments.join(" ")))
     }
 
+    /// What a command that reads says.
+    pub(super) fn output(&self, arguments: &[&str]) -> Result<String> {
+        println!("  $ tsctl {}", arguments.join(" "));
+        crate::shell::output(&mut self.command(arguments))
+    }
+
     /// All trials, by sequence id.
     pub(super) fn trials(&self) -> Result<Vec<Value>> {
         let mut trials = self.list(&["trials"], "trials")?;

@@ -43,6 +43,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("NNI's SDK on a machine", load::sdk),
     ("8 machines, 400 trials", load::many),
     ("cancel ends the whole tree", load::cancel),
+    ("logs of a trial, while it runs and afterwards", load::logs),
     ("links on which nothing happens", faults::quiet),
     ("a cable pulled and plugged in again", faults::cable),
     ("a server killed and started again", faults::server),

@@ -3,12 +3,17 @@
 use super::{
     dial::{self, Line},
     handshake,
+    outers::Outers,
     owner::{Command, Owner, lost},
     process::{ExecError, Process, Waker},
     target::Target,
 };
 use futures_util::future::{BoxFuture, FutureExt as _};
-use std::{os::unix::net::UnixStream, sync::Arc, thread};
+use std::{
+    os::unix::net::UnixStream,
+    sync::{Arc, Weak},
+    thread,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use ts_core::{Error, ErrorKind, FindingState, Result, Retry};
 
@@ -72,17 +77,41 @@ impl Drop for Handle {
     }
 }
 
-/// Connects to `target` and logs in; the steps are added to `hops` whatever comes.
+/// A connection that does not keep itself.
+#[derive(Debug)]
+pub(super) struct WeakConnection {
+    name: String,
+    handle: Weak<Handle>,
+    lost: watch::Receiver<Option<String>>,
+}
+
+impl WeakConnection {
+    /// The connection, while somebody keeps it.
+    pub(super) fn upgrade(&self) -> Option<Connection> {
+        Some(Connection {
+            name: self.name.clone(),
+            handle: self.handle.upgrade()?,
+            lost: self.lost.clone(),
+        })
+    }
+}
+
+/// Connects to `target` and logs in, through those of `outers` if it is behind others; the steps are added to `hops` whatever
+/// comes.
 ///
 /// # Errors
 /// `Unreachable` (retryable), `Auth`, or `Denied` for the host key; the message names machine and step.
 ///
 /// # Cancel safety
 /// Dropped, the connection is closed after the step that is being done.
-pub(crate) fn connect<'a>(target: &'a Target, hops: &'a mut Vec<Hop>) -> BoxFuture<'a, Result<Connection>> {
+pub(crate) fn connect<'a>(
+    target: &'a Target,
+    outers: &'a Outers,
+    hops: &'a mut Vec<Hop>,
+) -> BoxFuture<'a, Result<Connection>> {
     async move {
         let outer = match &target.jump {
-            Some(jump) => Some(connect(jump, hops).await?),
+            Some(jump) => Some(outers.connection(jump, hops).await?),
             None => None,
         };
         let line = match &outer {
@@ -216,6 +245,14 @@ impl Connection {
     fn gone(&self) -> Error {
         let why = self.lost.borrow().clone();
         lost(&self.name, why.as_deref().unwrap_or("it was closed"))
+    }
+
+    pub(super) fn downgrade(&self) -> WeakConnection {
+        WeakConnection {
+            name: self.name.clone(),
+            handle: Arc::downgrade(&self.handle),
+            lost: self.lost.clone(),
+        }
     }
 
     /// Whether it has ended, as far as is known.

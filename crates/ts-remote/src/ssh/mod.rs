@@ -11,6 +11,7 @@ mod handshake;
 mod identity;
 mod jump;
 mod known_hosts;
+mod outers;
 mod owner;
 mod patterns;
 mod port;
@@ -21,5 +22,6 @@ mod target;
 mod tokens;
 
 pub(crate) use connection::{Connection, Hop, connect};
+pub(crate) use outers::Outers;
 pub(crate) use process::{ExecError, Output, OutputReader, Process, Stdin};
 pub(crate) use target::Target;

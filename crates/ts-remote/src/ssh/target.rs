@@ -86,21 +86,29 @@ impl Target {
     /// Finds out how to reach `machine`.
     ///
     /// # Errors
-    /// `Config` if a file cannot be read or contradicts itself; as `secrets` if a secret cannot be had.
+    /// `Config` if a file cannot be read or contradicts itself, or a secret cannot be had.
     pub(crate) async fn resolve(
         machine: &MachineConfig,
         ssh_config: Option<&Path>,
         secrets: &dyn SecretSource,
     ) -> Result<Self> {
         let around = Surroundings::read();
-        let secret = |reference: Option<SecretRef>| async move {
+        let secret = |reference: Option<SecretRef>, key: &'static str| async move {
             match reference {
-                Some(reference) => reference.resolve(secrets).await.map(Some),
+                Some(reference) => reference.resolve(secrets).await.map(Some).map_err(|error| {
+                    let message = format!("`{}`: {}", machine.host, error.message());
+                    let named = Error::new(ErrorKind::Config, message).with_key(key);
+                    error
+                        .help()
+                        .map(str::to_owned)
+                        .into_iter()
+                        .fold(named, Error::with_help)
+                }),
                 None => Ok(None),
             }
         };
-        let password = secret(machine.password.clone()).await?;
-        let passphrase = secret(machine.ssh_passphrase.clone()).await?;
+        let password = secret(machine.password.clone(), "machineList[].password").await?;
+        let passphrase = secret(machine.ssh_passphrase.clone(), "machineList[].sshPassphrase").await?;
         let files = around.config_files(ssh_config);
         let resolver = Resolver {
             machine,

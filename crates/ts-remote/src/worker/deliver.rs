@@ -202,7 +202,11 @@ impl Said {
 }
 
 fn failed(said: &str) -> Error {
-    let words: Vec<&str> = said.lines().filter(|line| !line.starts_with("done ")).take(5).collect();
+    let words: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with("done "))
+        .take(5)
+        .collect();
     let words = words.join("; ");
     let shown = if words.trim().is_empty() {
         "the connection ended"

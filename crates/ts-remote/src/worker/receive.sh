@@ -22,11 +22,12 @@ case $2 in
 zstd) set -- zstd -dcq ;;
 *) set -- cat ;;
 esac
-printf 'go\n'
+# A login shell may have left a line open.
+printf '\ngo\n'
 tee -- "$fifo" | "$@" | tar -xpof - -C "$new"
 status=$?
 wait
 read -r sum rest <"$said"
 rm -f -- "$fifo" "$said"
 [ "$status" = 0 ] || rm -rf -- "$new"
-printf 'done %s %s %s\n' "$status" "$sum" "$new"
+printf '\ndone %s %s %s\n' "$status" "$sum" "$new"

@@ -155,6 +155,43 @@ async fn a_chain_of_jumps_leads_to_the_machine_and_a_closed_one_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn machines_behind_the_same_host_share_the_way_to_it() {
+    let inner = Machine::with(|_, _| {}).await;
+    let id = key(Algorithm::Ed25519);
+    save(&id, &inner.path("jump_key"));
+    let mut setting = Setting::new(inner.path("home"));
+    setting.authorized = vec![id.public_key().clone()];
+    let jump = Server::start(setting).await;
+    let known = jump.known_host() + &inner.server.known_host();
+    std::fs::write(inner.path("known"), known).expect("a file");
+    let text = format!(
+        "Host jump\n HostName {}\n Port {}\n User {USER}\n IdentityFile {}\n\
+         Host gpu*\n HostName {}\n Port {}\n ProxyJump jump\n\
+         Host *\n UserKnownHostsFile {}\n",
+        jump.address.ip(),
+        jump.address.port(),
+        inner.path("jump_key").display(),
+        inner.server.address.ip(),
+        inner.server.address.port(),
+        inner.path("known").display(),
+    );
+    std::fs::write(inner.path("ssh_config"), text).expect("a file");
+    let machines = (1..=6).map(|n| {
+        let mut config = inner.config();
+        (config.host, config.port) = (format!("gpu{n}"), None);
+        config.host_key_policy = None;
+        config
+    });
+    let ctx = inner.ctx();
+    let service = inner.service_of(&ctx, machines.collect());
+    service.validate(&inner.spec).await.expect("all are in");
+    assert_eq!(inner.server.n_connections(), 6);
+    assert_eq!(jump.n_connections(), 1, "one way for six machines");
+    drop(service);
+    ctx.tasks.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_allows_one_or_two_sessions_is_enough() {
     for (max_sessions, n_connections) in [(1, 3), (2, 2), (3, 1)] {
         let machine = Machine::with(|setting, _| setting.max_sessions = max_sessions).await;

@@ -123,3 +123,26 @@ pub(super) fn canceled(place: &Place, lab: &Lab, name: &str, entry: Value) -> Re
     );
     nothing_runs(&format!("NNI_TRIAL_JOB_ID={id}"))
 }
+
+/// What a trial writes on its machine is shown while it runs, to its end, and afterwards.
+pub(super) fn logs(place: &Place, lab: &Lab) -> Result<()> {
+    let machine = Machine::new(lab, &[])?;
+    let study = Study {
+        command: "echo begun; sh trial.sh; echo done",
+        trials: 1,
+        concurrency: 1,
+        steps: 1,
+        pause: 3.0,
+        ..Study::short(vec![machine.entry(lab, USER, &json!({}))])
+    };
+    let experiment = Experiment::new(place, "ssh-logs", None)?;
+    let mut run = experiment.start(&["run", &study.file(lab, "logs")?.to_string_lossy()])?;
+    let id = experiment.reported_once()?;
+    let followed = experiment.output(&["logs", "--follow", &id])?;
+    ensure!(followed == "begun\ndone\n", "followed: {followed}");
+    experiment.finish(&mut run)?;
+    study.check(&experiment)?;
+    let shown = experiment.output(&["logs", &id])?;
+    ensure!(shown == "begun\ndone\n", "shown afterwards: {shown}");
+    Ok(())
+}
