@@ -24,8 +24,11 @@ const RETURN: Duration = Duration::from_secs(5);
 /// Ends and removes; goes on after a failure. A machine without a link is a failure with its reason.
 pub(crate) async fn cleanup(core: &Arc<Core>, scope: &CleanupScope) -> CleanupReport {
     let mut report = CleanupReport::new();
-    // What is only cut off for a moment is cleaned up too; what stays away is reported below.
-    join_all(core.machines.iter().map(|machine| returned(core, machine, None))).await;
+    // What is only cut off for a moment is cleaned up too; what stays away is reported below. A machine that this service never
+    // reached has nothing of its own trials.
+    let wants_all = matches!(scope, CleanupScope::Experiment);
+    let awaited = core.machines.iter().filter(|machine| wants_all || machine.was_linked());
+    join_all(awaited.map(|machine| returned(core, machine, None))).await;
     match scope {
         CleanupScope::Trials(trials) if trials.is_empty() => settle(core, &mut report).await,
         CleanupScope::Trials(trials) => {

@@ -16,7 +16,10 @@ use sha2::{Digest as _, Sha256};
 use std::{
     collections::VecDeque,
     fmt::Write as _,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -38,6 +41,7 @@ pub(crate) struct Machine {
     /// Whether anything is wanted of it.
     is_needed: watch::Sender<bool>,
     link: watch::Sender<Option<Arc<Link>>>,
+    was_linked: AtomicBool,
     starts: Mutex<VecDeque<Start>>,
     start_bell: Notify,
     delivery_bell: Notify,
@@ -81,6 +85,7 @@ impl Machine {
             name,
             is_needed: watch::Sender::default(),
             link: watch::Sender::default(),
+            was_linked: AtomicBool::new(false),
             starts: Mutex::default(),
             start_bell: Notify::new(),
             delivery_bell: Notify::new(),
@@ -112,6 +117,11 @@ impl Machine {
     /// The link, while there is one.
     pub(crate) fn link(&self) -> Option<Arc<Link>> {
         self.link.borrow().clone()
+    }
+
+    /// Whether there ever was a link.
+    pub(crate) fn was_linked(&self) -> bool {
+        self.was_linked.load(Ordering::Acquire)
     }
 
     /// Tells of each new link.
@@ -328,6 +338,7 @@ fn back_off(error: &Error, n_failures: u32) -> Duration {
 fn up(core: &Core, index: usize, link: &Arc<Link>) {
     let machine = &core.machines[index];
     *machine.failure() = None;
+    machine.was_linked.store(true, Ordering::Release);
     machine.link.send_replace(Some(Arc::clone(link)));
     for (trial, known) in core.trials_on(index) {
         if !known.extra.job.is_started {
