@@ -108,6 +108,7 @@ async fn bring(core: &Core, index: usize, link: &Link, spool: &Spool) -> Result<
         None => None,
     };
     if worker::is_there(&link.shell, spool.digest()).await? {
+        tracing::info!(machine = machine.name(), "the code is there already");
         return Ok(());
     }
     tracing::info!(machine = machine.name(), "sending the code");

@@ -75,12 +75,17 @@ impl Experiment {
         self.folder.join("experiments")
     }
 
+    /// What `tsctl run` has written so far.
+    pub(super) fn said(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join("tsctl.txt"))?)
+    }
+
     /// Starts it and leaves it running.
     pub(super) fn start(&self) -> Result<Child> {
         let said = File::create(self.folder.join("tsctl.txt"))?;
         let config = self.folder.join("config.json");
         let mut command = self.command();
-        command.arg("run").arg(config).stdin(Stdio::null());
+        command.args(["--verbose", "run"]).arg(config).stdin(Stdio::null());
         let child = command.stdout(said.try_clone()?).stderr(said).spawn();
         child.context("cannot start `tsctl`")
     }
@@ -94,10 +99,7 @@ impl Experiment {
     pub(super) fn wait(&self, child: &mut Child) -> Result<measure::Memory> {
         match measure::watch(child, |_| false)? {
             (memory, Some(status)) if status.success() => Ok(memory),
-            (_, status) => bail!(
-                "`tsctl run` ended with {status:?}:\n{}",
-                fs::read_to_string(self.folder.join("tsctl.txt"))?
-            ),
+            (_, status) => bail!("`tsctl run` ended with {status:?}:\n{}", self.said()?),
         }
     }
 

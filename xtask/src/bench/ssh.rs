@@ -13,7 +13,7 @@ use super::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use server::Server;
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 /// Notes when it began, and reports a result.
 const START: &str = r#"date +%s.%N >"$(cat notes)/started.$NNI_TRIAL_SEQ_ID"
@@ -59,33 +59,49 @@ fn experiment(
     Ok(experiment)
 }
 
-/// Seconds from the command to the first trial's own first step.
-fn first_trial(experiment: &Experiment) -> Result<f64> {
+/// Seconds from the command to the first trial's own first step, and to the code in its place, which our log tells.
+fn run_once(experiment: &Experiment) -> Result<(f64, f64)> {
     let began = measure::now()?;
     experiment.run()?;
     let started = fs::read_to_string(experiment.notes().join("started.0"))?;
     let started: f64 = started.trim().parse().context("the trial noted no time")?;
-    Ok(started - began)
+    let said = experiment.said()?;
+    let line = said.lines().find(|line| line.contains("the code is there"));
+    let time = line.and_then(|line| line.split_whitespace().next());
+    let mut date = Command::new("date");
+    date.args(["+%s.%N", "-d", time.context("the log tells nothing of the code")?]);
+    let there: f64 = crate::shell::output(&mut date)?.trim().parse()?;
+    Ok((started - began, there - began))
 }
 
-/// Seconds from the command to its first step, with nothing to bring.
+/// Seconds with nothing to speak of to bring.
 struct Start {
     runs: usize,
+    /// From the command to the trial's first step.
     ours: f64,
+    /// From the command to the code in its place.
+    code: f64,
+    /// The same of the next experiment, whose code is there.
+    again: f64,
     ssh: f64,
 }
 
 fn start(bench: &Bench, server: &Server) -> Result<Start> {
     let runs = bench.count(10).max(3);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut codes, mut again, mut theirs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
         server.forget()?;
-        ours.push(first_trial(&experiment(bench, server, "ssh-start", START, (1, 1))?)?);
+        let (first, code) = run_once(&experiment(bench, server, "ssh-start", START, (1, 1))?)?;
+        ours.push(first);
+        codes.push(code);
+        again.push(run_once(&experiment(bench, server, "ssh-start", START, (1, 1))?)?.1);
         theirs.push(measure::seconds(|| server.ssh("true"))?);
     }
     Ok(Start {
         runs,
         ours: measure::median(&ours)?,
+        code: measure::median(&codes)?,
+        again: measure::median(&again)?,
         ssh: measure::median(&theirs)?,
     })
 }
@@ -106,7 +122,7 @@ impl Start {
     }
 }
 
-/// What the code adds: to the time to the first trial on our side, to `ssh true` on theirs.
+/// What the code adds: to the time until it is in its place on our side, to `ssh true` on theirs.
 fn upload(bench: &Bench, server: &Server, alone: &Start) -> Result<Vec<Row>> {
     let bytes = if bench.quick { FILES_BYTES / 10 } else { FILES_BYTES };
     let code = bench.work.join("ssh-code");
@@ -115,8 +131,8 @@ fn upload(bench: &Bench, server: &Server, alone: &Start) -> Result<Vec<Row>> {
     let (mut cold, mut unchanged) = (Pairs::default(), Pairs::default());
     for round in 0..ROUNDS {
         server.forget()?;
-        let first = with_code(bench, server, &code)? - alone.ours;
-        let again = with_code(bench, server, &code)? - alone.ours;
+        let first = with_code(bench, server, &code)? - alone.code;
+        let again = with_code(bench, server, &code)? - alone.again;
         let others: Vec<f64> = [
             measure::seconds(|| server.tar_zstd(&code)),
             measure::seconds(|| server.rsync(&code)),
@@ -153,7 +169,7 @@ fn with_code(bench: &Bench, server: &Server, code: &Path) -> Result<f64> {
     }
     fs::remove_dir_all(experiment.code())?;
     std::os::unix::fs::symlink(code, experiment.code())?;
-    first_trial(&experiment)
+    Ok(run_once(&experiment)?.1)
 }
 
 /// Our times beside others', of alternating rounds.

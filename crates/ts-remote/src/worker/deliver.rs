@@ -92,7 +92,7 @@ pub(crate) async fn deliver(
     }
     let mut pieces = spool.read(!has_zstd, tasks);
     let total = || spool.packed_bytes().filter(|_| has_zstd);
-    let sent = send(&mut process, &mut pieces, &mut said, |n_bytes| {
+    let sent = send(&mut process, &mut pieces, &mut said, !has_zstd, |n_bytes| {
         progress.tell(n_bytes, total());
     })
     .await?;
@@ -102,7 +102,12 @@ pub(crate) async fn deliver(
         said.add(piece);
     }
     let (status, sum, name) = said.done().ok_or_else(|| failed(&said.text))?;
-    let expected = if has_sum { sent.digest } else { sent.n_bytes.to_string() };
+    let expected = match (has_zstd, has_sum) {
+        // It has compared what it unpacked with the checksum of the frame.
+        (true, _) => "zstd".to_owned(),
+        (false, true) => sent.digest(),
+        (false, false) => sent.n_bytes.to_string(),
+    };
     if status != "0" {
         return Err(failed(&said.text));
     }
@@ -120,14 +125,27 @@ pub(crate) async fn deliver(
 }
 
 struct Sent {
-    digest: String,
+    digest: Sha256,
     n_bytes: u64,
+}
+
+impl Sent {
+    fn digest(self) -> String {
+        self.digest
+            .finalize()
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
 }
 
 async fn send(
     process: &mut Process,
     pieces: &mut mpsc::Receiver<Result<Piece>>,
     said: &mut Said,
+    wants_digest: bool,
     mut tell: impl FnMut(u64),
 ) -> Result<Sent> {
     let mut digest = Sha256::new();
@@ -150,7 +168,9 @@ async fn send(
             None => return Err(failed("the package was cut off")),
         };
         n_bytes += bytes.len() as u64;
-        digest.update(&bytes);
+        if wants_digest {
+            digest.update(&bytes);
+        }
         tell(n_bytes);
         if process.stdin.write(bytes).await.is_err() {
             // Its last words say why.
@@ -160,11 +180,7 @@ async fn send(
             return Err(failed(&said.text));
         }
     }
-    let mut text = String::with_capacity(64);
-    for byte in digest.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(Sent { digest: text, n_bytes })
+    Ok(Sent { digest, n_bytes })
 }
 
 /// What the machine says meanwhile, bounded.
