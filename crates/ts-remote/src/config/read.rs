@@ -151,9 +151,12 @@ fn machine(
     machine
 }
 
-/// A name that goes to a resolver and into messages.
+/// What a shell reads as more than text; OpenSSH refuses it too (`ssh.c`, `valid_hostname` and `valid_ruser`, since 9.6).
+const OF_SHELLS: &[char] = &['\'', '"', '`', '$', ';', '&', '<', '>', '|', '(', ')', '{', '}'];
+
+/// A name that goes to a resolver, into messages, and into a `ProxyCommand`, which a shell reads.
 fn check_name(s: &mut Section<'_>, key: (&'static str, &'static str), name: &str) {
-    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == '@';
+    let is_bad = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == '@' || OF_SHELLS.contains(&c);
     if name.starts_with('-') || name.contains(is_bad) {
         s.problem(
             key,

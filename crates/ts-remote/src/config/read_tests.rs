@@ -78,6 +78,7 @@ fn each_wrong_entry_is_told_and_all_at_once() {
         ),
         ("{machineList: [{host: a, passwd: x}]}", 1),
         ("{machineList: [10.1.1.4]}", 1),
+        ("{machineList: [{host: 'a;reboot'}, {host: b, user: '$(reboot)'}]}", 2),
         ("{machineList: [{host: a, user: '', password: ''}]}", 2),
         ("{reuseMode: maybe, machineList: [{host: a}]}", 1),
     ] {

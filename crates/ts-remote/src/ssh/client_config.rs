@@ -202,7 +202,7 @@ impl Reader<'_> {
                         "user" => user.is_some_and(|user| matches(list, user)),
                         "localuser" => query.local_user.is_some_and(|user| matches(list, user)),
                         other => {
-                            tracing::warn!(
+                            tracing::info!(
                                 criterion = other,
                                 "a `Match` section of the SSH configuration is passed over: this criterion is not understood"
                             );
