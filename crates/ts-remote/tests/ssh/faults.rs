@@ -166,6 +166,32 @@ async fn a_trial_whose_directory_is_gone_gets_a_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trial_of_a_machine_that_was_restarted_gets_a_verdict_and_keeps_its_metrics() {
+    let machine = Machine::with(|_, _| {}).await;
+    let client = Client::start(&machine).await;
+    let mut seen = client.watch();
+    let trial = client
+        .submit(&Behavior::RunUntilCanceled {
+            metrics: THREE.map(str::to_owned).to_vec(),
+        })
+        .await;
+    seen.until_metrics(&trial.id, 3).await;
+    // The launcher notes under which start of the machine it began; a restart is another one.
+    let note = machine.trial_dir(&trial.id).join(".nni/run");
+    let text = std::fs::read_to_string(&note).expect("noted");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[1] = "another-start-of-the-machine";
+    std::fs::write(&note, lines.join("\n") + "\n").expect("our file");
+    let history = seen.until_end(&trial.id).await;
+    assert_eq!(history.status(), Some(TrialStatus::Failed), "{history:?}");
+    assert_eq!(history.bodies(), THREE);
+    let why = history.why.expect("a reason");
+    assert!(why.message.contains("restarted"), "{}", why.message);
+    kill_all(&client, &trial).await;
+    client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trial_that_was_killed_with_its_shell_gets_a_verdict_and_keeps_its_metrics() {
     let machine = Machine::with(|_, _| {}).await;
     let client = Client::start(&machine).await;
