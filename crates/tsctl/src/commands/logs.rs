@@ -101,10 +101,10 @@ fn from_platform(output: &Output, found: &FoundTrial, kind: LogKind, follow: boo
         .resuming(id.clone(), found.row.cursor)
         .with_log(id.clone(), kind);
     let clock = SystemClock::new();
-    let mut events = assembly.service.watch(request);
-    // Whether the platform has found the trial; until then there is nothing to wait for but it.
-    let mut is_found = false;
     runtime.block_on(async {
+        let mut events = assembly.service.watch(request);
+        // Whether the platform has found the trial; until then there is nothing to wait for but it.
+        let mut is_found = false;
         loop {
             let patience = if is_found { INTERVAL * 5 } else { LONGEST_SEARCH };
             let event = tokio::select! {
