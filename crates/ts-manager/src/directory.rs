@@ -79,17 +79,25 @@ impl ExperimentDirectory {
             .truncate(false)
             .open(&path)
             .map_err(|e| Error::io("open", &path, e))?;
-        match file.try_lock() {
+        let mut tries = 0;
+        let locked = loop {
+            let locked = file.try_lock();
+            tries += 1;
+            if !matches!(locked, Err(TryLockError::WouldBlock)) || tries > LOCK_TRIES || !is_left_behind(&mut file) {
+                break locked;
+            }
+            pause();
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
+                let holder = holder(&mut file);
                 return Err(Error::new(
                     ErrorKind::Conflict,
                     format!(
                         "experiment in `{}` is run by another manager (process {})",
                         self.path.display(),
-                        holder.trim()
+                        holder
                     ),
                 )
                 .with_help("watch it with `tsctl status`, or end it with `tsctl stop`, before starting another"));
@@ -121,6 +129,32 @@ impl ExperimentDirectory {
     }
 }
 
+/// How often a lock is tried whose holder is dead.
+const LOCK_TRIES: u32 = 100;
+
+/// What the lock file says of the process that holds it.
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
+    holder.trim().to_owned()
+}
+
+/// Whether the manager that took the lock is dead. A process that it was about to start has the lock for a moment longer: from
+/// the fork to the start of its program.
+fn is_left_behind(file: &mut File) -> bool {
+    holder(file)
+        .parse::<u32>()
+        .is_ok_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the other process has no other clock than the machine's"
+)]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(10));
+}
+
 /// The right to run an experiment; dropping it gives it up.
 #[derive(Debug)]
 pub struct ManagerLock {
@@ -137,6 +171,23 @@ pub struct ManagerProcess {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_dead_manager_was_about_to_start_is_waited_for() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = ExperimentDirectory::at(tmp.path().join("exp"));
+        dir.create().unwrap();
+        let held = dir.lock().unwrap();
+        // No process has such a number (proc(5), `pid_max`).
+        std::fs::write(dir.lock_file(), "4294967295").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                pause();
+                drop(held);
+            });
+            dir.lock().unwrap();
+        });
+    }
 
     #[test]
     fn one_manager_at_a_time_and_the_lock_ends_with_its_holder() {
