@@ -66,7 +66,8 @@ impl ExperimentDirectory {
         self.path.join("control.sock")
     }
 
-    /// Takes the manager's lock. The operating system releases it when the process ends, however it ends.
+    /// Takes the manager's lock. The operating system releases it when the process ends, however it ends; what a killed
+    /// manager was about to start may hold it for a moment longer, which is waited for, a second at most.
     ///
     /// # Errors
     /// `Conflict` if another manager holds it; `Io` if the file cannot be opened.

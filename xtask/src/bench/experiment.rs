@@ -25,6 +25,8 @@ pub(super) fn fresh(folder: &Path) -> Result<()> {
 pub(super) struct Experiment {
     tsctl: PathBuf,
     folder: PathBuf,
+    /// Whether the log has more than warnings.
+    tells_steps: bool,
 }
 
 impl Experiment {
@@ -33,6 +35,7 @@ impl Experiment {
         let experiment = Self {
             tsctl: bench.tsctl.clone(),
             folder: bench.work.join(name),
+            tells_steps: false,
         };
         fresh(&experiment.folder)?;
         for folder in [experiment.code(), experiment.notes(), experiment.working()] {
@@ -54,12 +57,14 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Has it run on another platform than this machine; what the section of the platform says.
-    pub(super) fn run_on(&self, platform: &Value) -> Result<()> {
+    /// Has it run on another platform than this machine, which tells its steps; what the section of the platform says.
+    pub(super) fn on(mut self, platform: &Value) -> Result<Self> {
         let path = self.folder.join("config.json");
         let mut config: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
         config["trainingService"] = platform.clone();
-        Ok(fs::write(path, config.to_string())?)
+        fs::write(path, config.to_string())?;
+        self.tells_steps = true;
+        Ok(self)
     }
 
     /// The code directory.
@@ -85,7 +90,8 @@ impl Experiment {
         let said = File::create(self.folder.join("tsctl.txt"))?;
         let config = self.folder.join("config.json");
         let mut command = self.command();
-        command.args(["--verbose", "run"]).arg(config).stdin(Stdio::null());
+        command.args(self.tells_steps.then_some("--verbose"));
+        command.arg("run").arg(config).stdin(Stdio::null());
         let child = command.stdout(said.try_clone()?).stderr(said).spawn();
         child.context("cannot start `tsctl`")
     }

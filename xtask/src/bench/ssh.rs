@@ -51,8 +51,8 @@ fn experiment(
     script: &str,
     (trials, concurrency): (usize, usize),
 ) -> Result<Experiment> {
-    let experiment = Experiment::new(bench, name, script, trials, concurrency)?;
-    experiment.run_on(&json!({ "platform": "remote", "machineList": [server.entry()] }))?;
+    let platform = json!({ "platform": "remote", "machineList": [server.entry()] });
+    let experiment = Experiment::new(bench, name, script, trials, concurrency)?.on(&platform)?;
     // The trial runs in a copy of the code, in the surroundings of a login.
     let notes = experiment.notes();
     fs::write(experiment.code().join("notes"), notes.to_string_lossy().as_bytes())?;

@@ -48,15 +48,15 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// `n_bytes` are sent of `total`, if that is known.
-    fn tell(&mut self, n_bytes: u64, total: Option<u64>) {
+    /// `n_bytes` are sent of `total`, if that is known; it is asked only where something is told.
+    fn tell(&mut self, n_bytes: u64, total: impl FnOnce() -> Option<u64>) {
         let now = self.clock.monotonic();
         if n_bytes < WORTH_TELLING || now.saturating_sub(self.told) < TELL_EVERY {
             return;
         }
         self.told = now;
         let sent = n_bytes as f64 / 1e6;
-        let of = total.map_or_else(String::new, |total| format!(" of {:.1}", total as f64 / 1e6));
+        let of = total().map_or_else(String::new, |total| format!(" of {:.1}", total as f64 / 1e6));
         tracing::info!(target: PROGRESS, "sending the code to `{}`: {sent:.1}{of} MB", self.machine);
     }
 }
@@ -93,7 +93,7 @@ pub(crate) async fn deliver(
     let mut pieces = spool.read(!has_zstd, tasks);
     let total = || spool.packed_bytes().filter(|_| has_zstd);
     let sent = send(&mut process, &mut pieces, &mut said, !has_zstd, |n_bytes| {
-        progress.tell(n_bytes, total());
+        progress.tell(n_bytes, total);
     })
     .await?;
     let Process { stdin, mut output } = process;

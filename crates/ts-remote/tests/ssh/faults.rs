@@ -3,7 +3,7 @@
 use crate::machine::{Machine, PASSWORD};
 use std::{path::Path, process::Command, time::Duration};
 use ts_core::{CancelReason, JournalCursor, ReasonCode, TrialRecord, TrialSpec, TrialStatus};
-use ts_testkit::conformance::{Behavior, Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _, Observer};
 
 const THREE: [&str; 3] = ["one", "two", "three"];
 
@@ -170,12 +170,7 @@ async fn a_trial_of_a_machine_that_was_restarted_gets_a_verdict_and_keeps_its_me
     let machine = Machine::with(|_, _| {}).await;
     let client = Client::start(&machine).await;
     let mut seen = client.watch();
-    let trial = client
-        .submit(&Behavior::RunUntilCanceled {
-            metrics: THREE.map(str::to_owned).to_vec(),
-        })
-        .await;
-    seen.until_metrics(&trial.id, 3).await;
+    let trial = after_three_metrics(&client, &mut seen).await;
     // The launcher notes under which start of the machine it began; a restart is another one.
     let note = machine.trial_dir(&trial.id).join(".nni/run");
     let text = std::fs::read_to_string(&note).expect("noted");
@@ -196,12 +191,7 @@ async fn a_trial_that_was_killed_with_its_shell_gets_a_verdict_and_keeps_its_met
     let machine = Machine::with(|_, _| {}).await;
     let client = Client::start(&machine).await;
     let mut seen = client.watch();
-    let trial = client
-        .submit(&Behavior::RunUntilCanceled {
-            metrics: THREE.map(str::to_owned).to_vec(),
-        })
-        .await;
-    seen.until_metrics(&trial.id, 3).await;
+    let trial = after_three_metrics(&client, &mut seen).await;
     kill_all(&client, &trial).await;
     let history = seen.until_end(&trial.id).await;
     assert_eq!(history.bodies(), THREE);
@@ -270,6 +260,17 @@ async fn a_trial_waits_with_a_reason_while_no_machine_can_be_reached() {
     let history = seen.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded));
     client.finish().await;
+}
+
+/// A trial that has reported three metrics and runs on.
+async fn after_three_metrics(client: &Client<'_>, seen: &mut Observer) -> TrialSpec {
+    let trial = client
+        .submit(&Behavior::RunUntilCanceled {
+            metrics: THREE.map(str::to_owned).to_vec(),
+        })
+        .await;
+    seen.until_metrics(&trial.id, 3).await;
+    trial
 }
 
 fn remove(dir: &Path) {
