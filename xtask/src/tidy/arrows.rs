@@ -11,6 +11,8 @@ const ARROWS: &[(&str, Reach, &[&str])] = &[
     ("ts-core", Reach::Only(&[]), &[]),
     ("ts-codedir", Reach::Only(&["ts-core"]), &["ts-testkit"]),
     ("ts-testkit", Reach::Only(&["ts-core"]), &[]),
+    ("ts-k8s-testkit", Reach::Only(&[]), &[]),
+    ("ts-k8s", Reach::Only(&["ts-core", "ts-codedir"]), &["ts-testkit", "ts-k8s-testkit"]),
     ("ts-manager", Reach::Only(&["ts-core"]), &["ts-testkit"]),
     ("tsctl", Reach::AllBut(&["ts-testkit", "xtask"]), &["ts-testkit"]),
     ("xtask", Reach::Only(&[]), &[]),
