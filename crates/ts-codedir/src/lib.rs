@@ -8,6 +8,7 @@ mod limits;
 mod node;
 mod pack;
 mod scan;
+mod spool;
 mod staging;
 mod tar_format;
 mod unpack;
@@ -18,6 +19,7 @@ pub use digest::Digest;
 pub use ignore_rules::{IGNORE_FILE, Rule};
 pub use pack::{Compression, PackOptions, PackSummary, digest, pack};
 pub use scan::{CodePackage, Entry, EntryKind, Excluded, Note, NoteKind, scan};
+pub use spool::{PACKAGES, Piece, Spool, Written, is_known};
 pub use unpack::{OutsideLinks, UnpackLimits, UnpackSummary, unpack};
 pub use why::{Decision, why};
 

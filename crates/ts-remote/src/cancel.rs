@@ -14,7 +14,7 @@ pub(crate) async fn cancel(core: &Core, trial: &TrialId, why: CancelReason) -> R
         return Ok(());
     }
     // The intent goes to disk first: should we die now, `recover` completes it.
-    if let Err(error) = crate::job::save_cancel(&core.mirror.paths(trial), why) {
+    if let Err(error) = ts_core::follow::save_cancel(&core.mirror.paths(trial), why) {
         tracing::warn!(%trial, %error, "the request to cancel is not on disk; it is carried out all the same");
     }
     let place = core.registry.update(trial, |known| {

@@ -195,7 +195,7 @@ async fn remove_experiment(core: &Core, trials: &BTreeSet<TrialId>, report: &mut
         }
         core.registry.remove(trial);
     }
-    for dir in [core.mirror.dir(), &core.ctx.work_dir.join(crate::spool::FOLDER)] {
+    for dir in [core.mirror.dir(), &core.ctx.work_dir.join(ts_codedir::PACKAGES)] {
         remove_all(dir, report);
     }
 }

@@ -5,10 +5,9 @@
 use crate::{
     RemoteConfig,
     board::{Board, Condition, Placed, Slot, Waiting},
-    job::{self, Job},
+    job::Job,
     machine::{self, Machine},
     mirror::Mirror,
-    spool::Spool,
     warm::Warm,
     worker,
 };
@@ -22,6 +21,7 @@ use std::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use ts_codedir::Spool;
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, IdSource as _, RandomIds, Reason, ReasonCode, TrialId, TrialStatus,
     follow::{End, Known, Registry},
@@ -162,7 +162,7 @@ impl Core {
     /// Whether this package was ever delivered or is on its way: here, on disk, or on a machine.
     pub(crate) fn knows_package(&self, digest: &str) -> bool {
         self.spools_mut().contains_key(digest)
-            || crate::spool::is_known(&self.ctx.work_dir, digest)
+            || ts_codedir::is_known(&self.ctx.work_dir, digest)
             || (0..self.machines.len()).any(|machine| self.board().has_package(machine, digest))
     }
 
@@ -427,7 +427,7 @@ impl Core {
 
     /// The wish to end a trial, as stored.
     pub(crate) fn cancel_intent(&self, trial: &TrialId) -> Option<ts_core::CancelReason> {
-        job::load_cancel(&self.mirror.paths(trial))
+        ts_core::follow::load_cancel(&self.mirror.paths(trial))
     }
 
     /// Index of the machine with this key.

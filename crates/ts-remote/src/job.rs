@@ -3,11 +3,8 @@
 //! It is stored before the machine hears of the trial. What the trial itself leaves is the mirror's.
 
 use serde::{Deserialize, Serialize};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
-use ts_core::{CancelReason, Error, ErrorKind, Result, TrialSpec, launch::TrialPaths};
+use std::{fs, io, path::PathBuf};
+use ts_core::{Error, ErrorKind, Result, TrialSpec, follow::write_whole, launch::TrialPaths};
 
 /// Name of the file beside the mirrored files of a trial.
 const FILE: &str = "job";
@@ -64,24 +61,6 @@ fn file(paths: &TrialPaths) -> PathBuf {
     paths.exchange().join(FILE)
 }
 
-/// Stores the wish to end a trial, so that a later manager completes it.
-pub(crate) fn save_cancel(paths: &TrialPaths, why: CancelReason) -> Result<()> {
-    write_whole(&paths.cancel(), why.as_str().as_bytes())
-}
-
-/// The stored wish to end a trial. One that cannot be read counts as the user's.
-pub(crate) fn load_cancel(paths: &TrialPaths) -> Option<CancelReason> {
-    let text = fs::read_to_string(paths.cancel()).ok()?;
-    Some(CancelReason::parse(text.trim()).unwrap_or(CancelReason::User))
-}
-
-/// Writes a file so that a reader sees all of it or none.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let draft = path.with_extension("new");
-    fs::write(&draft, bytes).map_err(|e| Error::io("write", &draft, e))?;
-    fs::rename(&draft, path).map_err(|e| Error::io("write", path, e))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,8 +78,5 @@ mod tests {
         job.devices = vec![1, 2];
         job.save(&paths).expect("room");
         assert_eq!(Job::load(&paths).expect("readable"), Some(job));
-        assert_eq!(load_cancel(&paths), None);
-        save_cancel(&paths, CancelReason::EarlyStop).expect("room");
-        assert_eq!(load_cancel(&paths), Some(CancelReason::EarlyStop));
     }
 }

@@ -16,7 +16,6 @@ mod place;
 mod prepare;
 mod recover;
 mod service;
-mod spool;
 mod ssh;
 mod start;
 mod submit;

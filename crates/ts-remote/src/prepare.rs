@@ -6,10 +6,10 @@ use crate::{
     board::Condition,
     core::{Core, is_disk_full},
     link::Link,
-    spool::Spool,
     worker::{self, Progress},
 };
 use std::{sync::Arc, time::Duration};
+use ts_codedir::Spool;
 use ts_core::{CodeDirectory, Error, Prepared, Reason, ReasonCode, Result};
 
 /// How long a machine to which the code could not be brought is put aside.
@@ -52,7 +52,7 @@ fn pack_soon(core: &Arc<Core>, spool: &Arc<Spool>) {
 }
 
 fn receipt(digest: String) -> Prepared {
-    let location = format!("{}/{digest}", crate::spool::FOLDER);
+    let location = format!("{}/{digest}", ts_codedir::PACKAGES);
     Prepared::new(Some(digest), location)
 }
 

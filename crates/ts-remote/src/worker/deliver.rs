@@ -1,14 +1,12 @@
 //! Brings a package to a machine: nothing if it is there, else one stream that is unpacked, compared, and put in place.
 
 use super::{Facts, Shell};
-use crate::{
-    spool::{Piece, Spool},
-    ssh::{Output, Process},
-};
+use crate::ssh::{Output, Process};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::{fmt::Write as _, time::Duration};
 use tokio::sync::mpsc;
+use ts_codedir::{Piece, Spool};
 use ts_core::{Clock, Error, ErrorKind, PROGRESS, Result, Retry, TaskScope, launch::quote};
 
 /// Time between two words on how far a delivery is.

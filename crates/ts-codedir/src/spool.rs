@@ -3,6 +3,7 @@
 //!
 //! It is kept as long as the experiment, so that a machine that comes late gets the same bytes.
 
+use crate::{CodePackage, Compression};
 use bytes::Bytes;
 use std::{
     fs::{self, File},
@@ -11,17 +12,16 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use tokio::sync::{mpsc, watch};
-use ts_codedir::{CodePackage, Compression};
 use ts_core::{CodeDirectory, Ctx, Error, ErrorKind, Result, TaskScope};
 
 /// Folder of the packages in the experiment's directory.
-pub(crate) const FOLDER: &str = "code";
+pub const PACKAGES: &str = "code";
 /// Bytes of a piece.
 const PIECE: usize = 256 * 1024;
 
 /// A package: to be written, being written, or complete.
 #[derive(Debug)]
-pub(crate) struct Spool {
+pub struct Spool {
     digest: String,
     path: PathBuf,
     package: CodePackage,
@@ -32,15 +32,21 @@ pub(crate) struct Spool {
 
 /// How far the writer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Written {
+#[non_exhaustive]
+pub enum Written {
+    /// It has written so many bytes.
     UpTo(u64),
+    /// All of it is there.
     Complete,
+    /// It could not be packed, because.
     Failed(String),
 }
 
 /// A part of the package.
 #[derive(Debug)]
-pub(crate) enum Piece {
+#[expect(clippy::exhaustive_enums, reason = "whoever delivers must tell the end from a cut")]
+pub enum Piece {
+    /// The next bytes.
     Bytes(Bytes),
     /// There was no more; without it the package was cut off.
     End,
@@ -48,15 +54,15 @@ pub(crate) enum Piece {
 
 impl Spool {
     /// Scans the directory and notes that its content belongs to the experiment; nothing is packed yet.
-    pub(crate) async fn new(ctx: &Ctx, code: &CodeDirectory) -> Result<Self> {
+    pub async fn new(ctx: &Ctx, code: &CodeDirectory) -> Result<Self> {
         let code = code.clone();
         let scanned = ctx.tasks.blocking(move || {
-            let package = ts_codedir::scan(&code)?;
-            let digest = ts_codedir::digest(&package)?.to_string();
+            let package = crate::scan(&code)?;
+            let digest = crate::digest(&package)?.to_string();
             Ok::<_, Error>((package, digest))
         });
         let (package, digest) = scanned.await?;
-        let folder = ctx.work_dir.join(FOLDER);
+        let folder = ctx.work_dir.join(PACKAGES);
         fs::create_dir_all(&folder).map_err(|e| Error::io("make", &folder, e))?;
         let is_old = is_known(&ctx.work_dir, &digest);
         let path = path(&ctx.work_dir, &digest);
@@ -74,7 +80,7 @@ impl Spool {
     }
 
     /// Has the package written, unless it is or is being; a failed try is made again.
-    pub(crate) fn pack(&self, tasks: &TaskScope) -> watch::Receiver<Written> {
+    pub fn pack(&self, tasks: &TaskScope) -> watch::Receiver<Written> {
         let mut packing = self.packing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(written) = packing.as_ref()
             && !matches!(*written.borrow(), Written::Failed(_))
@@ -104,22 +110,23 @@ impl Spool {
         written
     }
 
-    pub(crate) fn digest(&self) -> &str {
+    /// Digest of its content.
+    pub fn digest(&self) -> &str {
         &self.digest
     }
 
     /// Length of the package once it is complete.
-    pub(crate) fn packed_bytes(&self) -> Option<u64> {
+    pub fn packed_bytes(&self) -> Option<u64> {
         fs::metadata(&self.path).ok().map(|meta| meta.len())
     }
 
     /// Whether this very content belonged to this experiment before.
-    pub(crate) fn is_old(&self) -> bool {
+    pub fn is_old(&self) -> bool {
         self.is_old
     }
 
     /// Reads the package from its beginning, decompressed if asked; pieces wait for their reader.
-    pub(crate) fn read(&self, decompress: bool, tasks: &TaskScope) -> mpsc::Receiver<Result<Piece>> {
+    pub fn read(&self, decompress: bool, tasks: &TaskScope) -> mpsc::Receiver<Result<Piece>> {
         let (pieces, receiver) = mpsc::channel(8);
         let follower = Follower {
             path: self.path.clone(),
@@ -138,12 +145,12 @@ impl Spool {
 /// Where a complete package is kept.
 fn path(work_dir: &Path, digest: &str) -> PathBuf {
     work_dir
-        .join(FOLDER)
+        .join(PACKAGES)
         .join(format!("{}.tar.zst", digest.replace([':', '/'], "-")))
 }
 
 /// Whether code of this digest belongs to the experiment.
-pub(crate) fn is_known(work_dir: &Path, digest: &str) -> bool {
+pub fn is_known(work_dir: &Path, digest: &str) -> bool {
     let path = path(work_dir, digest);
     path.is_file() || note(&path).is_file()
 }
@@ -163,7 +170,7 @@ fn write(package: &CodePackage, digest: &str, file: File, path: &Path, written: 
         n_bytes: 0,
         written,
     };
-    let packed = ts_codedir::pack(package, Compression::Zstd, out).and_then(|packed| {
+    let packed = crate::pack(package, Compression::Zstd, out).and_then(|packed| {
         if packed.digest.as_str() != digest {
             return Err(changed());
         }
