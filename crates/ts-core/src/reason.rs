@@ -113,6 +113,8 @@ reason_codes! {
     Preempted = Some(Verdict::Platform),
     /// The platform refused or could not start the job.
     StartFailed = Some(Verdict::Platform),
+    /// The platform cannot do what the configuration asks for: no such image, no such volume, a name that it refuses.
+    StartRefused = Some(Verdict::Configuration),
     /// Cancelled by the user or at the end of the experiment.
     Canceled = Some(Verdict::Canceled),
     /// Stopped early for poor results.

@@ -253,7 +253,12 @@ impl Manager {
         let code = why.map(|reason| reason.code);
         let configured_wrong = matches!(
             code,
-            Some(ReasonCode::CommandNotFound | ReasonCode::NotExecutable | ReasonCode::StartFailed)
+            Some(
+                ReasonCode::CommandNotFound
+                    | ReasonCode::NotExecutable
+                    | ReasonCode::StartFailed
+                    | ReasonCode::StartRefused
+            )
         );
         if status != TrialStatus::Failed || !configured_wrong {
             self.misconfigured = 0;

@@ -1,0 +1,113 @@
+//! What an experiment has in the cluster beside its trials: one ConfigMap that owns all else, and the Secrets that pods need.
+//!
+//! Deleting the ConfigMap has the cluster's garbage collector remove everything.
+
+use crate::{
+    AzureKey, StorageKind, access::Cluster, core::Core, error, names,
+    object::{Owner, azure_secret, registry_secret},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+use std::fs;
+use ts_core::{Error, ErrorKind, Result};
+
+/// Labels of what belongs to the experiment as a whole.
+pub(crate) fn labels(core: &Core) -> Value {
+    json!({
+        names::APP.0: names::APP.1,
+        names::EXPERIMENT: names::label(core.experiment.as_str()),
+        names::MANAGED_BY.0: names::MANAGED_BY.1,
+    })
+}
+
+/// Finds the owner or makes it.
+pub(crate) async fn ensure(core: &Core, cluster: &Cluster) -> Result<Owner> {
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let name = names::shared(&core.experiment, "");
+    let what = format!("create ConfigMap `{name}`");
+    let wanted = object(json!({
+        "metadata": {"name": name, "labels": labels(core)},
+        "data": {"experiment": core.experiment.as_str()},
+    }))?;
+    let made = match api.create(&PostParams::default(), &wanted).await {
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => api.get(&name).await,
+        made => made,
+    };
+    let made = made.map_err(|e| error::of_api(&what, e))?;
+    Ok(Owner {
+        name,
+        uid: made.metadata.uid.unwrap_or_default(),
+    })
+}
+
+/// Makes the Secrets that pods of this experiment need. One that is there is replaced: keys are renewed.
+pub(crate) async fn ensure_secrets(core: &Core, cluster: &Cluster) -> Result<()> {
+    let owner = core.owner(cluster).await?.reference();
+    let mut secrets = Vec::new();
+    for role in &core.config.roles {
+        let Some(path) = &role.private_registry_auth else { continue };
+        let text = fs::read(path).map_err(|e| Error::io("read", path, e).with_key("privateRegistryAuthPath"))?;
+        secrets.push(json!({
+            "metadata": {"name": registry_secret(&core.experiment, role)},
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": STANDARD.encode(text)},
+        }));
+    }
+    if let Some(storage) = &core.config.storage
+        && let StorageKind::AzureFiles { account, key, .. } = &storage.kind
+        && let Some(key) = azure_key(core, key).await?
+    {
+        secrets.push(json!({
+            "metadata": {"name": azure_secret(&core.experiment)},
+            "type": "Opaque",
+            "data": {
+                "azurestorageaccountname": STANDARD.encode(account),
+                "azurestorageaccountkey": STANDARD.encode(key.expose()),
+            },
+        }));
+    }
+    let api: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    for mut secret in secrets {
+        secret["metadata"]["labels"] = labels(core);
+        secret["metadata"]["ownerReferences"] = json!([owner]);
+        let name = secret["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let secret: Secret = object(secret)?;
+        let made = match api.create(&PostParams::default(), &secret).await {
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+                api.replace(&name, &PostParams::default(), &secret).await
+            }
+            made => made,
+        };
+        made.map_err(|e| error::of_api(&format!("create Secret `{name}`"), e))?;
+    }
+    Ok(())
+}
+
+async fn azure_key(core: &Core, key: &AzureKey) -> Result<Option<ts_core::Secret>> {
+    match key {
+        AzureKey::Existing(_) => Ok(None),
+        AzureKey::Given(secret) => secret.resolve(&*core.ctx.secrets).await.map(Some),
+        AzureKey::KeyVault { vault, secret } => crate::key_vault::fetch(vault, secret).await.map(Some),
+    }
+}
+
+/// JSON as one of Kubernetes' own types.
+pub(crate) fn object<T: for<'de> serde::Deserialize<'de>>(value: Value) -> Result<T> {
+    serde_json::from_value(value)
+        .map_err(|e| Error::new(ErrorKind::Internal, "an object of ours is not what Kubernetes expects").with_source(e))
+}
+
+/// Names of the Secrets that [`ensure_secrets`] may have made.
+pub(crate) fn secret_names(core: &Core) -> Vec<String> {
+    let roles = core.config.roles.iter().filter(|role| role.private_registry_auth.is_some());
+    let mut names: Vec<String> = roles.map(|role| registry_secret(&core.experiment, role)).collect();
+    let has_azure = core.config.storage.as_ref().is_some_and(|storage| {
+        matches!(&storage.kind, StorageKind::AzureFiles { key, .. } if !matches!(key, AzureKey::Existing(_)))
+    });
+    if has_azure {
+        names.push(azure_secret(&core.experiment));
+    }
+    names
+}

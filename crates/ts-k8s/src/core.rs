@@ -1,0 +1,328 @@
+//! What all operations of one service share: the way to the cluster, the trials, the mirror, and how they change each other.
+//!
+//! What happens in the cluster is `observe`'s business; how objects get there is that of `create`.
+
+use crate::{
+    JobKind, KubernetesConfig,
+    access::{self, Cluster},
+    job::Job,
+    kinds::{self, Served},
+    object::{Owner, Patches},
+    observe,
+    relay::Mirror,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use ts_codedir::Spool;
+use ts_core::{
+    CancelReason, Ctx, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
+    follow::{End, Registry},
+};
+
+/// Requests that change something, at a time.
+const WRITES: usize = 16;
+/// Streams of code, at a time.
+const DELIVERIES: usize = 4;
+
+/// What is known of a trial beside its status.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) job: Arc<Job>,
+    /// When its object was created, if this service did it or found it so; monotonic.
+    pub(crate) created_at: Option<Duration>,
+    /// Since when it waits for what does not mend itself; monotonic.
+    pub(crate) hopeless_since: Option<Duration>,
+    /// Its end, once we gave it up; told when nothing is left of it.
+    pub(crate) given_up: Option<End>,
+    /// Whether another service has it, and this one only looks on.
+    pub(crate) is_looked_on: bool,
+}
+
+/// The cluster once it has answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
+    pub(crate) cluster: Cluster,
+    pub(crate) served: Served,
+    pub(crate) patches: Patches,
+}
+
+impl Place {
+    /// A trial of ours.
+    pub(crate) fn new(job: Job) -> Self {
+        Self {
+            job: Arc::new(job),
+            created_at: None,
+            hopeless_since: None,
+            given_up: None,
+            is_looked_on: false,
+        }
+    }
+}
+
+/// Something that the observer has to know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Look at a trial again.
+    Look(TrialId),
+    /// The object of a trial is not there any more.
+    Gone(TrialId),
+    /// A pod's log was read to its end.
+    Heard(String, crate::relay::Spoken),
+    /// A pod has the code, or why it has not.
+    Delivered(String, Result<()>),
+}
+
+/// The running side of a service; made when it is first needed.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) ctx: Ctx,
+    pub(crate) config: KubernetesConfig,
+    pub(crate) experiment: ExperimentId,
+    pub(crate) registry: Arc<Registry<Place>>,
+    pub(crate) mirror: Mirror,
+    ready: watch::Sender<Option<Arc<Ready>>>,
+    /// Why the cluster cannot be used at present.
+    trouble: watch::Sender<Option<Reason>>,
+    /// Whether everything that was in the cluster when we came is known.
+    synced: watch::Sender<bool>,
+    /// Counts how often streams had to be given up.
+    cuts: watch::Sender<u64>,
+    news: mpsc::UnboundedSender<News>,
+    is_needed: Notify,
+    owner: OnceCell<Owner>,
+    spools: Mutex<HashMap<String, Arc<Spool>>>,
+    pub(crate) writes: Semaphore,
+    pub(crate) deliveries: Semaphore,
+    /// Objects that are being removed; `cleanup` waits for them.
+    pub(crate) removals: watch::Sender<usize>,
+}
+
+/// A core whose tasks end when this is dropped. Trials do not.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) core: Arc<Core>,
+    stop: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl Running {
+    /// Starts the observer, which goes to the cluster once it is needed.
+    pub(crate) fn start(ctx: Ctx, config: KubernetesConfig, experiment: ExperimentId, mirror: Mirror) -> Arc<Self> {
+        let (news, inbox) = mpsc::unbounded_channel();
+        let core = Arc::new(Core {
+            registry: Arc::default(),
+            mirror,
+            ready: watch::Sender::default(),
+            trouble: watch::Sender::default(),
+            synced: watch::Sender::default(),
+            cuts: watch::Sender::default(),
+            news,
+            is_needed: Notify::new(),
+            owner: OnceCell::new(),
+            spools: Mutex::default(),
+            writes: Semaphore::new(WRITES),
+            deliveries: Semaphore::new(DELIVERIES),
+            removals: watch::Sender::default(),
+            ctx,
+            config,
+            experiment,
+        });
+        let stop = CancellationToken::new();
+        let running = Arc::new(Self {
+            core: Arc::clone(&core),
+            _stop: stop.clone().drop_guard(),
+            stop: stop.clone(),
+        });
+        let spawner = Spawner {
+            core: Arc::clone(&core),
+            stop,
+        };
+        spawner.spawn(observe::observe(spawner.clone(), inbox));
+        running
+    }
+
+    /// Runs tasks that end with this.
+    pub(crate) fn spawner(&self) -> Spawner {
+        Spawner {
+            core: Arc::clone(&self.core),
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+/// Runs tasks until the service is dropped or its scope is closed.
+#[derive(Debug, Clone)]
+pub(crate) struct Spawner {
+    pub(crate) core: Arc<Core>,
+    stop: CancellationToken,
+}
+
+impl Spawner {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopped = self.stop.clone().cancelled_owned();
+        self.core.ctx.tasks.spawn(async move {
+            tokio::select! {
+                () = stopped => {}
+                () = task => {}
+            }
+        });
+    }
+}
+
+impl Core {
+    pub(crate) const fn kind(&self) -> JobKind {
+        self.config.kind
+    }
+
+    /// Goes to the cluster and asks what it serves.
+    pub(crate) async fn connect(&self) -> Result<Ready> {
+        let cluster = access::cluster(&self.config.access).await?;
+        let served = kinds::discover(&cluster, self.kind(), self.config.api_version.as_deref()).await?;
+        let patches = match self.kind() {
+            JobKind::TrainJob => kinds::patches(&cluster, &served.resource).await?,
+            _ => Patches::default(),
+        };
+        Ok(Ready {
+            cluster,
+            served,
+            patches,
+        })
+    }
+
+    /// Has the observer go to the cluster.
+    pub(crate) fn need(&self) {
+        self.is_needed.notify_one();
+    }
+
+    pub(crate) async fn needed(&self) {
+        self.is_needed.notified().await;
+    }
+
+    /// The cluster; waits until it has answered.
+    pub(crate) async fn ready(&self) -> Arc<Ready> {
+        self.need();
+        let mut ready = self.ready.subscribe();
+        loop {
+            if let Some(ready) = ready.borrow_and_update().as_ref() {
+                return Arc::clone(ready);
+            }
+            if ready.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    pub(crate) fn ready_now(&self) -> Option<Arc<Ready>> {
+        self.ready.borrow().clone()
+    }
+
+    pub(crate) fn set_ready(&self, ready: Arc<Ready>) {
+        self.ready.send_replace(Some(ready));
+    }
+
+    /// Notes that the cluster can be used, or why not.
+    pub(crate) fn set_trouble(&self, trouble: Option<Reason>) {
+        let changed = self.trouble.send_if_modified(|present| {
+            let is_news = present.as_ref().map(|r| (&r.code, &r.message)) != trouble.as_ref().map(|r| (&r.code, &r.message));
+            if is_news {
+                present.clone_from(&trouble);
+            }
+            is_news
+        });
+        if changed && let Some(reason) = trouble {
+            tracing::warn!(%reason.message, "the cluster cannot be used at present");
+        }
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Reason> {
+        self.trouble.borrow().clone()
+    }
+
+    /// Changes whenever [`Core::trouble`] does.
+    pub(crate) fn troubles(&self) -> watch::Receiver<Option<Reason>> {
+        self.trouble.subscribe()
+    }
+
+    /// Waits until everything that is in the cluster is known.
+    pub(crate) async fn until_synced(&self) {
+        self.need();
+        let mut synced = self.synced.subscribe();
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    pub(crate) fn set_synced(&self, synced: bool) {
+        self.synced.send_replace(synced);
+    }
+
+    /// Changes when streams have to be opened anew.
+    pub(crate) fn cuts(&self) -> watch::Receiver<u64> {
+        self.cuts.subscribe()
+    }
+
+    pub(crate) fn cut(&self) {
+        self.cuts.send_modify(|n| *n += 1);
+    }
+
+    /// Tells the observer.
+    pub(crate) fn tell(&self, news: News) {
+        // Without an observer there is nobody to tell: the service is being dropped.
+        let _ = self.news.send(news);
+    }
+
+    /// The owner of all that the experiment has in the cluster; made if it is not there.
+    pub(crate) async fn owner(&self, cluster: &Cluster) -> Result<&Owner> {
+        let make = || crate::anchor::ensure(self, cluster);
+        self.owner.get_or_try_init(make).await
+    }
+
+    pub(crate) fn add_spool(&self, spool: Spool) -> Arc<Spool> {
+        let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(
+            spools
+                .entry(spool.digest().to_owned())
+                .or_insert_with(|| Arc::new(spool)),
+        )
+    }
+
+    pub(crate) fn spool(&self, digest: &str) -> Option<Arc<Spool>> {
+        let spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
+        spools.get(digest).cloned()
+    }
+
+    /// Enters the end of a trial; what it has not begun it never will.
+    pub(crate) fn conclude(&self, trial: &TrialId, end: End) {
+        tracing::debug!(%trial, status = %end.status, "ended");
+        if let Err(error) = crate::job::save_end(&self.mirror.paths(trial), &end) {
+            tracing::warn!(%trial, %error, "the trial's end is not on disk");
+        }
+        self.registry.update(trial, |known| {
+            known.status = end.status;
+            known.at = end.at;
+            known.why = end.why;
+        });
+        self.mirror.forget(trial);
+    }
+
+    /// Has a waiting trial say why it waits.
+    pub(crate) fn waits(&self, trial: &TrialId, code: ReasonCode, message: impl Into<String>, unblock: Option<&str>) {
+        let now = self.ctx.clock.now();
+        let message = message.into();
+        self.registry.update(trial, |known| {
+            let same = known.why.as_ref().is_some_and(|why| why.code == code && why.message == message);
+            if known.status == TrialStatus::Waiting && !same {
+                let why = Reason::new(code, message, now);
+                known.why = Some(unblock.into_iter().fold(why, Reason::unblocked_by));
+            }
+        });
+    }
+
+    /// The wish to end a trial, if there is one.
+    pub(crate) fn wish(&self, trial: &TrialId) -> Option<CancelReason> {
+        self.registry.with(trial, |known| known.cancel).flatten()
+    }
+}

@@ -1,0 +1,104 @@
+//! `Framework` of FrameworkController, from our own roles or over the user's template.
+//!
+//! Source: microsoft/frameworkcontroller, `pkg/apis/frameworkcontroller/v1/types.go`; the barrier and its ports as nni v2.10,
+//! `ts/nni_manager/training_service/kubernetes/frameworkcontroller/`.
+
+use super::{Blueprint, merge, pod, seconds};
+use crate::Role;
+use serde_json::{Value, json};
+use ts_core::Result;
+
+/// Name of the trial's container, as in NNI.
+const CONTAINER: &str = "framework";
+/// The barrier waits until every task has an address and leaves them in this folder.
+const BARRIER_DIR: &str = "/mnt/frameworkbarrier";
+const BARRIER_VOLUME: &str = "frameworkbarrier-volume";
+const BARRIER_IMAGE: &str = "frameworkcontroller/frameworkbarrier";
+/// Port of the first role; the next ones follow.
+const FIRST_PORT: u32 = 4000;
+
+/// Makes the addresses of the other tasks known to the command.
+pub(super) const INJECT: &str = "if [ -e /mnt/frameworkbarrier/injector.sh ]; then . /mnt/frameworkbarrier/injector.sh; fi\n";
+
+pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
+    let template = b.config.framework_template.as_ref();
+    let mut roles = Vec::with_capacity(b.config.roles.len());
+    for (index, role) in (0..).zip(&b.config.roles) {
+        let mut pod = pod::template(b, role, CONTAINER)?;
+        if b.n_pods() > 1 {
+            add_barrier(b, &mut pod);
+        }
+        add_ports(b, &mut pod, FIRST_PORT + index);
+        let mut task_role = json!({
+            "name": role.name,
+            "taskNumber": role.replicas,
+            "frameworkAttemptCompletionPolicy": {
+                "minFailedTaskCount": role.completion.min_failed,
+                "minSucceededTaskCount": role.completion.min_succeeded,
+            },
+            "task": {
+                "podGracefulDeletionTimeoutSec": seconds(b.config.grace_period) + 60,
+                "pod": pod,
+            },
+        });
+        if let Some(users) = template.and_then(|t| role_of(t, role)) {
+            task_role = over(users, task_role);
+        }
+        roles.push(task_role);
+    }
+    let mut spec = json!({"executionType": "Start"});
+    if let Some(users) = template.and_then(|t| t.get("spec")) {
+        merge::strategic(&mut spec, users);
+    }
+    spec["taskRoles"] = roles.into();
+    Ok(spec)
+}
+
+fn role_of<'a>(template: &'a Value, role: &Role) -> Option<&'a Value> {
+    let roles = template.pointer("/spec/taskRoles")?.as_array()?;
+    roles.iter().find(|r| r.get("name").and_then(Value::as_str) == Some(&role.name))
+}
+
+/// Ours over the user's role: what NNI's template mode replaces is replaced, the rest is the user's.
+fn over(users: &Value, mut ours: Value) -> Value {
+    let users_container = users.pointer("/task/pod/spec/containers/0");
+    if let (Some(users), Some(ours)) = (users_container, ours.pointer_mut("/task/pod/spec/containers/0")) {
+        // The one container of the user's role is ours, whatever its name.
+        for key in ["name", "image", "resources", "imagePullPolicy"] {
+            if let Some(value) = users.get(key) {
+                ours[key] = value.clone();
+            }
+        }
+    }
+    let mut merged = users.clone();
+    merge::strategic(&mut merged, &ours);
+    merged
+}
+
+/// Two and more tasks find each other by the barrier, which reads the Framework and so needs a service account that may.
+fn add_barrier(b: &Blueprint<'_>, pod: &mut Value) {
+    let mount = json!({"name": BARRIER_VOLUME, "mountPath": BARRIER_DIR});
+    let barrier = json!({"name": "frameworkbarrier", "image": BARRIER_IMAGE, "volumeMounts": [mount]});
+    let spec = &mut pod["spec"];
+    push(&mut spec["volumes"], json!({"name": BARRIER_VOLUME, "emptyDir": {}}));
+    push(&mut spec["initContainers"], barrier);
+    push(&mut spec["containers"][0]["volumeMounts"], mount);
+    for (index, role) in (0..).zip(&b.config.roles) {
+        let name = format!("FB_{}_PORT", role.name.to_uppercase());
+        let value = (FIRST_PORT + index).to_string();
+        push(&mut spec["containers"][0]["env"], json!({"name": name, "value": value}));
+    }
+}
+
+fn add_ports(b: &Blueprint<'_>, pod: &mut Value, port: u32) {
+    if b.n_pods() > 1 {
+        push(&mut pod["spec"]["containers"][0]["ports"], json!({"containerPort": port}));
+    }
+}
+
+fn push(list: &mut Value, item: Value) {
+    match list {
+        Value::Array(items) => items.push(item),
+        other => *other = Value::Array(vec![item]),
+    }
+}

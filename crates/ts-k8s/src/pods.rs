@@ -1,0 +1,252 @@
+//! What a pod shows: where it is on its way, what holds it up, and how its trial's container ended.
+
+use crate::{
+    names,
+    object::CODE_CONTAINER,
+    status::of_time,
+};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use ts_core::{Reason, ReasonCode, Timestamp, TrialId};
+
+/// What of a pod matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PodView {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) trial: TrialId,
+    pub(crate) role: String,
+    /// Name of the trial's container.
+    pub(crate) container: String,
+    pub(crate) main: Main,
+    /// Whether its init container waits for the code.
+    pub(crate) wants_code: bool,
+    pub(crate) node: Option<String>,
+    /// Why it does not go on.
+    pub(crate) held_up: Option<HeldUp>,
+    /// Why the platform ended it.
+    pub(crate) ended_by: Option<HeldUp>,
+    /// Whether it has ended as a whole.
+    pub(crate) is_over: bool,
+}
+
+/// State of the trial's container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Main {
+    Waiting,
+    Running(Option<Timestamp>),
+    Ended(ContainerEnd),
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContainerEnd {
+    pub(crate) code: i32,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) at: Option<Timestamp>,
+}
+
+/// A word of the platform and what it says with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeldUp {
+    pub(crate) word: String,
+    pub(crate) message: String,
+}
+
+impl PodView {
+    /// Reads a pod of ours; `None` if it bears no trial.
+    pub(crate) fn of(pod: &Pod) -> Option<Self> {
+        let labels = pod.metadata.labels.as_ref()?;
+        let trial = names::of_label(labels.get(names::TRIAL)?)?;
+        let spec = pod.spec.as_ref()?;
+        // Webhooks may put containers before ours.
+        let is_ours = |c: &&k8s_openapi::api::core::v1::Container| c.env.iter().flatten().any(|e| e.name == "NNI_POD_NAME");
+        let container = spec.containers.iter().find(is_ours).or(spec.containers.first())?;
+        let status = pod.status.as_ref();
+        let statuses = status.and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
+        let init_statuses = status.and_then(|s| s.init_container_statuses.as_deref()).unwrap_or_default();
+        let main_status = statuses.iter().find(|s| s.name == container.name);
+        let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
+        let mut main = main_status.map_or(Main::Waiting, main_of);
+        let is_over = matches!(phase, "Succeeded" | "Failed");
+        if is_over && !matches!(main, Main::Ended(_)) {
+            // Evicted and refused pods may have no state of their containers.
+            main = Main::Ended(ContainerEnd {
+                code: -1,
+                reason: status.and_then(|s| s.reason.clone()).unwrap_or_default(),
+                message: status.and_then(|s| s.message.clone()).unwrap_or_default(),
+                started: None,
+                at: None,
+            });
+        }
+        let code = init_statuses.iter().find(|s| s.name == CODE_CONTAINER);
+        Some(Self {
+            name: pod.metadata.name.clone()?,
+            uid: pod.metadata.uid.clone()?,
+            trial,
+            role: labels.get(names::ROLE).cloned().unwrap_or_default(),
+            container: container.name.clone(),
+            main,
+            wants_code: code.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
+            node: spec.node_name.clone(),
+            held_up: held_up(pod, init_statuses.iter().chain(statuses)),
+            ended_by: ended_by(pod),
+            is_over,
+        })
+    }
+
+    /// Whether its log can be there.
+    pub(crate) fn has_begun(&self) -> bool {
+        match &self.main {
+            Main::Waiting => false,
+            Main::Running(_) => true,
+            Main::Ended(end) => end.started.is_some() || end.code >= 0,
+        }
+    }
+
+    /// When the trial's container was started.
+    pub(crate) fn started(&self) -> Option<Timestamp> {
+        match &self.main {
+            Main::Waiting => None,
+            Main::Running(at) => *at,
+            Main::Ended(end) => end.started,
+        }
+    }
+}
+
+fn main_of(status: &ContainerStatus) -> Main {
+    let Some(state) = &status.state else { return Main::Waiting };
+    if let Some(running) = &state.running {
+        return Main::Running(running.started_at.as_ref().map(of_time));
+    }
+    if let Some(end) = &state.terminated {
+        return Main::Ended(ContainerEnd {
+            code: end.exit_code,
+            reason: end.reason.clone().unwrap_or_default(),
+            message: end.message.clone().unwrap_or_default(),
+            started: end.started_at.as_ref().map(of_time).filter(|at| at.0 > 0),
+            at: end.finished_at.as_ref().map(of_time).filter(|at| at.0 > 0),
+        });
+    }
+    Main::Waiting
+}
+
+fn held_up<'a>(pod: &Pod, containers: impl Iterator<Item = &'a ContainerStatus>) -> Option<HeldUp> {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let unscheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    if let Some(condition) = unscheduled {
+        return Some(HeldUp {
+            word: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
+            message: condition.message.clone().unwrap_or_default(),
+        });
+    }
+    let mut held_up = None;
+    for status in containers {
+        let Some(waiting) = status.state.as_ref().and_then(|s| s.waiting.as_ref()) else {
+            continue;
+        };
+        let word = waiting.reason.clone().unwrap_or_default();
+        let is_first = held_up.is_none();
+        let is_news = !matches!(word.as_str(), "" | "ContainerCreating" | "PodInitializing");
+        if is_first || is_news {
+            held_up = Some(HeldUp {
+                word,
+                message: waiting.message.clone().unwrap_or_default(),
+            });
+        }
+        if is_news {
+            break;
+        }
+    }
+    held_up
+}
+
+/// Source: kubernetes v1.33, `pkg/apis/core/types.go` (`DisruptionTarget`), `pkg/kubelet/eviction`, `pkg/controller/podgc`.
+fn ended_by(pod: &Pod) -> Option<HeldUp> {
+    let status = pod.status.as_ref()?;
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    if let Some(condition) = conditions.iter().find(|c| c.type_ == "DisruptionTarget" && c.status == "True") {
+        return Some(HeldUp {
+            word: condition.reason.clone().unwrap_or_default(),
+            message: condition.message.clone().unwrap_or_default(),
+        });
+    }
+    let word = status.reason.clone()?;
+    let of_platform = ["Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "UnexpectedAdmissionError"];
+    (of_platform.contains(&word.as_str()) || word.starts_with("OutOf")).then(|| HeldUp {
+        word,
+        message: status.message.clone().unwrap_or_default(),
+    })
+}
+
+/// Why a trial waits, and whether waiting alone can mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) reason: Reason,
+    pub(crate) is_hopeless: bool,
+}
+
+/// The reason of what the platform calls by this word: states of containers, conditions of pods, and events.
+///
+/// Sources: kubernetes v1.20, `pkg/kubelet/images/types.go`, `pkg/kubelet/kuberuntime/kuberuntime_container.go`,
+/// `pkg/kubelet/events/event.go`, `pkg/scheduler`.
+pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
+    let said = held_up.message.trim();
+    let text = |what: &str| if said.is_empty() { what.to_owned() } else { format!("{what}: {said}") };
+    let (code, message, unblock, is_hopeless) = match held_up.word.as_str() {
+        "Unschedulable" => {
+            let is_gpu = said.contains("gpu");
+            let never = said.contains("didn't match") && !said.contains("Insufficient");
+            let code = match (is_gpu, never) {
+                (true, _) => ReasonCode::GpuBusy,
+                (false, true) => ReasonCode::NoMachine,
+                (false, false) => ReasonCode::Queued,
+            };
+            (code, text("no node has room"), "a node with enough free CPUs, memory and GPUs, or a smaller request", false)
+        }
+        "SchedulingGated" => (ReasonCode::Queued, text("a gate holds the pod back"), "whoever has set the gate removes it", false),
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => (
+            ReasonCode::ImagePull,
+            text("the image cannot be pulled"),
+            "correct the image's name, or give the credentials of its registry (`privateRegistryAuthPath`, `imagePullSecrets`)",
+            true,
+        ),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" | "StartError" => (
+            ReasonCode::Starting,
+            text("the container cannot be started"),
+            "correct what the message names: a Secret, a volume, the command, the user",
+            true,
+        ),
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => (
+            ReasonCode::Starting,
+            text("a volume cannot be mounted"),
+            "look at the storage's server, path and claim, and whether nodes can mount it",
+            true,
+        ),
+        "FailedCreate" if said.contains("exceeded quota") => (
+            ReasonCode::Quota,
+            text("the quota of the namespace is used up"),
+            "other pods of the namespace end, or its quota is raised",
+            false,
+        ),
+        "FailedCreate" | "FailedCreatePod" => (
+            ReasonCode::Starting,
+            text("the operator cannot create the pod"),
+            "what the message says: a webhook, a policy, a missing service account",
+            true,
+        ),
+        "Preempted" => (ReasonCode::Queued, text("pre-empted by a pod of higher priority"), "room for it again", false),
+        "" | "ContainerCreating" | "PodInitializing" | "Pulling" | "Pulled" => {
+            return Wait {
+                reason: Reason::new(ReasonCode::Starting, text("the pod is being started"), now),
+                is_hopeless: false,
+            };
+        }
+        word => (ReasonCode::Starting, text(word), "what the message says", false),
+    };
+    Wait {
+        reason: Reason::new(code, message, now).unblocked_by(unblock),
+        is_hopeless,
+    }
+}

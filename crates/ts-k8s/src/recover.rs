@@ -1,0 +1,112 @@
+//! After a crash: compares what is stored here and what is in the cluster with the trials that the store knows as not ended.
+
+use crate::{
+    core::{Core, News, Place, Running},
+    job::{self, Job},
+    kinds, names, submit,
+};
+use kube::api::ListParams;
+use std::{collections::HashSet, sync::Arc};
+use ts_core::{
+    Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord,
+    follow::{Known, load_cancel},
+};
+
+/// Takes up a trial whose request is stored here; `false` if none is.
+pub(crate) fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
+    let core = &running.core;
+    let paths = core.mirror.paths(trial);
+    let Some(job) = Job::load(&paths)? else {
+        return Ok(false);
+    };
+    let now = core.ctx.clock.now();
+    let is_created = job.is_created;
+    let mut place = Place::new(job);
+    if is_created {
+        place.created_at = Some(core.ctx.clock.monotonic());
+    }
+    let why = Reason::new(ReasonCode::Starting, "it is looked for in the cluster", now);
+    let mut known = Known::waiting(now, why, place);
+    known.cancel = load_cancel(&paths);
+    let end = job::load_end(&paths)?;
+    if let Some(end) = &end {
+        known.status = end.status;
+        known.at = end.at;
+        known.why.clone_from(&end.why);
+    }
+    let cancel = known.cancel;
+    if !core.registry.claim(trial, known.clone()) {
+        core.registry.update(trial, |present| *present = known);
+    }
+    if end.is_some() {
+        return Ok(true);
+    }
+    if is_created {
+        if cancel.is_some() {
+            submit::remove_later(&running.spawner(), trial.clone());
+        }
+        core.tell(News::Look(trial.clone()));
+    } else {
+        // It may have been created all the same; then it is found by its name.
+        submit::begin(&running.spawner(), trial.clone());
+    }
+    Ok(true)
+}
+
+/// Looks on at a trial that another service has, because somebody wants its logs. Nothing of it is changed.
+pub(crate) fn look_on(core: &Core, trial: &TrialId) {
+    let paths = crate::relay::Mirror::new(&core.ctx.work_dir).paths(trial);
+    let job = match Job::load(&paths) {
+        Ok(job) => job,
+        Err(error) => return tracing::warn!(%trial, %error, "its stored request cannot be read"),
+    };
+    let Some(job) = job else { return };
+    let now = core.ctx.clock.now();
+    let mut place = Place::new(job);
+    place.created_at = Some(core.ctx.clock.monotonic());
+    place.is_looked_on = true;
+    let why = Reason::new(ReasonCode::Starting, "the cluster is being asked", now);
+    if core.registry.claim(trial, Known::waiting(now, why, place)) {
+        if let Err(error) = core.mirror.claim(trial) {
+            tracing::warn!(%trial, %error, "its log cannot be kept here");
+        }
+        core.need();
+        core.tell(News::Look(trial.clone()));
+    }
+}
+
+/// Compares what we and the cluster hold with the trials that the store knows as not ended.
+pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Result<Recovered> {
+    let core = &running.core;
+    let ready = crate::prepare::connected(core).await?;
+    core.need();
+    let mut recovered = Recovered::new();
+    for record in known {
+        let trial = &record.spec.id;
+        let is_ours = core.registry.with(trial, |known| !known.extra.is_looked_on) == Some(true);
+        let is_found = is_ours || resume(running, trial)?;
+        let list = if is_found {
+            &mut recovered.adopted
+        } else {
+            &mut recovered.lost
+        };
+        list.push(trial.clone());
+    }
+    let known: HashSet<&TrialId> = known.iter().map(|record| &record.spec.id).collect();
+    let api = kinds::api(&ready.cluster, &ready.served.resource);
+    let ours = ListParams::default().labels(&names::experiment_selector(&core.experiment));
+    let list = api
+        .list_metadata(&ours)
+        .await
+        .map_err(|e| crate::error::of_api("list the trials", e))?;
+    let mut strays: Vec<TrialId> = list
+        .items
+        .iter()
+        .filter(|object| object.metadata.deletion_timestamp.is_none())
+        .filter_map(|object| names::of_label(object.metadata.labels.as_ref()?.get(names::TRIAL)?))
+        .filter(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none())
+        .collect();
+    strays.sort();
+    recovered.strays = strays;
+    Ok(recovered)
+}

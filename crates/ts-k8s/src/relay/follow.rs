@@ -1,0 +1,219 @@
+//! Reads the log of one pod into the mirror until all of it is here: over cut streams, rotated logs and restarts of the server.
+//!
+//! When a pod has a log, and what its end means, is the observer's business.
+
+use super::{Batch, Exit, Parser, Position, Said};
+use crate::{core::Core, error, exec, object::WORK_DIR};
+use futures_util::AsyncBufReadExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, LogParams};
+use std::time::Duration;
+use tokio::sync::watch;
+use ts_core::{Error, ErrorKind, Result, RetryPolicy, TrialId};
+
+/// Wait before a stream that ended while its pod runs is opened again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a pod is at present, as far as its log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its container runs.
+    Running,
+    /// Its container has ended.
+    Ended,
+    /// It is gone.
+    Gone,
+}
+
+/// Whose log to read.
+#[derive(Debug)]
+pub(crate) struct PodLog {
+    pub(crate) trial: TrialId,
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    pub(crate) container: String,
+    pub(crate) token: String,
+    /// Put in front of each line of output, where a trial has several pods.
+    pub(crate) prefix: Option<String>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+/// How far reading came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// To the record of the end; nothing is missing.
+    Ended(Exit),
+    /// To the log's end; the container was ended before it could say all.
+    All,
+    /// Until the log was gone; what came last is missing.
+    Cut,
+}
+
+/// Reads until there is nothing more to read.
+pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
+    let policy = RetryPolicy::new();
+    let mut phases = log.phase.clone();
+    let mut failures = 0;
+    loop {
+        let phase = *phases.borrow_and_update();
+        let wait = match read(core, log, phase == Phase::Running).await {
+            Ok(Some(exit)) => return Spoken::Ended(exit),
+            Ok(None) if phase != Phase::Running => return Spoken::All,
+            Ok(None) => {
+                failures = 0;
+                PAUSE
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && phase != Phase::Running => return Spoken::Cut,
+            Err(error) if phase == Phase::Gone && !error.is_retryable() => return Spoken::Cut,
+            Err(error) => {
+                failures += 1;
+                tracing::debug!(trial = %log.trial, pod = log.pod, %error, "the log cannot be read now");
+                policy.wait(failures, 0.0)
+            }
+        };
+        tokio::select! {
+            _ = phases.changed() => {}
+            () = core.ctx.clock.sleep(wait) => {}
+        }
+    }
+}
+
+/// Reads one stream to its end; gives the record of the end if it was there.
+async fn read(core: &Core, log: &PodLog, is_live: bool) -> Result<Option<Exit>> {
+    let ready = core.ready().await;
+    let mut cuts = core.cuts();
+    let pods: Api<Pod> = Api::namespaced(ready.cluster.streams.clone(), &ready.cluster.namespace);
+    let mut reader = Reader::new(core, log)?;
+    let parameters = LogParams {
+        container: Some(log.container.clone()),
+        follow: is_live,
+        timestamps: true,
+        since_time: reader.position.time.parse().ok(),
+        ..LogParams::default()
+    };
+    let opened = tokio::select! {
+        opened = pods.log_stream(&log.pod, &parameters) => opened,
+        _ = cuts.changed() => return Err(cut_off()),
+    };
+    let stream = opened.map_err(|e| error::of_api(&format!("read the log of pod `{}`", log.pod), e))?;
+    let mut stream = std::pin::pin!(stream);
+    loop {
+        let chunk = tokio::select! {
+            chunk = stream.fill_buf() => chunk,
+            _ = cuts.changed() => return Err(cut_off()),
+        };
+        let chunk = chunk.map_err(|e| cut_off().with_source(e))?;
+        let n_bytes = chunk.len();
+        if n_bytes == 0 {
+            return Ok(None);
+        }
+        let exit = reader.take(chunk).await?;
+        stream.consume_unpin(n_bytes);
+        if exit.is_some() {
+            return Ok(exit);
+        }
+    }
+}
+
+fn cut_off() -> Error {
+    Error::new(ErrorKind::Unreachable, "the stream of a log was cut off")
+        .with_retry(ts_core::Retry::NotApplied { after: None })
+}
+
+struct Reader<'a> {
+    core: &'a Core,
+    log: &'a PodLog,
+    parser: Parser,
+    position: Position,
+    /// Whether standard output and standard error are at the beginning of a line.
+    fresh: [bool; 2],
+}
+
+impl<'a> Reader<'a> {
+    fn new(core: &'a Core, log: &'a PodLog) -> Result<Self> {
+        let position = core.mirror.position(&log.trial, &log.uid)?;
+        let mut parser = Parser::new(&log.token);
+        if !position.time.is_empty() {
+            parser.resume(position.time.clone(), position.count);
+        }
+        Ok(Self {
+            core,
+            log,
+            parser,
+            position,
+            fresh: [true; 2],
+        })
+    }
+
+    async fn take(&mut self, chunk: &[u8]) -> Result<Option<Exit>> {
+        let mut said = Vec::new();
+        self.parser.push(chunk, &mut said);
+        let mut batch = Batch::default();
+        let mut end = None;
+        for item in said {
+            match item {
+                Said::Stdout(bytes) => print(&mut batch.stdout, &bytes, self.log.prefix.as_deref(), &mut self.fresh[0]),
+                Said::Stderr(bytes) => print(&mut batch.stderr, &bytes, self.log.prefix.as_deref(), &mut self.fresh[1]),
+                Said::Began(n) => self.position.n = self.position.n.max(n),
+                Said::Line { n, text } => self.line(n, &text, &mut batch.journal).await,
+                Said::Rest(bytes) => {
+                    batch.journal.extend_from_slice(&bytes);
+                    if self.log.prefix.is_some() {
+                        batch.journal.push(b'\n'); // the lines of other pods follow
+                    }
+                }
+                Said::Ended(exit) => end = Some(exit),
+            }
+        }
+        let (time, count) = self.parser.position();
+        self.position.time = time.to_owned();
+        self.position.count = count;
+        self.core
+            .mirror
+            .add(&self.log.trial, &self.log.uid, &batch, self.position.clone())?;
+        self.core.registry.tell(&self.log.trial);
+        Ok(end)
+    }
+
+    async fn line(&mut self, n: u64, text: &[u8], journal: &mut Vec<u8>) {
+        if n <= self.position.n {
+            return;
+        }
+        let first = self.position.n + 1;
+        if first < n {
+            // The log was rotated before it was read. What it held of the journal is still in the container.
+            match missing(self.core, self.log, first, n - 1).await {
+                Ok(lines) => journal.extend_from_slice(&lines),
+                Err(error) => tracing::warn!(
+                    trial = %self.log.trial, pod = self.log.pod, %error,
+                    "lines {first} to {} of the journal are lost: the node has thrown away the log they were in", n - 1
+                ),
+            }
+        }
+        journal.extend_from_slice(text);
+        journal.push(b'\n');
+        self.position.n = n;
+    }
+}
+
+/// Lines of the journal, read in the container.
+async fn missing(core: &Core, log: &PodLog, first: u64, last: u64) -> Result<Vec<u8>> {
+    let ready = core.ready().await;
+    let command = format!("sed -n '{first},{last}p' {WORK_DIR}/trial/.nni/metrics");
+    let done = exec::run(&*core.ctx.clock, &ready.cluster, &log.pod, &log.container, &["/bin/sh", "-c", &command]).await?;
+    done.into_stdout("read the journal")
+}
+
+fn print(out: &mut Vec<u8>, bytes: &[u8], prefix: Option<&str>, fresh: &mut bool) {
+    let Some(prefix) = prefix else {
+        out.extend_from_slice(bytes);
+        return;
+    };
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        if *fresh {
+            out.extend_from_slice(prefix.as_bytes());
+        }
+        out.extend_from_slice(line);
+        *fresh = line.ends_with(b"\n");
+    }
+}

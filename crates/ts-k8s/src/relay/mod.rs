@@ -1,0 +1,9 @@
+//! What a pod says in its log, and how it gets into the files of its trial on this machine.
+
+mod follow;
+mod ledger;
+mod parse;
+
+pub(crate) use follow::{Phase, PodLog, Spoken, follow};
+pub(crate) use ledger::{Batch, Mirror, Position};
+pub(crate) use parse::{Exit, Parser, Said};

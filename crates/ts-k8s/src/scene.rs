@@ -1,0 +1,231 @@
+//! All that is seen of the cluster, put together: what each trial is, by its object, its pods, their logs and events.
+//!
+//! Pure: `observe` brings what happens and carries out what follows.
+
+use crate::{
+    core::Place,
+    pods::{HeldUp, Main, PodView, Wait, reason_of},
+    relay::{Exit, Phase, Spoken},
+    status::JobState,
+    verdict,
+};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+use tokio::sync::watch;
+use ts_core::{
+    Reason, ReasonCode, Timestamp, TrialId,
+    follow::{End, Known},
+};
+
+/// How long what is left of an ended job may take to end, too, beside the grace that pods have.
+const LEFTOVER: Duration = Duration::from_mins(1);
+
+/// A pod of a trial, also after it is gone, until the trial has ended.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    pub(crate) view: PodView,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) is_heard: bool,
+    pub(crate) spoken: Option<Spoken>,
+    pub(crate) is_served: bool,
+    pub(crate) is_gone: bool,
+}
+
+impl Pod {
+    /// Whether all it will ever say is here.
+    fn is_done(&self) -> bool {
+        match self.view.main {
+            Main::Waiting => self.is_gone || self.view.is_over,
+            _ if !self.view.has_begun() => true,
+            _ => self.spoken.is_some(),
+        }
+    }
+
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        match self.spoken {
+            Some(Spoken::Ended(exit)) => Some(exit),
+            _ => None,
+        }
+    }
+}
+
+/// The object of a trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Object {
+    /// As it was seen last.
+    There(JobState),
+    /// It was there, and is not any more.
+    Gone,
+}
+
+/// What a trial is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Finding {
+    /// There is nothing new to say.
+    Unclear,
+    Waiting(Wait),
+    Running(Timestamp),
+    Over(End),
+}
+
+/// All that is seen.
+#[derive(Debug, Default)]
+pub(crate) struct Scene {
+    pub(crate) objects: HashMap<TrialId, Object>,
+    pub(crate) pods: HashMap<String, Pod>,
+    of_trial: HashMap<TrialId, BTreeSet<String>>,
+    events: HashMap<TrialId, HeldUp>,
+    /// When the object of a trial was first seen to have ended.
+    ended: HashMap<TrialId, Duration>,
+}
+
+impl Scene {
+    /// Enters a pod as it is now.
+    pub(crate) fn enter_pod(&mut self, view: PodView) -> &mut Pod {
+        self.of_trial.entry(view.trial.clone()).or_default().insert(view.uid.clone());
+        let phase = phase_of(&view);
+        let pod = self.pods.entry(view.uid.clone()).or_insert_with(|| Pod {
+            view: view.clone(),
+            phase: watch::Sender::new(phase),
+            is_heard: false,
+            spoken: None,
+            is_served: false,
+            is_gone: false,
+        });
+        pod.view = view;
+        pod.phase.send_if_modified(|present| std::mem::replace(present, phase) != phase);
+        pod
+    }
+
+    /// Enters that a pod is gone.
+    pub(crate) fn remove_pod(&mut self, uid: &str) -> Option<TrialId> {
+        let pod = self.pods.get_mut(uid)?;
+        pod.is_gone = true;
+        pod.phase.send_replace(Phase::Gone);
+        Some(pod.view.trial.clone())
+    }
+
+    /// Uids of pods that are not in this list any more.
+    pub(crate) fn pods_but(&self, seen: &HashSet<String>) -> Vec<String> {
+        let missing = self.pods.iter().filter(|(uid, pod)| !pod.is_gone && !seen.contains(*uid));
+        missing.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Trials whose object is not in this list any more.
+    pub(crate) fn objects_but(&self, seen: &HashSet<TrialId>) -> Vec<TrialId> {
+        let missing = self
+            .objects
+            .iter()
+            .filter(|(trial, object)| **object != Object::Gone && !seen.contains(*trial));
+        missing.map(|(trial, _)| trial.clone()).collect()
+    }
+
+    pub(crate) fn enter_event(&mut self, trial: &TrialId, event: HeldUp) {
+        self.events.insert(trial.clone(), event);
+    }
+
+    /// The trial of the object or pod of this name.
+    pub(crate) fn trial_of_pod(&self, name: &str) -> Option<&TrialId> {
+        self.pods.values().find(|pod| pod.view.name == name).map(|pod| &pod.view.trial)
+    }
+
+    pub(crate) fn pods_of(&self, trial: &TrialId) -> impl Iterator<Item = &Pod> {
+        let uids = self.of_trial.get(trial).into_iter().flatten();
+        uids.filter_map(|uid| self.pods.get(uid))
+    }
+
+    /// Forgets a trial that has ended.
+    pub(crate) fn forget(&mut self, trial: &TrialId) {
+        self.objects.remove(trial);
+        self.events.remove(trial);
+        self.ended.remove(trial);
+        for uid in self.of_trial.remove(trial).into_iter().flatten() {
+            self.pods.remove(&uid);
+        }
+    }
+
+    /// What `trial` is, of which `known` is known. `tail` gives the last of its standard error, `elapsed` is monotonic.
+    pub(crate) fn look(
+        &mut self,
+        trial: &TrialId,
+        known: &Known<Place>,
+        grace: Duration,
+        now: Timestamp,
+        elapsed: Duration,
+        tail: impl Fn() -> String,
+    ) -> Finding {
+        let object = self.objects.get(trial);
+        let is_over = match object {
+            Some(Object::There(state)) => state.is_end(),
+            Some(Object::Gone) => true,
+            None => false,
+        };
+        if is_over {
+            let since = *self.ended.entry(trial.clone()).or_insert(elapsed);
+            let is_late = elapsed.saturating_sub(since) > grace + LEFTOVER;
+            let is_gone = self.objects.get(trial) == Some(&Object::Gone);
+            // What was removed has ended once nothing of it is left; what ended by itself, once all it said is here.
+            let is_done = self.pods_of(trial).all(|pod| pod.is_done() && (pod.is_gone || !is_gone));
+            if !is_done && !is_late {
+                return self.running(trial).map_or(Finding::Unclear, Finding::Running);
+            }
+            return Finding::Over(self.end(trial, known, now, &tail()));
+        }
+        if let Some(at) = self.running(trial) {
+            return Finding::Running(at);
+        }
+        match object {
+            Some(Object::There(JobState::Running)) => Finding::Running(now),
+            Some(Object::There(JobState::Waiting(why))) => Finding::Waiting(self.wait(trial, why.as_deref(), now)),
+            _ => Finding::Unclear,
+        }
+    }
+
+    /// When the first of a trial's containers was started.
+    pub(crate) fn running(&self, trial: &TrialId) -> Option<Timestamp> {
+        let begun = self.pods_of(trial).filter(|pod| pod.view.has_begun());
+        begun.filter_map(|pod| pod.view.started()).min()
+    }
+
+    fn wait(&self, trial: &TrialId, why: Option<&str>, now: Timestamp) -> Wait {
+        if let Some(why) = why {
+            let reason = Reason::new(ReasonCode::Queued, format!("the job is suspended: {why}"), now)
+                .unblocked_by("its queue lets it go, or whoever suspended it resumes it");
+            return Wait {
+                reason,
+                is_hopeless: false,
+            };
+        }
+        let held_up = self.pods_of(trial).filter(|pod| !pod.is_gone).find_map(|pod| pod.view.held_up.as_ref());
+        let event = self.events.get(trial);
+        let is_told = |h: &&HeldUp| !matches!(h.word.as_str(), "" | "ContainerCreating" | "PodInitializing");
+        let best = held_up.filter(is_told).or(event).or(held_up);
+        match best {
+            Some(held_up) => reason_of(held_up, now),
+            None => Wait {
+                reason: Reason::new(ReasonCode::Starting, "the job has no pod yet", now)
+                    .unblocked_by("its operator makes one"),
+                is_hopeless: false,
+            },
+        }
+    }
+
+    fn end(&self, trial: &TrialId, known: &Known<Place>, now: Timestamp, tail: &str) -> End {
+        let pods: Vec<&Pod> = self.pods_of(trial).collect();
+        match self.objects.get(trial) {
+            Some(Object::There(JobState::Succeeded(at))) => verdict::succeeded(&pods, *at, now),
+            Some(Object::There(JobState::Failed(failure))) => verdict::failed(&pods, failure, now, tail),
+            _ => verdict::gone(&pods, known, now, tail),
+        }
+    }
+}
+
+fn phase_of(view: &PodView) -> Phase {
+    match view.main {
+        Main::Ended(_) => Phase::Ended,
+        _ => Phase::Running,
+    }
+}
+

@@ -1,0 +1,276 @@
+//! From a trial to its object: stored here first, then created, and in the end removed.
+//!
+//! What the object says is `object`'s business; what becomes of it is seen by `observe`.
+
+use crate::{
+    DeletionPolicy, JobKind, KubernetesConfig,
+    core::{Core, News, Place, Ready, Running, Spawner},
+    error,
+    job::Job,
+    kinds, names,
+    object::{self, Blueprint, Owner, Patches},
+    recover,
+};
+use kube::api::{DeleteParams, DynamicObject, PostParams};
+use std::time::Duration;
+use ts_core::{
+    Error, ErrorKind, Prepared, Reason, ReasonCode, Rendered, Result, Retry, RetryPolicy, Submitted, TrialId, TrialSpec,
+    TrialStatus,
+    follow::{End, Known, of_canceled},
+    retry,
+};
+
+/// Longest wait between two tries to create an object.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Stores `trial` and has its object created; returns before that is done.
+pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
+    let core = &running.core;
+    let digest = prepared.digest.clone().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Conflict,
+            format!("`{}` is no receipt of delivered code", prepared.location),
+        )
+        .with_help("call `prepare` of this service first")
+    })?;
+    if core.spool(&digest).is_none() && !ts_codedir::is_known(&core.ctx.work_dir, &digest) {
+        return Err(Error::new(ErrorKind::Conflict, format!("no code `{digest}` was delivered by this service"))
+            .with_help("call `prepare` of this service first"));
+    }
+    // What no object can say is refused before anything is stored.
+    object::object(&blueprint(&core.config, trial, &digest, core.kind().usual_version(), None, Patches::default()))?;
+    let job = Job {
+        spec: trial.clone(),
+        digest,
+        is_created: false,
+    };
+    let now = core.ctx.clock.now();
+    let why = core
+        .trouble()
+        .unwrap_or_else(|| Reason::new(ReasonCode::Queued, "its object is being created", now));
+    if core.registry.claim(&trial.id, Known::waiting(now, why, Place::new(job.clone()))) {
+        let stored = store(running, &job);
+        if stored.is_err() {
+            core.registry.remove(&trial.id);
+        }
+        if stored? {
+            begin(&running.spawner(), trial.id.clone());
+        }
+    }
+    Ok(Submitted::new(url(&core.config, trial)))
+}
+
+/// Stores the request; `false` if an earlier manager did, and the trial goes on from there.
+fn store(running: &Running, job: &Job) -> Result<bool> {
+    let core = &running.core;
+    let trial = &job.spec.id;
+    if !core.mirror.claim(trial)? && recover::resume(running, trial)? {
+        return Ok(false);
+    }
+    job.save(&core.mirror.paths(trial))?;
+    Ok(true)
+}
+
+/// Where a person finds the job.
+fn url(config: &KubernetesConfig, trial: &TrialSpec) -> String {
+    let name = names::job(config.kind, &trial.experiment, &trial.id);
+    let namespace = config.access.namespace.as_deref().unwrap_or("default");
+    format!("kubernetes://{namespace}/{}/{name}", config.kind.plural())
+}
+
+pub(crate) fn blueprint<'a>(
+    config: &'a KubernetesConfig,
+    trial: &'a TrialSpec,
+    digest: &'a str,
+    version: &'a str,
+    owner: Option<&'a Owner>,
+    patches: Patches,
+) -> Blueprint<'a> {
+    Blueprint {
+        config,
+        trial,
+        digest,
+        version,
+        owner,
+        patches,
+    }
+}
+
+/// Has the object of a stored trial created.
+pub(crate) fn begin(spawner: &Spawner, trial: TrialId) {
+    let own = spawner.clone();
+    spawner.spawn(async move { create(&own, &trial).await });
+}
+
+/// Tries until the object is there, the cluster refuses it for good, or nobody wants it any more.
+async fn create(spawner: &Spawner, trial: &TrialId) {
+    let core = &spawner.core;
+    let policy = RetryPolicy::new();
+    let mut failures = 0;
+    loop {
+        let ready = core.ready().await;
+        let turn = core.writes.acquire().await;
+        // What was asked to end before it began never begins.
+        let Some(known) = core.registry.get(trial).filter(|known| !known.status.is_terminal()) else {
+            return;
+        };
+        if let Some(why) = known.cancel {
+            return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+        }
+        let error = match create_once(core, &ready, &known.extra.job).await {
+            Ok(()) => {
+                drop(turn);
+                return created(spawner, trial, &known.extra.job);
+            }
+            Err(error) => error,
+        };
+        drop(turn);
+        failures += 1;
+        let code = match error.kind() {
+            ErrorKind::NoCapacity => ReasonCode::Quota,
+            ErrorKind::NotFound if error.message().contains("does not know") => ReasonCode::CrdMissing,
+            _ if error.is_retryable() => ReasonCode::Unreachable,
+            ErrorKind::Auth | ErrorKind::Denied => ReasonCode::Unreachable,
+            _ => {
+                tracing::debug!(%trial, %error, "refused");
+                return core.conclude(trial, refused(core, &error));
+            }
+        };
+        core.waits(trial, code, error.to_string(), error.help());
+        let after = match error.retry() {
+            Retry::NotApplied { after } | Retry::MaybeApplied { after } => after,
+            Retry::Never => Some(LONGEST_WAIT),
+        };
+        let wait = policy.wait(failures, 0.0).max(after.unwrap_or_default()).min(LONGEST_WAIT);
+        core.ctx.clock.sleep(wait).await;
+    }
+}
+
+fn refused(core: &Core, error: &Error) -> End {
+    let now = core.ctx.clock.now();
+    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
+    End {
+        status: TrialStatus::Failed,
+        at: now,
+        why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
+    }
+}
+
+async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
+    let owner = core.owner(&ready.cluster).await?;
+    let version = &ready.served.resource.version;
+    let blueprint = blueprint(&core.config, &job.spec, &job.digest, version, Some(owner), ready.patches);
+    let object: DynamicObject = crate::anchor::object(object::object(&blueprint)?)?;
+    let api = kinds::api(&ready.cluster, &ready.served.resource);
+    let name = blueprint.name();
+    let what = format!("create {} `{name}`", core.kind().kind());
+    match api.create(&PostParams::default(), &object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            // Ours, if a request before had no answer.
+            let present = api.get_metadata(&name).await.map_err(|e| error::of_api(&what, e))?;
+            let label = present.metadata.labels.as_ref().and_then(|labels| labels.get(names::TRIAL));
+            if label.and_then(|label| names::of_label(label)).as_ref() == Some(&job.spec.id) {
+                return Ok(());
+            }
+            Err(Error::new(
+                ErrorKind::Rejected,
+                format!("cannot {what}: there is one of that name which is not ours"),
+            )
+            .with_help("delete or rename it"))
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 && status.message.contains("page not found") => {
+            Err(kinds::missing(core.kind()))
+        }
+        Err(e) => Err(error::of_api(&what, e)),
+    }
+}
+
+fn created(spawner: &Spawner, trial: &TrialId, job: &Job) {
+    let core = &spawner.core;
+    let stored = Job {
+        is_created: true,
+        ..job.clone()
+    };
+    if let Err(error) = stored.save(&core.mirror.paths(trial)) {
+        tracing::warn!(%trial, %error, "that its object exists is not on disk; it is found by its name");
+    }
+    let at = core.ctx.clock.monotonic();
+    let cancel = core.registry.update(trial, |known| {
+        known.extra.created_at = Some(at);
+        known.cancel
+    });
+    if cancel.flatten().is_some() {
+        // Asked to end while it was being created.
+        remove_later(spawner, trial.clone());
+    }
+    core.tell(News::Look(trial.clone()));
+}
+
+/// Whether the objects of trials that ended so are removed by us.
+pub(crate) fn is_removed(policy: DeletionPolicy, status: TrialStatus) -> bool {
+    match policy {
+        DeletionPolicy::Succeeded => status == TrialStatus::Succeeded,
+        DeletionPolicy::Ended => true,
+        DeletionPolicy::Never => false,
+    }
+}
+
+/// Has the object of a trial removed, however long that takes to be possible.
+pub(crate) fn remove_later(spawner: &Spawner, trial: TrialId) {
+    let own = spawner.clone();
+    spawner.core.removals.send_modify(|n| *n += 1);
+    spawner.spawn(async move {
+        let core = &own.core;
+        if let Err(error) = remove(core, &trial).await {
+            tracing::warn!(%trial, %error, "the trial's object could not be removed; `tsctl gc` does it");
+        }
+        core.removals.send_modify(|n| *n = n.saturating_sub(1));
+    });
+}
+
+/// Removes the object of a trial; its pods go with it. Absent counts as removed.
+pub(crate) async fn remove(core: &Core, trial: &TrialId) -> Result<()> {
+    let name = names::job(core.kind(), &core.experiment, trial);
+    let what = format!("delete {} `{name}`", core.kind().kind());
+    let mut policy = RetryPolicy::new();
+    policy.max_tries = 8;
+    retry(&*core.ctx.clock, policy, true, |_| {
+        let (name, what) = (&name, &what);
+        async move {
+            let ready = core.ready().await;
+            let _turn = core.writes.acquire().await;
+            let api = kinds::api(&ready.cluster, &ready.served.resource);
+            match api.delete(name, &propagation(core.kind())).await {
+                Ok(_) => Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    core.tell(News::Gone(trial.clone()));
+                    Ok(())
+                }
+                Err(e) => Err(error::of_api(what, e)),
+            }
+        }
+    })
+    .await
+}
+
+/// How what depends on an object goes with it. FrameworkController wants its objects to wait for their pods.
+pub(crate) fn propagation(kind: JobKind) -> DeleteParams {
+    match kind {
+        JobKind::Framework => DeleteParams::foreground(),
+        _ => DeleteParams::background(),
+    }
+}
+
+/// The documents of a trial as `submit` would send them.
+pub(crate) fn render(config: &KubernetesConfig, code: &Prepared, trial: &TrialSpec) -> Result<Rendered> {
+    let digest = code.digest.as_deref().unwrap_or_default();
+    let version = config.api_version.as_deref().unwrap_or(config.kind.usual_version());
+    let object = object::object(&blueprint(config, trial, digest, version, None, Patches::default()))?;
+    let text = serde_json::to_string_pretty(&object)
+        .map_err(|e| Error::new(ErrorKind::Internal, "an object cannot be written as JSON").with_source(e))?;
+    Ok(Rendered::new(vec![
+        ("code".to_owned(), code.location.clone()),
+        (format!("{}.json", config.kind.kind()), text),
+    ]))
+}

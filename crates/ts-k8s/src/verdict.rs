@@ -1,0 +1,168 @@
+//! The end of a trial: which pod's end counts, and whose fault it was.
+
+use crate::{
+    core::Place,
+    pods::{ContainerEnd, Main},
+    scene::Pod,
+    status::Failure,
+};
+use ts_core::{
+    Reason, ReasonCode, Timestamp, TrialStatus,
+    follow::{End, Known, of_canceled, of_exit},
+};
+
+/// The exit code of our own script where it cannot begin the trial; see `pod/trial.sh`.
+const NOT_BEGUN: i32 = 125;
+
+/// A job that ended well: the time is that of its last pod, which knows it better than the object.
+pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) -> End {
+    let said = pods.iter().filter_map(|pod| pod.exit()).map(|exit| exit.at).max().filter(|at| *at > 0);
+    of_exit(0, "", said.map(Timestamp).or(at).unwrap_or(now))
+}
+
+/// A job that failed: because of a pod, or of something that no pod shows.
+pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &str) -> End {
+    let at = failure.at.unwrap_or(now);
+    if let Some(pod) = pods.iter().find(|pod| pod.view.ended_by.is_some()) {
+        return taken(pod, at);
+    }
+    let mut failing: Vec<&&Pod> = pods.iter().filter(|pod| code_of(pod).is_some_and(|code| code != 0)).collect();
+    failing.sort_by_key(|pod| ended_at(pod));
+    if let Some(pod) = failing.first() {
+        return of_pod(pod, at, tail);
+    }
+    if let Some(code) = failure.code {
+        return of_exit(code, tail, at);
+    }
+    let said = [failure.reason.as_str(), failure.message.as_str()];
+    let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
+    if failure.reason.contains("DeadlineExceeded") {
+        return End {
+            status: TrialStatus::EarlyStopped,
+            at,
+            why: Some(Reason::new(ReasonCode::TimeLimit, said.join(": "), at).unblocked_by("raise the deadline of the job")),
+        };
+    }
+    End {
+        status: TrialStatus::Failed,
+        at,
+        why: Some(
+            Reason::new(ReasonCode::StartFailed, format!("the job failed: {}", said.join(": ")), at)
+                .unblocked_by("`kubectl describe` of the job shows its events"),
+        ),
+    }
+}
+
+/// An object that was removed: by us, or by somebody else.
+pub(crate) fn gone(pods: &[&Pod], known: &Known<Place>, now: Timestamp, tail: &str) -> End {
+    if let Some(end) = &known.extra.given_up {
+        return end.clone();
+    }
+    if let Some(why) = known.cancel {
+        return of_canceled(why, &[], now);
+    }
+    // It may have ended by itself first; then some pod has said so.
+    if let [pod] = pods
+        && let Some(exit) = pod.exit()
+    {
+        let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
+        return of_exit(exit.code, tail, at);
+    }
+    if let Some(pod) = pods.iter().find(|pod| pod.view.ended_by.is_some()) {
+        return taken(pod, now);
+    }
+    End {
+        status: TrialStatus::SysCanceled,
+        at: now,
+        why: Some(
+            Reason::new(ReasonCode::Lost, "the trial's object was deleted in the cluster, not by us", now)
+                .unblocked_by("look for whoever deletes there: a user, a time to live, a quota manager; then retry the trial"),
+        ),
+    }
+}
+
+/// The platform took the pod's place.
+fn taken(pod: &Pod, at: Timestamp) -> End {
+    let (word, message) = pod
+        .view
+        .ended_by
+        .as_ref()
+        .map_or(("", ""), |by| (by.word.as_str(), by.message.trim()));
+    let node = pod.view.node.as_deref().unwrap_or("?");
+    let mut text = format!("the cluster ended pod `{}` on node `{node}`: {word}", pod.view.name);
+    if !message.is_empty() {
+        text.push_str(": ");
+        text.push_str(message);
+    }
+    End {
+        status: TrialStatus::SysCanceled,
+        at,
+        why: Some(Reason::new(ReasonCode::Preempted, text, at).unblocked_by("retry the trial when there is room again")),
+    }
+}
+
+fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
+    let container = match &pod.view.main {
+        Main::Ended(end) => Some(end),
+        _ => None,
+    };
+    let at = ended_at(pod).unwrap_or(at);
+    let failed = |why: Reason| End {
+        status: TrialStatus::Failed,
+        at,
+        why: Some(why),
+    };
+    if container.is_some_and(|end| end.reason == "OOMKilled") {
+        return failed(
+            Reason::new(
+                ReasonCode::OutOfMemory,
+                format!("the memory limit of pod `{}` was reached", pod.view.name),
+                at,
+            )
+            .unblocked_by("raise `memorySize` (`memoryMB`), or use less memory"),
+        );
+    }
+    if let Some(exit) = pod.exit() {
+        return of_exit(exit.code, tail, at);
+    }
+    let Some(end) = container else {
+        return of_exit(code_of(pod).unwrap_or(1), tail, at);
+    };
+    if is_start_failure(end) {
+        let text = format!("the container of pod `{}` could not be started: {}", pod.view.name, end.message.trim());
+        return failed(
+            Reason::new(ReasonCode::StartRefused, text, at)
+                .unblocked_by("the image must hold `/bin/sh`; correct what the message names"),
+        );
+    }
+    if end.code == NOT_BEGUN {
+        let last = tail.lines().next_back().unwrap_or("see the log of the pod");
+        return failed(
+            Reason::new(ReasonCode::StartFailed, format!("the trial could not be begun in its pod: {last}"), at)
+                .unblocked_by("look at the volume: its mount, its owner, its space"),
+        );
+    }
+    of_exit(end.code, tail, at)
+}
+
+fn is_start_failure(end: &ContainerEnd) -> bool {
+    matches!(end.reason.as_str(), "ContainerCannotRun" | "StartError")
+}
+
+fn code_of(pod: &Pod) -> Option<i32> {
+    if let Some(exit) = pod.exit() {
+        return Some(exit.code);
+    }
+    match &pod.view.main {
+        Main::Ended(end) => Some(end.code),
+        _ => None,
+    }
+}
+
+fn ended_at(pod: &Pod) -> Option<Timestamp> {
+    let said = pod.exit().map(|exit| exit.at).filter(|at| *at > 0).map(Timestamp);
+    said.or(match &pod.view.main {
+        Main::Ended(end) => end.at,
+        _ => None,
+    })
+}

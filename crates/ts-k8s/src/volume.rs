@@ -1,0 +1,202 @@
+//! A short-lived pod that mounts the experiment's storage, since we never do: for code, for what trials have left, for removal.
+
+use crate::{
+    access::Cluster,
+    anchor,
+    core::Core,
+    deliver::{self, Target},
+    error, exec, names,
+    object::{code_dir, experiment_dir, ready_mark, storage_mount, storage_volume},
+    Storage,
+};
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+    runtime::watcher::{self, Event, watcher},
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use ts_codedir::Spool;
+use ts_core::{Error, ErrorKind, IdSource as _, RandomIds, Result, Retry, launch::quote};
+
+/// Name of its container.
+const CONTAINER: &str = "stager";
+/// How long it may take to run.
+const START: Duration = Duration::from_mins(5);
+/// It ends by itself after this time, should nobody be left to remove it.
+const LIFE_SECONDS: u32 = 3600;
+
+/// Brings the code onto the storage, once for all trials.
+pub(crate) async fn prepare(core: &Core, storage: &Storage, cluster: &Cluster, spool: &Arc<Spool>) -> Result<()> {
+    let folder = code_dir(storage, &core.experiment, spool.digest());
+    let mark = ready_mark(&folder);
+    with_pod(core, storage, cluster, async |pod| {
+        let target = Target {
+            cluster,
+            pod,
+            container: CONTAINER,
+            folder: &folder,
+            mark: &mark,
+        };
+        deliver::deliver(core, target, spool).await
+    })
+    .await
+}
+
+/// Removes all that the experiment has on the storage.
+pub(crate) async fn remove(core: &Core, storage: &Storage, cluster: &Cluster) -> Result<()> {
+    let command = format!("rm -rf -- {}", quote(&experiment_dir(storage, &core.experiment)));
+    with_pod(core, storage, cluster, async |pod| {
+        let done = exec::run(&*core.ctx.clock, cluster, pod, CONTAINER, &["/bin/sh", "-c", &command]).await?;
+        done.into_stdout("remove the experiment's files").map(drop)
+    })
+    .await
+}
+
+/// Reads the journals that pods of a trial have left on the storage: `(folder below the trial's, journal, state)`.
+pub(crate) async fn read_back(
+    core: &Core,
+    storage: &Storage,
+    cluster: &Cluster,
+    trial: &ts_core::TrialId,
+) -> Result<Vec<(String, Vec<u8>, String)>> {
+    let dir = format!("{}/{trial}", experiment_dir(storage, &core.experiment));
+    let list = format!("cd {} 2>/dev/null && find . -path '*/.nni/metrics'", quote(&dir));
+    with_pod(core, storage, cluster, async |pod| {
+        let sh = async |command: String| {
+            exec::run(&*core.ctx.clock, cluster, pod, CONTAINER, &["/bin/sh", "-c", &command]).await
+        };
+        let found = String::from_utf8_lossy(&sh(list).await?.stdout).into_owned();
+        let mut journals = Vec::new();
+        for path in found.lines() {
+            let folder = path.trim_end_matches("/.nni/metrics").trim_start_matches("./").trim_start_matches('.');
+            let base = format!("{dir}/{folder}/.nni");
+            let journal = sh(format!("cat {}", quote(&format!("{base}/metrics")))).await?;
+            let journal = journal.into_stdout("read the journal")?;
+            let state = sh(format!("cat {}", quote(&format!("{base}/state")))).await?;
+            journals.push((folder.to_owned(), journal, String::from_utf8_lossy(&state.stdout).into_owned()));
+        }
+        Ok(journals)
+    })
+    .await
+}
+
+/// Runs `work` with such a pod, and removes the pod.
+async fn with_pod<T>(
+    core: &Core,
+    storage: &Storage,
+    cluster: &Cluster,
+    work: impl AsyncFnOnce(&str) -> Result<T>,
+) -> Result<T> {
+    let owner = core.owner(cluster).await?.reference();
+    let name = names::shared(&core.experiment, &format!("stager-{}", RandomIds.experiment()));
+    let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let pod = pod(core, storage, &name, owner);
+    let pod: Pod = anchor::object(pod)?;
+    let what = format!("create pod `{name}`, which mounts the storage");
+    api.create(&PostParams::default(), &pod)
+        .await
+        .map_err(|e| error::of_api(&what, e))?;
+    let done = tokio::select! {
+        running = until_running(cluster, &name) => running,
+        () = core.ctx.clock.sleep(START) => Err(not_running(&name, "no node took it")),
+    };
+    let done = match done {
+        Ok(()) => work(&name).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = api.delete(&name, &DeleteParams::default().grace_period(0)).await {
+        tracing::warn!(pod = name, error = error::chain(&error), "the pod could not be removed; it ends by itself");
+    }
+    done
+}
+
+fn pod(core: &Core, storage: &Storage, name: &str, owner: Value) -> Value {
+    let pods = &core.config.pods;
+    let role = core.config.roles.first();
+    // The image of the trials: it is needed anyway, and it has what is needed.
+    let image = role.map(|role| role.image.clone()).unwrap_or_default();
+    let mut secrets: Vec<Value> = pods.image_pull_secrets.iter().map(|name| json!({"name": name})).collect();
+    secrets.extend(
+        role.filter(|role| role.private_registry_auth.is_some())
+            .map(|role| json!({"name": crate::object::registry_secret(&core.experiment, role)})),
+    );
+    let mut container = json!({
+        "name": CONTAINER,
+        "image": image,
+        "command": ["/bin/sh", "-c", format!("trap 'exit 0' TERM; sleep {LIFE_SECONDS} & wait $!")],
+        "volumeMounts": [storage_mount(storage)],
+        "resources": {"limits": {"cpu": "1", "memory": "512Mi"}, "requests": {"cpu": "10m", "memory": "32Mi"}},
+    });
+    if let Some(policy) = &pods.image_pull_policy {
+        container["imagePullPolicy"] = policy.clone().into();
+    }
+    let mut spec = json!({
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 1,
+        "activeDeadlineSeconds": LIFE_SECONDS,
+        "volumes": [storage_volume(storage, &core.experiment)],
+        "containers": [container],
+        "imagePullSecrets": secrets,
+        "tolerations": pods.tolerations,
+        "nodeSelector": pods.node_selector.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+    });
+    if let Some(account) = &pods.service_account {
+        spec["serviceAccountName"] = account.clone().into();
+    }
+    // Files belong to whom the trials run as.
+    let context = pods.template.as_ref().and_then(|t| t.pointer("/spec/securityContext"));
+    if let Some(context) = context {
+        spec["securityContext"] = context.clone();
+    }
+    json!({
+        "metadata": {"name": name, "labels": anchor::labels(core), "ownerReferences": [owner]},
+        "spec": spec,
+    })
+}
+
+async fn until_running(cluster: &Cluster, name: &str) -> Result<()> {
+    let api: Api<Pod> = Api::namespaced(cluster.streams.clone(), &cluster.namespace);
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut events = std::pin::pin!(watcher(api, only));
+    while let Some(event) = events.next().await {
+        let pod = match event {
+            Ok(Event::Apply(pod) | Event::InitApply(pod)) => pod,
+            Ok(Event::Delete(_)) => return Err(not_running(name, "it was deleted")),
+            Ok(_) => continue,
+            Err(watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e)) => {
+                return Err(error::of_api("watch pods", e));
+            }
+            Err(_) => continue,
+        };
+        let Some(status) = pod.status else { continue };
+        match status.phase.as_deref() {
+            Some("Running") => return Ok(()),
+            Some("Failed" | "Succeeded") => {
+                return Err(not_running(name, status.message.as_deref().unwrap_or("it ended")));
+            }
+            _ => {}
+        }
+        let waiting = status.container_statuses.into_iter().flatten().find_map(|s| s.state?.waiting);
+        if let Some(waiting) = waiting
+            && let Some(reason) = waiting.reason
+            && (reason.contains("Image") || reason.contains("Error"))
+        {
+            let said = waiting.message.unwrap_or_default();
+            return Err(not_running(name, &format!("{reason}: {said}")));
+        }
+    }
+    Err(not_running(name, "the watch ended"))
+}
+
+fn not_running(name: &str, why: &str) -> Error {
+    Error::new(
+        ErrorKind::Rejected,
+        format!("pod `{name}`, which mounts the storage, does not run: {why}"),
+    )
+    .with_key("storage")
+    .with_help("correct the image, or the storage's server, path or claim")
+    .with_retry(Retry::Never)
+}
