@@ -3,6 +3,7 @@
 //! Reading it from both schemas of an experiment file is in `config/read.rs`.
 
 mod read;
+mod template;
 
 use std::{path::PathBuf, time::Duration};
 use ts_core::{
@@ -55,6 +56,22 @@ pub enum JobKind {
     TrainJob,
     /// `frameworkcontroller.microsoft.com` `Framework`; roles as the user names them.
     Framework,
+}
+
+impl JobKind {
+    /// Name of the container that runs the trial; operators know theirs by it.
+    ///
+    /// Sources: kubeflow/training-operator v1.9, `pkg/apis/kubeflow.org/v1/{tensorflow,pytorch}_types.go`; kubeflow/trainer
+    /// v2.0, `pkg/constants/constants.go`; nni v1.9, `frameworkcontrollerTrainingService.ts`.
+    pub(crate) fn container(self) -> &'static str {
+        match self {
+            Self::Job => "trial",
+            Self::TfJob => "tensorflow",
+            Self::PyTorchJob => "pytorch",
+            Self::TrainJob => "node",
+            Self::Framework => "framework",
+        }
+    }
 }
 
 /// One role of a trial.
