@@ -73,9 +73,12 @@ async fn configuration(access: &Access) -> Result<Config> {
     }
     if access.context.is_none() && in_pod() {
         return Config::incluster().map_err(|e| {
-            Error::new(ErrorKind::Config, format!("the pod's service account cannot be used: {}", error::chain(&e)))
-                .with_help("give the pod a service account with a mounted token, or name a `kubeconfig`")
-                .with_source(e)
+            Error::new(
+                ErrorKind::Config,
+                format!("the pod's service account cannot be used: {}", error::chain(&e)),
+            )
+            .with_help("give the pod a service account with a mounted token, or name a `kubeconfig`")
+            .with_source(e)
         });
     }
     Config::from_kubeconfig(&options)
@@ -83,7 +86,10 @@ async fn configuration(access: &Access) -> Result<Config> {
         .map_err(|e| refused("the kubeconfig", e))
 }
 
-#[expect(clippy::disallowed_methods, reason = "Kubernetes tells a pod where its API server is in this way only")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Kubernetes tells a pod where its API server is in this way only"
+)]
 fn in_pod() -> bool {
     std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
         && std::env::var_os("KUBECONFIG").is_none()

@@ -3,7 +3,10 @@
 //! Deleting the ConfigMap has the cluster's garbage collector remove everything.
 
 use crate::{
-    AzureKey, StorageKind, access::Cluster, core::Core, error, names,
+    AzureKey, StorageKind,
+    access::Cluster,
+    core::Core,
+    error, names,
     object::{Owner, azure_secret, registry_secret},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -47,7 +50,9 @@ pub(crate) async fn ensure_secrets(core: &Core, cluster: &Cluster) -> Result<()>
     let owner = core.owner(cluster).await?.reference();
     let mut secrets = Vec::new();
     for role in &core.config.roles {
-        let Some(path) = &role.private_registry_auth else { continue };
+        let Some(path) = &role.private_registry_auth else {
+            continue;
+        };
         let text = fs::read(path).map_err(|e| Error::io("read", path, e).with_key("privateRegistryAuthPath"))?;
         secrets.push(json!({
             "metadata": {"name": registry_secret(&core.experiment, role)},
@@ -101,11 +106,15 @@ pub(crate) fn object<T: for<'de> serde::Deserialize<'de>>(value: Value) -> Resul
 
 /// Names of the Secrets that [`ensure_secrets`] may have made.
 pub(crate) fn secret_names(core: &Core) -> Vec<String> {
-    let roles = core.config.roles.iter().filter(|role| role.private_registry_auth.is_some());
+    let roles = core
+        .config
+        .roles
+        .iter()
+        .filter(|role| role.private_registry_auth.is_some());
     let mut names: Vec<String> = roles.map(|role| registry_secret(&core.experiment, role)).collect();
-    let has_azure = core.config.storage.as_ref().is_some_and(|storage| {
-        matches!(&storage.kind, StorageKind::AzureFiles { key, .. } if !matches!(key, AzureKey::Existing(_)))
-    });
+    let has_azure = core.config.storage.as_ref().is_some_and(
+        |storage| matches!(&storage.kind, StorageKind::AzureFiles { key, .. } if !matches!(key, AzureKey::Existing(_))),
+    );
     if has_azure {
         names.push(azure_secret(&core.experiment));
     }

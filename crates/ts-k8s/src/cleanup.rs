@@ -39,7 +39,9 @@ async fn settle(core: &Core) {
     let inbox = core.registry.subscribe();
     let mut removals = core.removals.subscribe();
     let is_ending = |trial: &TrialId| {
-        core.registry.with(trial, |k| k.cancel.is_some() && !k.status.is_terminal()) == Some(true)
+        core.registry
+            .with(trial, |k| k.cancel.is_some() && !k.status.is_terminal())
+            == Some(true)
     };
     let settled = async {
         while core.registry.ids().iter().any(is_ending) {
@@ -153,7 +155,9 @@ async fn remove_objects(core: &Core, ready: &Ready) -> Result<u64> {
     let ours = ListParams::default().labels(&selector);
     let (client, namespace) = (ready.cluster.client.clone(), &ready.cluster.namespace);
     let objects = kinds::api(&ready.cluster, &ready.served.resource);
-    let removed = objects.delete_collection(&submit::propagation(core.kind()), &ours).await;
+    let removed = objects
+        .delete_collection(&submit::propagation(core.kind()), &ours)
+        .await;
     let removed = removed.map_err(|e| error::of_api("delete the trials", e))?;
     let mut n = removed.left().map_or(0, |list| list.items.len() as u64);
     pods_gone(core, ready, &selector).await?;
@@ -180,7 +184,10 @@ async fn pods_gone(core: &Core, ready: &Ready, selector: &str) -> Result<()> {
     let began = core.ctx.clock.monotonic();
     let mut is_asked = false;
     loop {
-        let left = pods.list_metadata(&ours).await.map_err(|e| error::of_api("list pods", e))?;
+        let left = pods
+            .list_metadata(&ours)
+            .await
+            .map_err(|e| error::of_api("list pods", e))?;
         let waited = core.ctx.clock.monotonic().saturating_sub(began);
         if left.items.is_empty() {
             return Ok(());
@@ -205,7 +212,9 @@ fn still_there(what: &str) -> Error {
 fn remove_dir(dir: &Path, report: &mut CleanupReport) {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            report.failures.push((dir.display().to_string(), Error::io("remove", dir, e)));
+            report
+                .failures
+                .push((dir.display().to_string(), Error::io("remove", dir, e)));
         }
         _ => {}
     }

@@ -228,7 +228,8 @@ impl Core {
     /// Notes that the cluster can be used, or why not.
     pub(crate) fn set_trouble(&self, trouble: Option<Reason>) {
         let changed = self.trouble.send_if_modified(|present| {
-            let is_news = present.as_ref().map(|r| (&r.code, &r.message)) != trouble.as_ref().map(|r| (&r.code, &r.message));
+            let is_news =
+                present.as_ref().map(|r| (&r.code, &r.message)) != trouble.as_ref().map(|r| (&r.code, &r.message));
             if is_news {
                 present.clone_from(&trouble);
             }
@@ -313,7 +314,10 @@ impl Core {
         let now = self.ctx.clock.now();
         let message = message.into();
         self.registry.update(trial, |known| {
-            let same = known.why.as_ref().is_some_and(|why| why.code == code && why.message == message);
+            let same = known
+                .why
+                .as_ref()
+                .is_some_and(|why| why.code == code && why.message == message);
             if known.status == TrialStatus::Waiting && !same {
                 let why = Reason::new(code, message, now);
                 known.why = Some(unblock.into_iter().fold(why, Reason::unblocked_by));

@@ -37,7 +37,10 @@ pub(crate) struct Target<'a> {
 /// Brings the code into a pod whose init container waits for it.
 pub(crate) async fn into_pod(core: &Core, pod: &str, digest: &str) -> Result<()> {
     let Some(spool) = core.spool(digest) else {
-        return Err(Error::new(ErrorKind::Conflict, format!("the code `{digest}` is not prepared here")));
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("the code `{digest}` is not prepared here"),
+        ));
     };
     let ready = core.ready().await;
     let _turn = core.deliveries.acquire().await;
@@ -53,7 +56,10 @@ pub(crate) async fn into_pod(core: &Core, pod: &str, digest: &str) -> Result<()>
 
 /// Brings the code to a target, over several streams if the first ones are cut.
 pub(crate) async fn deliver(core: &Core, target: Target<'_>, spool: &Arc<Spool>) -> Result<()> {
-    retry(&*core.ctx.clock, RetryPolicy::new(), true, |_| deliver_once(core, target, spool)).await
+    retry(&*core.ctx.clock, RetryPolicy::new(), true, |_| {
+        deliver_once(core, target, spool)
+    })
+    .await
 }
 
 async fn deliver_once(core: &Core, target: Target<'_>, spool: &Arc<Spool>) -> Result<()> {
@@ -173,7 +179,11 @@ impl<'a> Stream<'a> {
 
 fn failed(said: &str) -> Error {
     let said = said.strip_prefix("failed ").unwrap_or(said).trim();
-    let said = if said.is_empty() { "the stream was cut off" } else { said };
+    let said = if said.is_empty() {
+        "the stream was cut off"
+    } else {
+        said
+    };
     let error = Error::new(ErrorKind::Io, format!("the code could not be delivered: {said}"))
         .with_retry(Retry::NotApplied { after: None });
     if said.contains("not found") {
@@ -183,9 +193,9 @@ fn failed(said: &str) -> Error {
     } else if said.contains("No space left") || said.contains("quota") {
         error.with_help("free space on the volume")
     } else if said.contains("Permission denied") || said.contains("cannot write") {
-        error
-            .with_retry(Retry::Never)
-            .with_help("the volume must be writable for the user of the container; see `securityContext` in `podTemplate`")
+        error.with_retry(Retry::Never).with_help(
+            "the volume must be writable for the user of the container; see `securityContext` in `podTemplate`",
+        )
     } else {
         error
     }
@@ -205,6 +215,10 @@ pub(crate) async fn acknowledge(core: &Core, log: &PodLog) {
     })
     .await;
     if let Err(error) = told {
-        tracing::debug!(pod = log.pod, error = error::chain(&error), "the pod is not told; it ends by itself");
+        tracing::debug!(
+            pod = log.pod,
+            error = error::chain(&error),
+            "the pod is not told; it ends by itself"
+        );
     }
 }

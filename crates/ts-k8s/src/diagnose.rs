@@ -33,7 +33,10 @@ pub(crate) async fn diagnose(section: Option<&PlatformSection>, _ctx: &Ctx) -> V
     match cluster.client.apiserver_version().await {
         Ok(version) => findings.push(Finding::new("API server", Good, version.git_version)),
         Err(e) => {
-            findings.push(bad("API server", &error::of_api("ask the API server for its version", e)));
+            findings.push(bad(
+                "API server",
+                &error::of_api("ask the API server for its version", e),
+            ));
             return findings;
         }
     }
@@ -85,7 +88,9 @@ async fn events(cluster: &access::Cluster) -> Finding {
 
 async fn nodes(config: &KubernetesConfig, cluster: &access::Cluster) -> Option<Finding> {
     let wanted: u32 = config.roles.iter().map(|role| role.gpus).max().unwrap_or(0);
-    let nodes = Api::<Node>::all(cluster.client.clone()).list(&ListParams::default()).await;
+    let nodes = Api::<Node>::all(cluster.client.clone())
+        .list(&ListParams::default())
+        .await;
     // Nodes belong to the whole cluster; many may not read them.
     let nodes = nodes.ok()?.items;
     let gpu = config.pods.gpu_resource.as_deref().unwrap_or("nvidia.com/gpu");
@@ -115,14 +120,21 @@ async fn storage(config: &KubernetesConfig, cluster: &access::Cluster) -> Option
                     let state = if phase == "Bound" { Good } else { Warning };
                     Finding::new("storage", state, format!("PersistentVolumeClaim `{name}` is {phase}"))
                 }
-                Err(e) => bad("storage", &error::of_api(&format!("look at PersistentVolumeClaim `{name}`"), e)),
+                Err(e) => bad(
+                    "storage",
+                    &error::of_api(&format!("look at PersistentVolumeClaim `{name}`"), e),
+                ),
             }
         }
-        StorageKind::Nfs { server, path } => {
-            Finding::new("storage", Good, format!("nodes mount `{server}:{path}`; it is not looked at from here"))
-        }
-        StorageKind::AzureFiles { account, share, .. } => {
-            Finding::new("storage", Good, format!("nodes mount share `{share}` of `{account}`; it is not looked at from here"))
-        }
+        StorageKind::Nfs { server, path } => Finding::new(
+            "storage",
+            Good,
+            format!("nodes mount `{server}:{path}`; it is not looked at from here"),
+        ),
+        StorageKind::AzureFiles { account, share, .. } => Finding::new(
+            "storage",
+            Good,
+            format!("nodes mount share `{share}` of `{account}`; it is not looked at from here"),
+        ),
     })
 }

@@ -15,7 +15,10 @@ pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
         kube::Error::Api(status) => of_status(what, &status),
         kube::Error::Auth(source) => Error::new(
             ErrorKind::Auth,
-            format!("no credentials for the cluster could be had to {what}: {}", chain(&source)),
+            format!(
+                "no credentials for the cluster could be had to {what}: {}",
+                chain(&source)
+            ),
         )
         .with_help("run the plugin of your kubeconfig by hand, or log in again")
         .with_source(source),
@@ -36,10 +39,13 @@ pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
                 .with_help("compare `certificate-authority` of the kubeconfig with the cluster's own")
                 .with_source(other);
             }
-            Error::new(ErrorKind::Unreachable, format!("the API server does not answer: {text}"))
-                .with_help("look at the network, and whether `kubectl get pods` works here")
-                .with_retry(Retry::MaybeApplied { after: None })
-                .with_source(other)
+            Error::new(
+                ErrorKind::Unreachable,
+                format!("the API server does not answer: {text}"),
+            )
+            .with_help("look at the network, and whether `kubectl get pods` works here")
+            .with_retry(Retry::MaybeApplied { after: None })
+            .with_source(other)
         }
     }
 }
@@ -90,8 +96,11 @@ pub(crate) fn of_status(what: &str, status: &Status) -> Error {
             ErrorKind::Rejected,
             format!("the cluster refused to {what}: the object is too large: {said}"),
         ),
-        500..=599 => error(ErrorKind::Unreachable, format!("the API server failed to {what}: {said}"))
-            .with_retry(Retry::MaybeApplied { after }),
+        500..=599 => error(
+            ErrorKind::Unreachable,
+            format!("the API server failed to {what}: {said}"),
+        )
+        .with_retry(Retry::MaybeApplied { after }),
         code => error(
             ErrorKind::Protocol,
             format!("the API server answered with HTTP {code} to the request to {what}: {said}"),
@@ -150,10 +159,30 @@ mod tests {
         let maybe = Retry::MaybeApplied { after: None };
         let table = [
             (401, "Unauthorized", K::Auth, Retry::Never),
-            (403, "pods is forbidden: User \"u\" cannot list", K::Denied, Retry::Never),
-            (403, "jobs.batch \"a\" is forbidden: exceeded quota: q", K::NoCapacity, retry(Some(5))),
-            (403, "admission webhook \"x\" denied the request: no", K::Rejected, Retry::Never),
-            (400, "admission webhook \"x\" denied the request: no", K::Rejected, Retry::Never),
+            (
+                403,
+                "pods is forbidden: User \"u\" cannot list",
+                K::Denied,
+                Retry::Never,
+            ),
+            (
+                403,
+                "jobs.batch \"a\" is forbidden: exceeded quota: q",
+                K::NoCapacity,
+                retry(Some(5)),
+            ),
+            (
+                403,
+                "admission webhook \"x\" denied the request: no",
+                K::Rejected,
+                Retry::Never,
+            ),
+            (
+                400,
+                "admission webhook \"x\" denied the request: no",
+                K::Rejected,
+                Retry::Never,
+            ),
             (400, "bad", K::Rejected, Retry::Never),
             (404, "404 page not found\n", K::NotFound, Retry::Never),
             (404, "namespaces \"x\" not found", K::NotFound, Retry::Never),

@@ -4,8 +4,8 @@ use crate::{access::Cluster, error};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{Api, AttachParams, AttachedProcess};
-use tokio::io::AsyncReadExt as _;
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use ts_core::{Clock, Error, ErrorKind, Result, Retry};
 
 /// How long a command may take.
@@ -39,7 +39,13 @@ impl Done {
 }
 
 /// Runs a command to its end.
-pub(crate) async fn run(clock: &dyn Clock, cluster: &Cluster, pod: &str, container: &str, command: &[&str]) -> Result<Done> {
+pub(crate) async fn run(
+    clock: &dyn Clock,
+    cluster: &Cluster,
+    pod: &str,
+    container: &str,
+    command: &[&str],
+) -> Result<Done> {
     tokio::select! {
         done = run_to_end(cluster, pod, container, command) => done,
         () = clock.sleep(TIMEOUT) => Err(lost(pod)),
@@ -123,7 +129,9 @@ pub(crate) fn code_of(status: Option<Status>) -> Option<i32> {
         return Some(0);
     }
     let causes = status.details.and_then(|details| details.causes).unwrap_or_default();
-    let cause = causes.iter().find(|cause| cause.reason.as_deref() == Some("ExitCode"))?;
+    let cause = causes
+        .iter()
+        .find(|cause| cause.reason.as_deref() == Some("ExitCode"))?;
     cause.message.as_deref()?.parse().ok()
 }
 

@@ -64,7 +64,11 @@ pub(crate) fn load_end(paths: &TrialPaths) -> Result<Option<End>> {
 
 fn save(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec(value).map_err(|e| {
-        Error::new(ErrorKind::Internal, format!("cannot write `{}` as JSON", path.display())).with_source(e)
+        Error::new(
+            ErrorKind::Internal,
+            format!("cannot write `{}` as JSON", path.display()),
+        )
+        .with_source(e)
     })?;
     write_whole(path, &text)
 }

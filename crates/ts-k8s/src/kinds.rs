@@ -78,7 +78,11 @@ impl JobKind {
 /// `NotFound` if the kind is not installed; those of the API server.
 pub(crate) async fn discover(cluster: &Cluster, kind: JobKind, configured: Option<&str>) -> Result<Served> {
     let what = "list the kinds of objects";
-    let groups = cluster.client.list_api_groups().await.map_err(|e| error::of_api(what, e))?;
+    let groups = cluster
+        .client
+        .list_api_groups()
+        .await
+        .map_err(|e| error::of_api(what, e))?;
     let Some(group) = groups.groups.into_iter().find(|group| group.name == kind.group()) else {
         return Err(missing(kind));
     };
@@ -106,9 +110,16 @@ pub(crate) async fn discover(cluster: &Cluster, kind: JobKind, configured: Optio
 pub(crate) fn missing(kind: JobKind) -> Error {
     Error::new(
         ErrorKind::NotFound,
-        format!("the cluster does not know `{}` objects of `{}`", kind.kind(), kind.group()),
+        format!(
+            "the cluster does not know `{}` objects of `{}`",
+            kind.kind(),
+            kind.group()
+        ),
     )
-    .with_help(format!("install {} and its CRDs, or choose another platform", kind.operator()))
+    .with_help(format!(
+        "install {} and its CRDs, or choose another platform",
+        kind.operator()
+    ))
 }
 
 /// The objects of a kind in our namespace.
@@ -131,9 +142,15 @@ pub(crate) async fn patches(cluster: &Cluster, resource: &ApiResource) -> Result
         .filter(|v| v.name == resource.version)
         .find_map(|v| v.schema?.open_api_v3_schema?.properties?.remove("spec")?.properties);
     let has = |field: &str| schema.as_ref().is_some_and(|spec| spec.contains_key(field));
-    Ok(match (has("runtimePatches"), has("podTemplateOverrides"), has("podSpecOverrides")) {
-        (false, true, _) => Patches::PodTemplate,
-        (false, false, true) => Patches::PodSpec,
-        _ => Patches::Runtime,
-    })
+    Ok(
+        match (
+            has("runtimePatches"),
+            has("podTemplateOverrides"),
+            has("podSpecOverrides"),
+        ) {
+            (false, true, _) => Patches::PodTemplate,
+            (false, false, true) => Patches::PodSpec,
+            _ => Patches::Runtime,
+        },
+    )
 }

@@ -36,7 +36,11 @@ pub(crate) fn job(kind: JobKind, experiment: &ExperimentId, trial: &TrialId) -> 
 /// Name of an object that belongs to the whole experiment.
 pub(crate) fn shared(experiment: &ExperimentId, what: &str) -> String {
     let name = lossless(&format!("nni-{experiment}"), "-");
-    if what.is_empty() { name } else { format!("{name}-{what}") }
+    if what.is_empty() {
+        name
+    } else {
+        format!("{name}-{what}")
+    }
 }
 
 fn lossless(wanted: &str, separator: &str) -> String {
@@ -122,7 +126,10 @@ mod tests {
     fn ids_that_differ_in_case_only_get_different_names() {
         let experiment = ExperimentId::new("e").expect("legal");
         for kind in [JobKind::Job, JobKind::Framework] {
-            assert_ne!(job(kind, &experiment, &trial("Abc")), job(kind, &experiment, &trial("aBc")));
+            assert_ne!(
+                job(kind, &experiment, &trial("Abc")),
+                job(kind, &experiment, &trial("aBc"))
+            );
         }
     }
 

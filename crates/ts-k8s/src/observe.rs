@@ -20,7 +20,12 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use std::{collections::HashSet, io::{Read as _, Seek as _, SeekFrom}, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    io::{Read as _, Seek as _, SeekFrom},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 use ts_core::{
     Error, ErrorKind, LogKind, Reason, ReasonCode, RetryPolicy, TrialId, TrialStatus,
@@ -61,7 +66,10 @@ pub(crate) async fn observe(spawner: Spawner, mut news: UnboundedReceiver<News>)
         core.set_trouble(Some(trouble(&core, &error)));
         core.cut();
         observer.tell_trouble();
-        core.ctx.clock.sleep(policy.wait(failures, 0.0).min(Duration::from_secs(15))).await;
+        core.ctx
+            .clock
+            .sleep(policy.wait(failures, 0.0).min(Duration::from_secs(15)))
+            .await;
     }
 }
 
@@ -95,12 +103,15 @@ impl Observer {
     async fn session(&mut self, ready: &Ready, news: &mut UnboundedReceiver<News>) -> Error {
         let (cluster, selector) = (&ready.cluster, names::experiment_selector(&self.core.experiment));
         let config = watcher::Config::default;
-        let objects = Api::<DynamicObject>::namespaced_with(cluster.streams.clone(), &cluster.namespace, &ready.served.resource);
+        let objects =
+            Api::<DynamicObject>::namespaced_with(cluster.streams.clone(), &cluster.namespace, &ready.served.resource);
         let pods = Api::<Pod>::namespaced(cluster.streams.clone(), &cluster.namespace);
         let warnings = Api::<Warning>::namespaced(cluster.streams.clone(), &cluster.namespace);
         let mut objects: Watch<DynamicObject> = watcher(objects, config().labels(&selector)).default_backoff().boxed();
         let mut pods: Watch<Pod> = watcher(pods, config().labels(&selector)).default_backoff().boxed();
-        let mut warnings: Watch<Warning> = watcher(warnings, config().fields("type=Warning")).default_backoff().boxed();
+        let mut warnings: Watch<Warning> = watcher(warnings, config().fields("type=Warning"))
+            .default_backoff()
+            .boxed();
         self.seen = Listing::default();
         self.core.set_synced(false);
         let mut alive = self.core.ctx.clock.monotonic();
@@ -161,9 +172,9 @@ impl Observer {
                 tracing::debug!(%status.message, "the watch begins anew");
                 return None;
             }
-            watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
-                crate::error::of_api(what, e)
-            }
+            watcher::Error::InitialListFailed(e)
+            | watcher::Error::WatchStartFailed(e)
+            | watcher::Error::WatchFailed(e) => crate::error::of_api(what, e),
             watcher::Error::NoResourceVersion => return Some(closed()),
         };
         self.core.set_trouble(Some(trouble(&self.core, &error)));
@@ -252,12 +263,13 @@ impl Observer {
     /// Has the log of a pod read and its code brought, once it is so far.
     fn serve_pod(&mut self, uid: &str) {
         let core = &self.core;
-        let Some(pod) = self.scene.pods.get_mut(uid) else { return };
+        let Some(pod) = self.scene.pods.get_mut(uid) else {
+            return;
+        };
         let trial = pod.view.trial.clone();
-        let Some((digest, is_live)) = core
-            .registry
-            .with(&trial, |known| (known.extra.job.digest.clone(), !known.status.is_terminal()))
-        else {
+        let Some((digest, is_live)) = core.registry.with(&trial, |known| {
+            (known.extra.job.digest.clone(), !known.status.is_terminal())
+        }) else {
             return;
         };
         if !is_live {
@@ -293,11 +305,14 @@ impl Observer {
     }
 
     fn warning(&mut self, event: Event<Warning>) {
-        let (Event::InitApply(event) | Event::Apply(event)) = event else { return };
+        let (Event::InitApply(event) | Event::Apply(event)) = event else {
+            return;
+        };
         let name = event.involved_object.name.clone().unwrap_or_default();
         let trial = self.scene.trial_of_pod(&name).cloned().or_else(|| {
             let ids = self.core.registry.ids();
-            ids.into_iter().find(|id| names::job(self.core.kind(), &self.core.experiment, id) == name)
+            ids.into_iter()
+                .find(|id| names::job(self.core.kind(), &self.core.experiment, id) == name)
         });
         let Some(trial) = trial else { return };
         let event = HeldUp {
@@ -329,7 +344,9 @@ impl Observer {
                 }
             }
             News::Delivered(uid, result) => {
-                let Some(pod) = self.scene.pods.get_mut(&uid) else { return };
+                let Some(pod) = self.scene.pods.get_mut(&uid) else {
+                    return;
+                };
                 if let Err(error) = result {
                     tracing::warn!(pod = pod.view.name, %error, "the code is sent again");
                     // Tried again with the next sweep, if the pod still waits for it.
@@ -374,7 +391,9 @@ impl Observer {
         let (now, elapsed) = (core.ctx.clock.now(), core.ctx.clock.monotonic());
         let finding = self
             .scene
-            .look(trial, &known, core.config.grace_period, now, elapsed, || stderr_tail(&core, trial));
+            .look(trial, &known, core.config.grace_period, now, elapsed, || {
+                stderr_tail(&core, trial)
+            });
         match finding {
             Finding::Unclear => {}
             Finding::Waiting(wait) => self.enter_wait(trial, wait),
@@ -392,7 +411,11 @@ impl Observer {
                 if let Some(at) = self.scene.running(trial) {
                     core.registry.update(trial, |known| known.started.get_or_insert(at).0);
                 }
-                let is_there = self.scene.objects.get(trial).is_some_and(|object| *object != Object::Gone);
+                let is_there = self
+                    .scene
+                    .objects
+                    .get(trial)
+                    .is_some_and(|object| *object != Object::Gone);
                 let status = end.status;
                 core.conclude(trial, end);
                 self.scene.forget(trial);
@@ -405,7 +428,10 @@ impl Observer {
 
     fn enter_wait(&mut self, trial: &TrialId, wait: Wait) {
         self.core.registry.update(trial, |known| {
-            let same = known.why.as_ref().is_some_and(|why| why.code == wait.reason.code && why.message == wait.reason.message);
+            let same = known
+                .why
+                .as_ref()
+                .is_some_and(|why| why.code == wait.reason.code && why.message == wait.reason.message);
             if known.status != TrialStatus::Waiting && known.started.is_some() {
                 // Between two pods of a job that restarts them.
                 known.status = TrialStatus::Running;
@@ -436,7 +462,9 @@ impl Observer {
             self.serve_pod(&uid);
         }
         for trial in self.core.registry.ids() {
-            let Some(known) = self.core.registry.get(&trial) else { continue };
+            let Some(known) = self.core.registry.get(&trial) else {
+                continue;
+            };
             if known.status.is_terminal() {
                 continue;
             }
@@ -447,7 +475,10 @@ impl Observer {
             if is_in_vain && known.extra.given_up.is_none() && !known.extra.is_looked_on {
                 self.give_up(&trial, known.why);
             }
-            let is_unseen = known.extra.created_at.is_some_and(|at| elapsed.saturating_sub(at) > UNSEEN);
+            let is_unseen = known
+                .extra
+                .created_at
+                .is_some_and(|at| elapsed.saturating_sub(at) > UNSEEN);
             if is_unseen && !self.scene.objects.contains_key(&trial) {
                 let api = kinds::api(&ready.cluster, &ready.served.resource);
                 let name = names::job(self.core.kind(), &self.core.experiment, &trial);
@@ -486,7 +517,11 @@ fn trial_of(object: &DynamicObject) -> Option<TrialId> {
 
 /// What tells the pods of a trial apart: role and the end of the name.
 fn short_name(view: &PodView) -> String {
-    let index = view.name.rsplit('-').find(|part| part.chars().all(|c| c.is_ascii_digit())).unwrap_or("0");
+    let index = view
+        .name
+        .rsplit('-')
+        .find(|part| part.chars().all(|c| c.is_ascii_digit()))
+        .unwrap_or("0");
     format!("{}-{index}", view.role)
 }
 

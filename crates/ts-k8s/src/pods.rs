@@ -1,10 +1,6 @@
 //! What a pod shows: where it is on its way, what holds it up, and how its trial's container ended.
 
-use crate::{
-    names,
-    object::CODE_CONTAINER,
-    status::of_time,
-};
+use crate::{names, object::CODE_CONTAINER, status::of_time};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use ts_core::{Reason, ReasonCode, Timestamp, TrialId};
 
@@ -61,11 +57,14 @@ impl PodView {
         let trial = names::of_label(labels.get(names::TRIAL)?)?;
         let spec = pod.spec.as_ref()?;
         // Webhooks may put containers before ours.
-        let is_ours = |c: &&k8s_openapi::api::core::v1::Container| c.env.iter().flatten().any(|e| e.name == "NNI_POD_NAME");
+        let is_ours =
+            |c: &&k8s_openapi::api::core::v1::Container| c.env.iter().flatten().any(|e| e.name == "NNI_POD_NAME");
         let container = spec.containers.iter().find(is_ours).or(spec.containers.first())?;
         let status = pod.status.as_ref();
         let statuses = status.and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
-        let init_statuses = status.and_then(|s| s.init_container_statuses.as_deref()).unwrap_or_default();
+        let init_statuses = status
+            .and_then(|s| s.init_container_statuses.as_deref())
+            .unwrap_or_default();
         let main_status = statuses.iter().find(|s| s.name == container.name);
         let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
         let mut main = main_status.map_or(Main::Waiting, main_of);
@@ -116,7 +115,9 @@ impl PodView {
 }
 
 fn main_of(status: &ContainerStatus) -> Main {
-    let Some(state) = &status.state else { return Main::Waiting };
+    let Some(state) = &status.state else {
+        return Main::Waiting;
+    };
     if let Some(running) = &state.running {
         return Main::Running(running.started_at.as_ref().map(of_time));
     }
@@ -133,8 +134,14 @@ fn main_of(status: &ContainerStatus) -> Main {
 }
 
 fn held_up<'a>(pod: &Pod, containers: impl Iterator<Item = &'a ContainerStatus>) -> Option<HeldUp> {
-    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    let unscheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_deref())
+        .unwrap_or_default();
+    let unscheduled = conditions
+        .iter()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False");
     if let Some(condition) = unscheduled {
         return Some(HeldUp {
             word: condition.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()),
@@ -166,14 +173,25 @@ fn held_up<'a>(pod: &Pod, containers: impl Iterator<Item = &'a ContainerStatus>)
 fn ended_by(pod: &Pod) -> Option<HeldUp> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    if let Some(condition) = conditions.iter().find(|c| c.type_ == "DisruptionTarget" && c.status == "True") {
+    if let Some(condition) = conditions
+        .iter()
+        .find(|c| c.type_ == "DisruptionTarget" && c.status == "True")
+    {
         return Some(HeldUp {
             word: condition.reason.clone().unwrap_or_default(),
             message: condition.message.clone().unwrap_or_default(),
         });
     }
     let word = status.reason.clone()?;
-    let of_platform = ["Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "UnexpectedAdmissionError"];
+    let of_platform = [
+        "Evicted",
+        "NodeLost",
+        "NodeShutdown",
+        "Shutdown",
+        "Terminated",
+        "Preempting",
+        "UnexpectedAdmissionError",
+    ];
     (of_platform.contains(&word.as_str()) || word.starts_with("OutOf")).then(|| HeldUp {
         word,
         message: status.message.clone().unwrap_or_default(),
@@ -193,7 +211,13 @@ pub(crate) struct Wait {
 /// `pkg/kubelet/events/event.go`, `pkg/scheduler`.
 pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
     let said = held_up.message.trim();
-    let text = |what: &str| if said.is_empty() { what.to_owned() } else { format!("{what}: {said}") };
+    let text = |what: &str| {
+        if said.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}: {said}")
+        }
+    };
     let (code, message, unblock, is_hopeless) = match held_up.word.as_str() {
         "Unschedulable" => {
             let is_gpu = said.contains("gpu");
@@ -203,16 +227,35 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
                 (false, true) => ReasonCode::NoMachine,
                 (false, false) => ReasonCode::Queued,
             };
-            (code, text("no node has room"), "a node with enough free CPUs, memory and GPUs, or a smaller request", false)
+            (
+                code,
+                text("no node has room"),
+                "a node with enough free CPUs, memory and GPUs, or a smaller request",
+                false,
+            )
         }
-        "SchedulingGated" => (ReasonCode::Queued, text("a gate holds the pod back"), "whoever has set the gate removes it", false),
-        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => (
+        "SchedulingGated" => (
+            ReasonCode::Queued,
+            text("a gate holds the pod back"),
+            "whoever has set the gate removes it",
+            false,
+        ),
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "RegistryUnavailable"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError" => (
             ReasonCode::ImagePull,
             text("the image cannot be pulled"),
             "correct the image's name, or give the credentials of its registry (`privateRegistryAuthPath`, `imagePullSecrets`)",
             true,
         ),
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" | "StartError" => (
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "CrashLoopBackOff"
+        | "StartError" => (
             ReasonCode::Starting,
             text("the container cannot be started"),
             "correct what the message names: a Secret, a volume, the command, the user",
@@ -236,7 +279,12 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
             "what the message says: a webhook, a policy, a missing service account",
             true,
         ),
-        "Preempted" => (ReasonCode::Queued, text("pre-empted by a pod of higher priority"), "room for it again", false),
+        "Preempted" => (
+            ReasonCode::Queued,
+            text("pre-empted by a pod of higher priority"),
+            "room for it again",
+            false,
+        ),
         "" | "ContainerCreating" | "PodInitializing" | "Pulling" | "Pulled" => {
             return Wait {
                 reason: Reason::new(ReasonCode::Starting, text("the pod is being started"), now),

@@ -1,10 +1,6 @@
 //! Delivers the code: packed once here; onto the storage if there is one, else into each pod when it starts.
 
-use crate::{
-    anchor,
-    core::Core,
-    volume,
-};
+use crate::{anchor, core::Core, volume};
 use std::sync::Arc;
 use ts_codedir::Spool;
 use ts_core::{CodeDirectory, Prepared, Result};

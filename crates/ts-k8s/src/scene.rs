@@ -84,7 +84,10 @@ pub(crate) struct Scene {
 impl Scene {
     /// Enters a pod as it is now.
     pub(crate) fn enter_pod(&mut self, view: PodView) -> &mut Pod {
-        self.of_trial.entry(view.trial.clone()).or_default().insert(view.uid.clone());
+        self.of_trial
+            .entry(view.trial.clone())
+            .or_default()
+            .insert(view.uid.clone());
         let phase = phase_of(&view);
         let pod = self.pods.entry(view.uid.clone()).or_insert_with(|| Pod {
             view: view.clone(),
@@ -95,7 +98,8 @@ impl Scene {
             is_gone: false,
         });
         pod.view = view;
-        pod.phase.send_if_modified(|present| std::mem::replace(present, phase) != phase);
+        pod.phase
+            .send_if_modified(|present| std::mem::replace(present, phase) != phase);
         pod
     }
 
@@ -109,7 +113,10 @@ impl Scene {
 
     /// Uids of pods that are not in this list any more.
     pub(crate) fn pods_but(&self, seen: &HashSet<String>) -> Vec<String> {
-        let missing = self.pods.iter().filter(|(uid, pod)| !pod.is_gone && !seen.contains(*uid));
+        let missing = self
+            .pods
+            .iter()
+            .filter(|(uid, pod)| !pod.is_gone && !seen.contains(*uid));
         missing.map(|(uid, _)| uid.clone()).collect()
     }
 
@@ -128,7 +135,10 @@ impl Scene {
 
     /// The trial of the object or pod of this name.
     pub(crate) fn trial_of_pod(&self, name: &str) -> Option<&TrialId> {
-        self.pods.values().find(|pod| pod.view.name == name).map(|pod| &pod.view.trial)
+        self.pods
+            .values()
+            .find(|pod| pod.view.name == name)
+            .map(|pod| &pod.view.trial)
     }
 
     pub(crate) fn pods_of(&self, trial: &TrialId) -> impl Iterator<Item = &Pod> {
@@ -167,7 +177,9 @@ impl Scene {
             let is_late = elapsed.saturating_sub(since) > grace + LEFTOVER;
             let is_gone = self.objects.get(trial) == Some(&Object::Gone);
             // What was removed has ended once nothing of it is left; what ended by itself, once all it said is here.
-            let is_done = self.pods_of(trial).all(|pod| pod.is_done() && (pod.is_gone || !is_gone));
+            let is_done = self
+                .pods_of(trial)
+                .all(|pod| pod.is_done() && (pod.is_gone || !is_gone));
             if !is_done && !is_late {
                 return self.running(trial).map_or(Finding::Unclear, Finding::Running);
             }
@@ -198,7 +210,10 @@ impl Scene {
                 is_hopeless: false,
             };
         }
-        let held_up = self.pods_of(trial).filter(|pod| !pod.is_gone).find_map(|pod| pod.view.held_up.as_ref());
+        let held_up = self
+            .pods_of(trial)
+            .filter(|pod| !pod.is_gone)
+            .find_map(|pod| pod.view.held_up.as_ref());
         let event = self.events.get(trial);
         let is_told = |h: &&HeldUp| !matches!(h.word.as_str(), "" | "ContainerCreating" | "PodInitializing");
         let best = held_up.filter(is_told).or(event).or(held_up);
@@ -228,4 +243,3 @@ fn phase_of(view: &PodView) -> Phase {
         _ => Phase::Running,
     }
 }
-

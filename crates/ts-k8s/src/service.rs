@@ -3,8 +3,11 @@
 use crate::{
     JobKind, KubernetesConfig, cancel, cleanup,
     core::Running,
-    exec, names, prepare, recover, relay::Mirror, submit, validate,
+    exec, names,
     object::WORK_DIR,
+    prepare, recover,
+    relay::Mirror,
+    submit, validate,
     watch::{self, Files},
 };
 use async_trait::async_trait;
@@ -15,8 +18,8 @@ use std::{
 };
 use ts_core::{
     CancelReason, Capabilities, CleanupReport, CleanupScope, CodeDirectory, Ctx, Error, ErrorKind, Event, ExperimentId,
-    ExperimentSpec, GpuPlacement, Parameters, Prepared, Recovered, Rendered, Result, Submitted, TrainingService, TrialId,
-    TrialRecord, TrialSpec, Warnings, WatchRequest, launch::quote,
+    ExperimentSpec, GpuPlacement, Parameters, Prepared, Recovered, Rendered, Result, Submitted, TrainingService,
+    TrialId, TrialRecord, TrialSpec, Warnings, WatchRequest, launch::quote,
 };
 
 /// Runs the trials of one experiment as objects of a Kubernetes cluster.
@@ -124,7 +127,10 @@ async fn send_parameters(running: &Running, trial: &TrialId, next: &Parameters) 
     use kube::{Api, api::ListParams};
     let core = &running.core;
     let Some(is_over) = core.registry.with(trial, |known| known.status.is_terminal()) else {
-        return Err(Error::new(ErrorKind::NotFound, format!("trial `{trial}` is not known here")));
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("trial `{trial}` is not known here"),
+        ));
     };
     if is_over {
         return Err(Error::new(ErrorKind::Conflict, format!("trial `{trial}` has ended")));
@@ -132,9 +138,14 @@ async fn send_parameters(running: &Running, trial: &TrialId, next: &Parameters) 
     let ready = core.ready().await;
     let pods: Api<Pod> = Api::namespaced(ready.cluster.client.clone(), &ready.cluster.namespace);
     let ours = ListParams::default().labels(&names::trial_selector(&core.experiment, trial));
-    let pods = pods.list(&ours).await.map_err(|e| crate::error::of_api("list pods", e))?;
+    let pods = pods
+        .list(&ours)
+        .await
+        .map_err(|e| crate::error::of_api("list pods", e))?;
     let pods = pods.items.iter().filter_map(crate::pods::PodView::of);
-    let live: Vec<_> = pods.filter(|pod| matches!(pod.main, crate::pods::Main::Running(_))).collect();
+    let live: Vec<_> = pods
+        .filter(|pod| matches!(pod.main, crate::pods::Main::Running(_)))
+        .collect();
     if live.is_empty() {
         return Err(Error::new(
             ErrorKind::Conflict,
@@ -143,10 +154,7 @@ async fn send_parameters(running: &Running, trial: &TrialId, next: &Parameters) 
         .with_retry(ts_core::Retry::NotApplied { after: None }));
     }
     let file = format!("{WORK_DIR}/trial/{}", next.file_name());
-    let command = format!(
-        "printf %s {} >{file}.new && mv {file}.new {file}",
-        quote(&next.text)
-    );
+    let command = format!("printf %s {} >{file}.new && mv {file}.new {file}", quote(&next.text));
     for pod in live {
         let command = ["/bin/sh", "-c", &command];
         let done = exec::run(&*core.ctx.clock, &ready.cluster, &pod.name, &pod.container, &command).await?;

@@ -115,7 +115,9 @@ fn framework(status: &Value) -> JobState {
             }
             let code = completion["code"].as_i64().and_then(|code| i32::try_from(code).ok());
             let trigger = completion["trigger"]["message"].as_str();
-            let said = trigger.or_else(|| completion["diagnostics"].as_str()).unwrap_or_default();
+            let said = trigger
+                .or_else(|| completion["diagnostics"].as_str())
+                .unwrap_or_default();
             JobState::Failed(Failure {
                 at,
                 reason: text(&completion["phrase"]),
@@ -124,9 +126,11 @@ fn framework(status: &Value) -> JobState {
                 code: code.filter(|code| *code > 0),
             })
         }
-        "AttemptRunning" | "AttemptDeletionPending" | "AttemptDeletionRequested" | "AttemptDeleting" | "AttemptCompleted" => {
-            JobState::Running
-        }
+        "AttemptRunning"
+        | "AttemptDeletionPending"
+        | "AttemptDeletionRequested"
+        | "AttemptDeleting"
+        | "AttemptCompleted" => JobState::Running,
         _ => JobState::Waiting(None),
     }
 }
@@ -148,7 +152,11 @@ fn failure(condition: &Value, status: &Value) -> Failure {
 
 fn suspended(condition: &Value) -> String {
     let message = text(&condition["message"]);
-    if message.is_empty() { "suspended".to_owned() } else { message }
+    if message.is_empty() {
+        "suspended".to_owned()
+    } else {
+        message
+    }
 }
 
 fn text(value: &Value) -> String {

@@ -29,19 +29,39 @@ fn conditions_are_read_by_meaning_and_not_by_order() {
         (TfJob, &[], "waiting"),
         (TfJob, &[("Created", "True")], "waiting"),
         (TfJob, &[("Created", "True"), ("Running", "True")], "running"),
-        (TfJob, &[("Created", "True"), ("Running", "False"), ("Succeeded", "True")], "succeeded"),
-        (TfJob, &[("Succeeded", "True"), ("Running", "False"), ("Created", "True")], "succeeded"),
+        (
+            TfJob,
+            &[("Created", "True"), ("Running", "False"), ("Succeeded", "True")],
+            "succeeded",
+        ),
+        (
+            TfJob,
+            &[("Succeeded", "True"), ("Running", "False"), ("Created", "True")],
+            "succeeded",
+        ),
         (TfJob, &[("Created", "True"), ("Restarting", "True")], "running"),
-        (TfJob, &[("Created", "True"), ("Failed", "True"), ("Running", "False")], "failed"),
+        (
+            TfJob,
+            &[("Created", "True"), ("Failed", "True"), ("Running", "False")],
+            "failed",
+        ),
         (TfJob, &[("Succeeded", "True"), ("Failed", "True")], "failed"),
-        (PyTorchJob, &[("Created", "True"), ("Suspended", "True"), ("Running", "False")], "suspended"),
+        (
+            PyTorchJob,
+            &[("Created", "True"), ("Suspended", "True"), ("Running", "False")],
+            "suspended",
+        ),
         (PyTorchJob, &[("Suspended", "False"), ("Running", "True")], "running"),
         (PyTorchJob, &[("Failed", "False")], "waiting"),
         (Job, &[], "waiting"),
         (Job, &[("Suspended", "True")], "suspended"),
         (Job, &[("FailureTarget", "True")], "waiting"),
         (Job, &[("SuccessCriteriaMet", "True")], "waiting"),
-        (Job, &[("SuccessCriteriaMet", "True"), ("Complete", "True")], "succeeded"),
+        (
+            Job,
+            &[("SuccessCriteriaMet", "True"), ("Complete", "True")],
+            "succeeded",
+        ),
         (Job, &[("FailureTarget", "True"), ("Failed", "True")], "failed"),
         (TrainJob, &[], "waiting"),
         (TrainJob, &[("Suspended", "True")], "suspended"),
@@ -49,7 +69,11 @@ fn conditions_are_read_by_meaning_and_not_by_order() {
         (TrainJob, &[("Failed", "True")], "failed"),
     ];
     for (kind, list, expected) in table {
-        assert_eq!(kind_of(&state_of(*kind, &conditions(list))), *expected, "{kind:?} {list:?}");
+        assert_eq!(
+            kind_of(&state_of(*kind, &conditions(list))),
+            *expected,
+            "{kind:?} {list:?}"
+        );
     }
 }
 
@@ -71,13 +95,28 @@ fn every_state_of_a_framework_has_its_meaning() {
             &json!({"state": state, "attemptStatus": {"completionStatus": completion}}),
         )
     };
-    for state in ["", "AttemptCreationPending", "AttemptCreationRequested", "AttemptPreparing", "Invented"] {
+    for state in [
+        "",
+        "AttemptCreationPending",
+        "AttemptCreationRequested",
+        "AttemptPreparing",
+        "Invented",
+    ] {
         assert_eq!(of(state, Value::Null), JobState::Waiting(None), "{state}");
     }
-    for state in ["AttemptRunning", "AttemptDeletionPending", "AttemptDeletionRequested", "AttemptDeleting", "AttemptCompleted"] {
+    for state in [
+        "AttemptRunning",
+        "AttemptDeletionPending",
+        "AttemptDeletionRequested",
+        "AttemptDeleting",
+        "AttemptCompleted",
+    ] {
         assert_eq!(of(state, Value::Null), JobState::Running, "{state}");
     }
-    assert_eq!(of("Completed", json!({"code": 0, "type": {"name": "Succeeded"}})), JobState::Succeeded(None));
+    assert_eq!(
+        of("Completed", json!({"code": 0, "type": {"name": "Succeeded"}})),
+        JobState::Succeeded(None)
+    );
     let failed = |code: i32| {
         let completion = json!({"code": code, "phrase": "P", "diagnostics": "d", "type": {"name": "Failed"}});
         match of("Completed", completion) {
@@ -98,7 +137,17 @@ fn times_are_read_as_the_cluster_writes_them() {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let word = prop::sample::select(vec!["conditions", "type", "status", "True", "Failed", "state", "Completed", "x", "ready"]);
+    let word = prop::sample::select(vec![
+        "conditions",
+        "type",
+        "status",
+        "True",
+        "Failed",
+        "state",
+        "Completed",
+        "x",
+        "ready",
+    ]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<i64>().prop_map(Value::from),

@@ -14,8 +14,8 @@ use crate::{
 use kube::api::{DeleteParams, DynamicObject, PostParams};
 use std::time::Duration;
 use ts_core::{
-    Error, ErrorKind, Prepared, Reason, ReasonCode, Rendered, Result, Retry, RetryPolicy, Submitted, TrialId, TrialSpec,
-    TrialStatus,
+    Error, ErrorKind, Prepared, Reason, ReasonCode, Rendered, Result, Retry, RetryPolicy, Submitted, TrialId,
+    TrialSpec, TrialStatus,
     follow::{End, Known, of_canceled},
     retry,
 };
@@ -34,11 +34,21 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
         .with_help("call `prepare` of this service first")
     })?;
     if core.spool(&digest).is_none() && !ts_codedir::is_known(&core.ctx.work_dir, &digest) {
-        return Err(Error::new(ErrorKind::Conflict, format!("no code `{digest}` was delivered by this service"))
-            .with_help("call `prepare` of this service first"));
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("no code `{digest}` was delivered by this service"),
+        )
+        .with_help("call `prepare` of this service first"));
     }
     // What no object can say is refused before anything is stored.
-    object::object(&blueprint(&core.config, trial, &digest, core.kind().usual_version(), None, Patches::default()))?;
+    object::object(&blueprint(
+        &core.config,
+        trial,
+        &digest,
+        core.kind().usual_version(),
+        None,
+        Patches::default(),
+    ))?;
     let job = Job {
         spec: trial.clone(),
         digest,
@@ -48,7 +58,10 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
     let why = core
         .trouble()
         .unwrap_or_else(|| Reason::new(ReasonCode::Queued, "its object is being created", now));
-    if core.registry.claim(&trial.id, Known::waiting(now, why, Place::new(job.clone()))) {
+    if core
+        .registry
+        .claim(&trial.id, Known::waiting(now, why, Place::new(job.clone())))
+    {
         let stored = store(running, &job);
         if stored.is_err() {
             core.registry.remove(&trial.id);
@@ -141,7 +154,10 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
             Retry::NotApplied { after } | Retry::MaybeApplied { after } => after,
             Retry::Never => Some(LONGEST_WAIT),
         };
-        let wait = policy.wait(failures, 0.0).max(after.unwrap_or_default()).min(LONGEST_WAIT);
+        let wait = policy
+            .wait(failures, 0.0)
+            .max(after.unwrap_or_default())
+            .min(LONGEST_WAIT);
         core.ctx.clock.sleep(wait).await;
     }
 }
@@ -159,7 +175,14 @@ fn refused(core: &Core, error: &Error) -> End {
 async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
     let owner = core.owner(&ready.cluster).await?;
     let version = &ready.served.resource.version;
-    let blueprint = blueprint(&core.config, &job.spec, &job.digest, version, Some(owner), ready.patches);
+    let blueprint = blueprint(
+        &core.config,
+        &job.spec,
+        &job.digest,
+        version,
+        Some(owner),
+        ready.patches,
+    );
     let object: DynamicObject = crate::anchor::object(object::object(&blueprint)?)?;
     let api = kinds::api(&ready.cluster, &ready.served.resource);
     let name = blueprint.name();
@@ -169,7 +192,11 @@ async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             // Ours, if a request before had no answer.
             let present = api.get_metadata(&name).await.map_err(|e| error::of_api(&what, e))?;
-            let label = present.metadata.labels.as_ref().and_then(|labels| labels.get(names::TRIAL));
+            let label = present
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(names::TRIAL));
             if label.and_then(|label| names::of_label(label)).as_ref() == Some(&job.spec.id) {
                 return Ok(());
             }

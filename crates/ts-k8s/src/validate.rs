@@ -41,7 +41,10 @@ pub(crate) fn permissions(config: &KubernetesConfig) -> Vec<(&'static str, &'sta
         needed.push(("", "pods", "delete"));
     }
     let has_secrets = config.roles.iter().any(|role| role.private_registry_auth.is_some());
-    let has_azure = config.storage.as_ref().is_some_and(|s| matches!(s.kind, StorageKind::AzureFiles { .. }));
+    let has_azure = config
+        .storage
+        .as_ref()
+        .is_some_and(|s| matches!(s.kind, StorageKind::AzureFiles { .. }));
     if has_secrets || has_azure {
         for verb in ["create", "update", "delete"] {
             needed.push(("", "secrets", verb));
@@ -72,9 +75,12 @@ pub(crate) async fn validate(config: &KubernetesConfig, spec: &ExperimentSpec) -
     {
         let version = &served.resource.version;
         warnings.push(
-            Warning::new(format!("the cluster does not serve `{wanted}` of {}; `{version}` is used", config.kind.kind()))
-                .with_key("apiVersion")
-                .with_help(format!("write `apiVersion: {version}`, or remove the key")),
+            Warning::new(format!(
+                "the cluster does not serve `{wanted}` of {}; `{version}` is used",
+                config.kind.kind()
+            ))
+            .with_key("apiVersion")
+            .with_help(format!("write `apiVersion: {version}`, or remove the key")),
         );
     }
     missing_permissions(config, &cluster).await?;
@@ -103,9 +109,13 @@ pub(crate) async fn validate(config: &KubernetesConfig, spec: &ExperimentSpec) -
 }
 
 async fn missing_permissions(config: &KubernetesConfig, cluster: &Cluster) -> Result<()> {
-    let asked = permissions(config).into_iter().map(|(group, resource, verb)| async move {
-        may(cluster, group, resource, verb).await.map(|may| (!may).then(|| describe(group, resource, verb)))
-    });
+    let asked = permissions(config)
+        .into_iter()
+        .map(|(group, resource, verb)| async move {
+            may(cluster, group, resource, verb)
+                .await
+                .map(|may| (!may).then(|| describe(group, resource, verb)))
+        });
     let answers = futures_util::future::try_join_all(asked).await?;
     let missing: Vec<String> = answers.into_iter().flatten().collect();
     if missing.is_empty() {
@@ -113,13 +123,21 @@ async fn missing_permissions(config: &KubernetesConfig, cluster: &Cluster) -> Re
     }
     Err(Error::new(
         ErrorKind::Denied,
-        format!("permissions are missing in namespace `{}`: {}", cluster.namespace, missing.join(", ")),
+        format!(
+            "permissions are missing in namespace `{}`: {}",
+            cluster.namespace,
+            missing.join(", ")
+        ),
     )
     .with_help("the platform's README has a Role with all that is needed"))
 }
 
 pub(crate) fn describe(group: &str, resource: &str, verb: &str) -> String {
-    if group.is_empty() { format!("{verb} {resource}") } else { format!("{verb} {resource}.{group}") }
+    if group.is_empty() {
+        format!("{verb} {resource}")
+    } else {
+        format!("{verb} {resource}.{group}")
+    }
 }
 
 /// What the configuration names and the cluster must have; what we may not look at is left to the cluster.
@@ -129,13 +147,28 @@ async fn named_things(config: &KubernetesConfig, cluster: &Cluster) -> Result<()
         && let StorageKind::Claim { name, .. } = &storage.kind
     {
         let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace);
-        there(claims.get_metadata(name).await, "PersistentVolumeClaim", name, namespace, "storage.claimName")?;
+        there(
+            claims.get_metadata(name).await,
+            "PersistentVolumeClaim",
+            name,
+            namespace,
+            "storage.claimName",
+        )?;
     }
     if let Some(account) = &config.pods.service_account {
         let accounts = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
-        there(accounts.get_metadata(account).await, "ServiceAccount", account, namespace, "serviceAccountName")?;
+        there(
+            accounts.get_metadata(account).await,
+            "ServiceAccount",
+            account,
+            namespace,
+            "serviceAccountName",
+        )?;
     }
-    let named = [("imagePullSecrets", &config.pods.image_pull_secrets), ("envFromSecrets", &config.pods.env_from_secrets)];
+    let named = [
+        ("imagePullSecrets", &config.pods.image_pull_secrets),
+        ("envFromSecrets", &config.pods.env_from_secrets),
+    ];
     for (key, secrets) in named {
         for name in secrets {
             let api = Api::<Secret>::namespaced(client.clone(), namespace);

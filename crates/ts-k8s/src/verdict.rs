@@ -16,7 +16,12 @@ const NOT_BEGUN: i32 = 125;
 
 /// A job that ended well: the time is that of its last pod, which knows it better than the object.
 pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) -> End {
-    let said = pods.iter().filter_map(|pod| pod.exit()).map(|exit| exit.at).max().filter(|at| *at > 0);
+    let said = pods
+        .iter()
+        .filter_map(|pod| pod.exit())
+        .map(|exit| exit.at)
+        .max()
+        .filter(|at| *at > 0);
     of_exit(0, "", said.map(Timestamp).or(at).unwrap_or(now))
 }
 
@@ -26,7 +31,10 @@ pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &st
     if let Some(pod) = pods.iter().find(|pod| pod.view.ended_by.is_some()) {
         return taken(pod, at);
     }
-    let mut failing: Vec<&&Pod> = pods.iter().filter(|pod| code_of(pod).is_some_and(|code| code != 0)).collect();
+    let mut failing: Vec<&&Pod> = pods
+        .iter()
+        .filter(|pod| code_of(pod).is_some_and(|code| code != 0))
+        .collect();
     failing.sort_by_key(|pod| ended_at(pod));
     if let Some(pod) = failing.first() {
         return of_pod(pod, at, tail);
@@ -40,15 +48,21 @@ pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &st
         return End {
             status: TrialStatus::EarlyStopped,
             at,
-            why: Some(Reason::new(ReasonCode::TimeLimit, said.join(": "), at).unblocked_by("raise the deadline of the job")),
+            why: Some(
+                Reason::new(ReasonCode::TimeLimit, said.join(": "), at).unblocked_by("raise the deadline of the job"),
+            ),
         };
     }
     End {
         status: TrialStatus::Failed,
         at,
         why: Some(
-            Reason::new(ReasonCode::StartFailed, format!("the job failed: {}", said.join(": ")), at)
-                .unblocked_by("`kubectl describe` of the job shows its events"),
+            Reason::new(
+                ReasonCode::StartFailed,
+                format!("the job failed: {}", said.join(": ")),
+                at,
+            )
+            .unblocked_by("`kubectl describe` of the job shows its events"),
         ),
     }
 }
@@ -75,8 +89,14 @@ pub(crate) fn gone(pods: &[&Pod], known: &Known<Place>, now: Timestamp, tail: &s
         status: TrialStatus::SysCanceled,
         at: now,
         why: Some(
-            Reason::new(ReasonCode::Lost, "the trial's object was deleted in the cluster, not by us", now)
-                .unblocked_by("look for whoever deletes there: a user, a time to live, a quota manager; then retry the trial"),
+            Reason::new(
+                ReasonCode::Lost,
+                "the trial's object was deleted in the cluster, not by us",
+                now,
+            )
+            .unblocked_by(
+                "look for whoever deletes there: a user, a time to live, a quota manager; then retry the trial",
+            ),
         ),
     }
 }
@@ -97,7 +117,9 @@ fn taken(pod: &Pod, at: Timestamp) -> End {
     End {
         status: TrialStatus::SysCanceled,
         at,
-        why: Some(Reason::new(ReasonCode::Preempted, text, at).unblocked_by("retry the trial when there is room again")),
+        why: Some(
+            Reason::new(ReasonCode::Preempted, text, at).unblocked_by("retry the trial when there is room again"),
+        ),
     }
 }
 
@@ -129,7 +151,11 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
         return of_exit(code_of(pod).unwrap_or(1), tail, at);
     };
     if is_start_failure(end) {
-        let text = format!("the container of pod `{}` could not be started: {}", pod.view.name, end.message.trim());
+        let text = format!(
+            "the container of pod `{}` could not be started: {}",
+            pod.view.name,
+            end.message.trim()
+        );
         return failed(
             Reason::new(ReasonCode::StartRefused, text, at)
                 .unblocked_by("the image must hold `/bin/sh`; correct what the message names"),
@@ -138,8 +164,12 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
     if end.code == NOT_BEGUN {
         let last = tail.lines().next_back().unwrap_or("see the log of the pod");
         return failed(
-            Reason::new(ReasonCode::StartFailed, format!("the trial could not be begun in its pod: {last}"), at)
-                .unblocked_by("look at the volume: its mount, its owner, its space"),
+            Reason::new(
+                ReasonCode::StartFailed,
+                format!("the trial could not be begun in its pod: {last}"),
+                at,
+            )
+            .unblocked_by("look at the volume: its mount, its owner, its space"),
         );
     }
     of_exit(end.code, tail, at)

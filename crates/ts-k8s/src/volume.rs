@@ -1,13 +1,13 @@
 //! A short-lived pod that mounts the experiment's storage, since we never do: for code, for what trials have left, for removal.
 
 use crate::{
+    Storage,
     access::Cluster,
     anchor,
     core::Core,
     deliver::{self, Target},
     error, exec, names,
     object::{code_dir, experiment_dir, ready_mark, storage_mount, storage_volume},
-    Storage,
 };
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -71,12 +71,19 @@ pub(crate) async fn read_back(
         let found = String::from_utf8_lossy(&sh(list).await?.stdout).into_owned();
         let mut journals = Vec::new();
         for path in found.lines() {
-            let folder = path.trim_end_matches("/.nni/metrics").trim_start_matches("./").trim_start_matches('.');
+            let folder = path
+                .trim_end_matches("/.nni/metrics")
+                .trim_start_matches("./")
+                .trim_start_matches('.');
             let base = format!("{dir}/{folder}/.nni");
             let journal = sh(format!("cat {}", quote(&format!("{base}/metrics")))).await?;
             let journal = journal.into_stdout("read the journal")?;
             let state = sh(format!("cat {}", quote(&format!("{base}/state")))).await?;
-            journals.push((folder.to_owned(), journal, String::from_utf8_lossy(&state.stdout).into_owned()));
+            journals.push((
+                folder.to_owned(),
+                journal,
+                String::from_utf8_lossy(&state.stdout).into_owned(),
+            ));
         }
         Ok(journals)
     })
@@ -108,7 +115,11 @@ async fn with_pod<T>(
         Err(error) => Err(error),
     };
     if let Err(error) = api.delete(&name, &DeleteParams::default().grace_period(0)).await {
-        tracing::warn!(pod = name, error = error::chain(&error), "the pod could not be removed; it ends by itself");
+        tracing::warn!(
+            pod = name,
+            error = error::chain(&error),
+            "the pod could not be removed; it ends by itself"
+        );
     }
     done
 }
@@ -118,7 +129,11 @@ fn pod(core: &Core, storage: &Storage, name: &str, owner: Value) -> Value {
     let role = core.config.roles.first();
     // The image of the trials: it is needed anyway, and it has what is needed.
     let image = role.map(|role| role.image.clone()).unwrap_or_default();
-    let mut secrets: Vec<Value> = pods.image_pull_secrets.iter().map(|name| json!({"name": name})).collect();
+    let mut secrets: Vec<Value> = pods
+        .image_pull_secrets
+        .iter()
+        .map(|name| json!({"name": name}))
+        .collect();
     secrets.extend(
         role.filter(|role| role.private_registry_auth.is_some())
             .map(|role| json!({"name": crate::object::registry_secret(&core.experiment, role)})),
@@ -179,7 +194,11 @@ async fn until_running(cluster: &Cluster, name: &str) -> Result<()> {
             }
             _ => {}
         }
-        let waiting = status.container_statuses.into_iter().flatten().find_map(|s| s.state?.waiting);
+        let waiting = status
+            .container_statuses
+            .into_iter()
+            .flatten()
+            .find_map(|s| s.state?.waiting);
         if let Some(waiting) = waiting
             && let Some(reason) = waiting.reason
             && (reason.contains("Image") || reason.contains("Error"))

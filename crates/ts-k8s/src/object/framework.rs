@@ -8,8 +8,6 @@ use crate::Role;
 use serde_json::{Value, json};
 use ts_core::Result;
 
-/// Name of the trial's container, as in NNI.
-const CONTAINER: &str = "framework";
 /// The barrier waits until every task has an address and leaves them in this folder.
 const BARRIER_DIR: &str = "/mnt/frameworkbarrier";
 const BARRIER_VOLUME: &str = "frameworkbarrier-volume";
@@ -18,13 +16,14 @@ const BARRIER_IMAGE: &str = "frameworkcontroller/frameworkbarrier";
 const FIRST_PORT: u32 = 4000;
 
 /// Makes the addresses of the other tasks known to the command.
-pub(super) const INJECT: &str = "if [ -e /mnt/frameworkbarrier/injector.sh ]; then . /mnt/frameworkbarrier/injector.sh; fi\n";
+pub(super) const INJECT: &str =
+    "if [ -e /mnt/frameworkbarrier/injector.sh ]; then . /mnt/frameworkbarrier/injector.sh; fi\n";
 
 pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
     let template = b.config.framework_template.as_ref();
     let mut roles = Vec::with_capacity(b.config.roles.len());
     for (index, role) in (0..).zip(&b.config.roles) {
-        let mut pod = pod::template(b, role, CONTAINER)?;
+        let mut pod = pod::template(b, role)?;
         if b.n_pods() > 1 {
             add_barrier(b, &mut pod);
         }
@@ -56,7 +55,9 @@ pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
 
 fn role_of<'a>(template: &'a Value, role: &Role) -> Option<&'a Value> {
     let roles = template.pointer("/spec/taskRoles")?.as_array()?;
-    roles.iter().find(|r| r.get("name").and_then(Value::as_str) == Some(&role.name))
+    roles
+        .iter()
+        .find(|r| r.get("name").and_then(Value::as_str) == Some(&role.name))
 }
 
 /// Ours over the user's role: what NNI's template mode replaces is replaced, the rest is the user's.
@@ -69,6 +70,22 @@ fn over(users: &Value, mut ours: Value) -> Value {
                 ours[key] = value.clone();
             }
         }
+    }
+    // A volume of the user's at the place of the storage is the storage.
+    let is_mounted = |path: &Value| {
+        let mounts = users
+            .pointer("/task/pod/spec/containers/0/volumeMounts")
+            .and_then(Value::as_array);
+        mounts
+            .into_iter()
+            .flatten()
+            .any(|mount| mount.get("mountPath") == Some(path))
+    };
+    if let Some(mounts) = ours
+        .pointer_mut("/task/pod/spec/containers/0/volumeMounts")
+        .and_then(Value::as_array_mut)
+    {
+        mounts.retain(|mount| !is_mounted(&mount["mountPath"]));
     }
     let mut merged = users.clone();
     merge::strategic(&mut merged, &ours);
@@ -92,7 +109,10 @@ fn add_barrier(b: &Blueprint<'_>, pod: &mut Value) {
 
 fn add_ports(b: &Blueprint<'_>, pod: &mut Value, port: u32) {
     if b.n_pods() > 1 {
-        push(&mut pod["spec"]["containers"][0]["ports"], json!({"containerPort": port}));
+        push(
+            &mut pod["spec"]["containers"][0]["ports"],
+            json!({"containerPort": port}),
+        );
     }
 }
 

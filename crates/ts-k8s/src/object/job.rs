@@ -6,14 +6,11 @@ use super::{Blueprint, pod, seconds};
 use serde_json::{Value, json};
 use ts_core::Result;
 
-/// Name of the trial's container.
-pub(super) const CONTAINER: &str = "trial";
-
 pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
     let role = &b.config.roles[0];
     let mut spec = json!({
         "backoffLimit": 0,
-        "template": pod::template(b, role, CONTAINER)?,
+        "template": pod::template(b, role)?,
     });
     if role.replicas > 1 {
         spec["completions"] = role.replicas.into();

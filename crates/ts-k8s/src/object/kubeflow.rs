@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use ts_core::Result;
 
 pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
-    let (field, container) = match b.config.kind {
-        JobKind::TfJob => ("tfReplicaSpecs", "tensorflow"),
-        _ => ("pytorchReplicaSpecs", "pytorch"),
+    let field = match b.config.kind {
+        JobKind::TfJob => "tfReplicaSpecs",
+        _ => "pytorchReplicaSpecs",
     };
     let mut replicas = Map::new();
     for role in &b.config.roles {
@@ -22,7 +22,7 @@ pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
                 "replicas": role.replicas,
                 // At pod level it would be overwritten, and PyTorchJob's default would restart what failed.
                 "restartPolicy": "Never",
-                "template": pod::template(b, role, container)?,
+                "template": pod::template(b, role)?,
             }),
         );
     }

@@ -46,7 +46,9 @@ fn merge_map(base: &mut Map<String, Value>, patch: &Map<String, Value>) {
 
 fn merge_list(items: &mut Vec<Value>, changes: &[Value], name: &str) {
     for change in changes {
-        let present = items.iter_mut().find(|item| item.get(name).is_some() && item.get(name) == change.get(name));
+        let present = items
+            .iter_mut()
+            .find(|item| item.get(name).is_some() && item.get(name) == change.get(name));
         match present {
             Some(item) => strategic(item, change),
             None => items.push(change.clone()),

@@ -8,8 +8,8 @@ mod pod;
 mod train_job;
 
 pub(crate) use pod::{
-    CODE_CONTAINER, RECEIVE, WORK_DIR, azure_secret, code_dir, experiment_dir, ready_mark, registry_secret, storage_mount,
-    storage_volume,
+    CODE_CONTAINER, RECEIVE, WORK_DIR, azure_secret, code_dir, experiment_dir, ready_mark, registry_secret,
+    storage_mount, storage_volume,
 };
 pub(crate) use train_job::Patches;
 

@@ -58,14 +58,14 @@ pub(crate) fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The pod template of a role; `container` is what its operator wants the main container to be called.
-pub(super) fn template(b: &Blueprint<'_>, role: &Role, container: &str) -> Result<Value> {
+/// The pod template of a role, with the user's own merged over it.
+pub(super) fn template(b: &Blueprint<'_>, role: &Role) -> Result<Value> {
     let pods = &b.config.pods;
     let mut spec = json!({
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": seconds(b.config.grace_period),
         "volumes": volumes(b),
-        "containers": [main_container(b, role, container)?],
+        "containers": [main_container(b, role)?],
     });
     if b.config.storage.is_none() {
         spec["initContainers"] = json!([code_container(b, role)]);
@@ -74,7 +74,12 @@ pub(super) fn template(b: &Blueprint<'_>, role: &Role, container: &str) -> Resul
         spec["serviceAccountName"] = account.clone().into();
     }
     if !pods.node_selector.is_empty() {
-        spec["nodeSelector"] = pods.node_selector.iter().cloned().map(|(k, v)| (k, Value::from(v))).collect();
+        spec["nodeSelector"] = pods
+            .node_selector
+            .iter()
+            .cloned()
+            .map(|(k, v)| (k, Value::from(v)))
+            .collect();
     }
     let mut tolerations = pods.tolerations.clone();
     if role.gpus > 0 {
@@ -98,6 +103,8 @@ pub(super) fn template(b: &Blueprint<'_>, role: &Role, container: &str) -> Resul
     let mut template = json!({"metadata": {"labels": b.labels(Some(role))}, "spec": spec});
     if let Some(users) = &pods.template {
         merge::strategic(&mut template, users);
+        // What pods are found by stays ours.
+        merge::strategic(&mut template, &json!({"metadata": {"labels": b.labels(Some(role))}}));
     }
     Ok(template)
 }
@@ -107,7 +114,7 @@ pub(crate) fn registry_secret(experiment: &ExperimentId, role: &Role) -> String 
     names::shared(experiment, &format!("registry-{}", role.name))
 }
 
-fn main_container(b: &Blueprint<'_>, role: &Role, name: &str) -> Result<Value> {
+fn main_container(b: &Blueprint<'_>, role: &Role) -> Result<Value> {
     let pods = &b.config.pods;
     let (script, parameters) = script(b, role)?;
     let mut env: Vec<Value> =
@@ -123,7 +130,7 @@ fn main_container(b: &Blueprint<'_>, role: &Role, name: &str) -> Result<Value> {
             .map(|(name, value)| json!({"name": name, "value": escape(value)})),
     );
     let mut container = json!({
-        "name": name,
+        "name": b.config.kind.container(),
         "image": role.image,
         "command": ["/bin/sh", "-c", escape(&script), "tsctl"],
         "args": parameters.iter().map(|piece| escape(piece)).collect::<Vec<_>>(),
@@ -145,9 +152,8 @@ fn main_container(b: &Blueprint<'_>, role: &Role, name: &str) -> Result<Value> {
 
 /// Waits until the code has come. It has the image of the trial, which is needed anyway.
 fn code_container(b: &Blueprint<'_>, role: &Role) -> Value {
-    let wait = format!(
-        "trap 'exit 143' TERM; until [ -e {WORK_DIR}/ready ]; do sleep 0.2 2>/dev/null || sleep 1; done"
-    );
+    let wait =
+        format!("trap 'exit 143' TERM; until [ -e {WORK_DIR}/ready ]; do sleep 0.2 2>/dev/null || sleep 1; done");
     let mut container = json!({
         "name": CODE_CONTAINER,
         "image": role.image,
@@ -187,7 +193,12 @@ fn with_resources(container: &mut Value, role: &Role, gpu: Option<&str>) {
 
 fn volumes(b: &Blueprint<'_>) -> Vec<Value> {
     let mut volumes = vec![json!({"name": WORK_VOLUME, "emptyDir": {}})];
-    volumes.extend(b.config.storage.as_ref().map(|s| storage_volume(s, &b.trial.experiment)));
+    volumes.extend(
+        b.config
+            .storage
+            .as_ref()
+            .map(|s| storage_volume(s, &b.trial.experiment)),
+    );
     if let Some(mib) = b.config.pods.shm_mib {
         volumes.push(json!({"name": SHM_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": format!("{mib}Mi")}}));
     }
@@ -264,7 +275,11 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
     let shared_code = storage.map(|s| code_dir(s, &trial.experiment, b.digest));
     let is_one_of_many = b.n_pods() > 1;
     // A Framework's pods are removed as it ends (microsoft/frameworkcontroller, seen running), and their logs with them.
-    let hold = if b.config.kind == JobKind::Framework && storage.is_none() { HOLD } else { 0 };
+    let hold = if b.config.kind == JobKind::Framework && storage.is_none() {
+        HOLD
+    } else {
+        0
+    };
     let mut text = String::new();
     for (name, value) in [
         ("ts_token", names::token(&trial.experiment, &trial.id)),
@@ -295,7 +310,10 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
     if parameters.len() > MOST_PARAMETERS {
         return Err(Error::new(
             ErrorKind::Config,
-            format!("the parameters of a trial are too large for an object of the cluster: {} bytes", parameters.len()),
+            format!(
+                "the parameters of a trial are too large for an object of the cluster: {} bytes",
+                parameters.len()
+            ),
         )
         .with_help("parameters of up to 1 MB can be given to a trial"));
     }
@@ -306,7 +324,10 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
 fn pieces(text: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for c in text.chars() {
-        if pieces.last().is_some_and(|piece| piece.len() + c.len_utf8() > LONGEST_ARGUMENT) {
+        if pieces
+            .last()
+            .is_some_and(|piece| piece.len() + c.len_utf8() > LONGEST_ARGUMENT)
+        {
             pieces.push(String::new());
         }
         if let Some(piece) = pieces.last_mut() {

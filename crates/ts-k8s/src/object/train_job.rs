@@ -25,7 +25,7 @@ pub(crate) enum Patches {
 
 pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
     let role = &b.config.roles[0];
-    let template = pod::template(b, role, NODE)?;
+    let template = pod::template(b, role)?;
     let container = &template["spec"]["containers"][0];
     let mut trainer = json!({
         "image": container["image"],

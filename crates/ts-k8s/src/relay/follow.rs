@@ -152,8 +152,18 @@ impl<'a> Reader<'a> {
         let mut end = None;
         for item in said {
             match item {
-                Said::Stdout(bytes) => print(&mut batch.stdout, &bytes, self.log.prefix.as_deref(), &mut self.fresh[0]),
-                Said::Stderr(bytes) => print(&mut batch.stderr, &bytes, self.log.prefix.as_deref(), &mut self.fresh[1]),
+                Said::Stdout(bytes) => print(
+                    &mut batch.stdout,
+                    &bytes,
+                    self.log.prefix.as_deref(),
+                    &mut self.fresh[0],
+                ),
+                Said::Stderr(bytes) => print(
+                    &mut batch.stderr,
+                    &bytes,
+                    self.log.prefix.as_deref(),
+                    &mut self.fresh[1],
+                ),
                 Said::Began(n) => self.position.n = self.position.n.max(n),
                 Said::Line { n, text } => self.line(n, &text, &mut batch.journal).await,
                 Said::Rest(bytes) => {
@@ -200,7 +210,14 @@ impl<'a> Reader<'a> {
 async fn missing(core: &Core, log: &PodLog, first: u64, last: u64) -> Result<Vec<u8>> {
     let ready = core.ready().await;
     let command = format!("sed -n '{first},{last}p' {WORK_DIR}/trial/.nni/metrics");
-    let done = exec::run(&*core.ctx.clock, &ready.cluster, &log.pod, &log.container, &["/bin/sh", "-c", &command]).await?;
+    let done = exec::run(
+        &*core.ctx.clock,
+        &ready.cluster,
+        &log.pod,
+        &log.container,
+        &["/bin/sh", "-c", &command],
+    )
+    .await?;
     done.into_stdout("read the journal")
 }
 

@@ -83,7 +83,13 @@ impl Mirror {
     /// How far a pod was heard; the beginning if it never was.
     pub(crate) fn position(&self, trial: &TrialId, pod: &str) -> Result<Position> {
         let mut trials = self.opened(trial)?;
-        Ok(trials.entry(trial.clone()).or_default().pods.get(pod).cloned().unwrap_or_default())
+        Ok(trials
+            .entry(trial.clone())
+            .or_default()
+            .pods
+            .get(pod)
+            .cloned()
+            .unwrap_or_default())
     }
 
     /// Adds what a pod has said, and how far it is heard with that. All of it is here afterwards, or nothing counts.
@@ -99,7 +105,11 @@ impl Mirror {
         let ledger = self.paths(trial).exchange().join(LEDGER);
         let time = if to.time.is_empty() { "-" } else { &to.time };
         let mut line = String::new();
-        let _ = writeln!(line, "{pod} {} {time} {} {} {} {}", to.n, to.count, lens[0], lens[1], lens[2]);
+        let _ = writeln!(
+            line,
+            "{pod} {} {time} {} {} {} {}",
+            to.n, to.count, lens[0], lens[1], lens[2]
+        );
         let added = append(&ledger, line.as_bytes()).and_then(|()| {
             for ((path, piece), longest) in paths.iter().zip(pieces).zip(LONGEST) {
                 let present = fs::metadata(path).map_or(0, |meta| meta.len());
@@ -186,7 +196,9 @@ fn load(paths: &TrialPaths) -> Result<Files> {
     let mut files = Files::default();
     let mut whole = 0;
     for line in text.split_inclusive('\n') {
-        let Some((pod, position, lens)) = parse(line) else { break };
+        let Some((pod, position, lens)) = parse(line) else {
+            break;
+        };
         let reached = (0..lens.len()).all(|i| lens[i] <= present[i] || present[i] >= LONGEST[i]);
         if !reached {
             break;
@@ -222,7 +234,10 @@ fn parse(line: &str) -> Option<(String, Position, Lens)> {
         *len = fields.next()?.parse().ok()?;
     }
     let time = if time == "-" { String::new() } else { time.to_owned() };
-    fields.next().is_none().then_some((pod, Position { n, time, count }, lens))
+    fields
+        .next()
+        .is_none()
+        .then_some((pod, Position { n, time, count }, lens))
 }
 
 #[cfg(test)]
@@ -284,7 +299,11 @@ mod tests {
                 }
                 fs::write(&ledger, &whole[..ledger_len]).expect("room");
                 fs::write(paths.metrics(), &b"first\nsecond\n"[..journal_len]).expect("room");
-                fs::write(paths.log(LogKind::Stdout), if journal_len < 13 { "one" } else { "onetwo" }).expect("room");
+                fs::write(
+                    paths.log(LogKind::Stdout),
+                    if journal_len < 13 { "one" } else { "onetwo" },
+                )
+                .expect("room");
                 mirror.forget(&trial);
                 let n = mirror.position(&trial, "p").expect("readable").n;
                 let expected = if journal_len == 13 { 2 } else { 1 };

@@ -38,7 +38,10 @@ pub(crate) enum Said {
     Stdout(Vec<u8>),
     Stderr(Vec<u8>),
     /// Line `n` of the journal, without its newline. Numbers begin with 1; the same may come again.
-    Line { n: u64, text: Vec<u8> },
+    Line {
+        n: u64,
+        text: Vec<u8>,
+    },
     /// The journal's last bytes, which are no line.
     Rest(Vec<u8>),
     /// Lines up to this number were said by an earlier pod.

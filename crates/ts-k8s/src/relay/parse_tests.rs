@@ -27,7 +27,10 @@ fn joined(said: Vec<Said>) -> Vec<Said> {
 }
 
 fn log(lines: &[&str]) -> Vec<u8> {
-    lines.iter().flat_map(|line| format!("{T}{line}\n").into_bytes()).collect()
+    lines
+        .iter()
+        .flat_map(|line| format!("{T}{line}\n").into_bytes())
+        .collect()
 }
 
 fn line(n: u64, text: &str) -> Said {
@@ -91,7 +94,10 @@ fn lines_without_a_time_are_read_too() {
 fn the_position_counts_lines_of_the_same_time() {
     let mut parser = Parser::new("abcd1234");
     let mut out = Vec::new();
-    parser.push(b"2026-01-01T00:00:00Z a\n2026-01-01T00:00:01Z b\n2026-01-01T00:00:01Z c\n", &mut out);
+    parser.push(
+        b"2026-01-01T00:00:00Z a\n2026-01-01T00:00:01Z b\n2026-01-01T00:00:01Z c\n",
+        &mut out,
+    );
     assert_eq!(parser.position(), ("2026-01-01T00:00:01Z", 2));
 }
 
