@@ -87,8 +87,12 @@ fn every_object_bears_its_stamp_and_its_owner() {
 #[test]
 fn no_pod_is_ever_started_again_in_its_place() {
     let roles = || vec![role("master", 1), role("worker", 2)];
-    for kind in [JobKind::TfJob, JobKind::PyTorchJob, JobKind::Framework] {
-        let object = made(&config(kind, roles()), Patches::Runtime);
+    for (kind, first) in [
+        (JobKind::TfJob, "ps"),
+        (JobKind::PyTorchJob, "master"),
+        (JobKind::Framework, "ps"),
+    ] {
+        let object = made(&config(kind, vec![role(first, 1), role("worker", 2)]), Patches::Runtime);
         let pods = pods(&object);
         assert_eq!(pods.len(), 2, "{kind:?}");
         assert!(pods.iter().all(|pod| pod["restartPolicy"] == "Never"));
