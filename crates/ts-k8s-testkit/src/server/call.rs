@@ -1,7 +1,7 @@
 //! A request as the API understands it: verb, kind, namespace, name, subresource, from method and path. Nothing is looked up but
 //! kinds.
 
-use super::auth::{Attributes, User};
+use super::auth::Attributes;
 use super::failure::Failure;
 use super::kinds::Kind;
 use super::select::Selector;
@@ -141,7 +141,6 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) content_type: String,
     pub(crate) body: Bytes,
-    pub(crate) user: User,
 }
 
 impl Call {

@@ -99,7 +99,7 @@ fn follow_owners(world: &mut World, key: &Key, object: &Arc<Value>, all: &[(Key,
     }
     if !living.is_empty() {
         change(world, key, object, |new| {
-            new["metadata"]["ownerReferences"] = living.into()
+            new["metadata"]["ownerReferences"] = living.into();
         });
         return;
     }

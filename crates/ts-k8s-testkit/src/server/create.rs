@@ -95,7 +95,7 @@ fn check_namespace(world: &World, kind: &Kind, namespace: &str, name: &str) -> R
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         let cause = json!({"reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
             "field": "metadata.namespace"});
-        return Err(Failure::forbidden(&kind.group, &kind.plural, name, &why).because(cause));
+        return Err(Failure::forbidden(&kind.group, &kind.plural, name, &why).because(&cause));
     }
     Ok(())
 }
@@ -166,21 +166,16 @@ pub(crate) fn refuse_by_webhook(world: &World, kind: &Kind) -> Result<(), Failur
     let Some(Denial { code, message, .. }) = world.denials.iter().find(|denial| denial.plural == kind.plural) else {
         return Ok(());
     };
-    match message {
-        Some(message) => {
-            let reason = if *code == 403 { "Forbidden" } else { "" };
-            let message = format!("admission webhook {webhook:?} denied the request: {message}");
-            Err(Failure::new(*code, reason, message))
-        }
-        None => {
-            let cause = format!(
-                "failed calling webhook {webhook:?}: Post \"https://webhook.default.svc:443/validate-{}?timeout=10s\": dial \
-                 tcp 10.0.0.9:443: connect: connection refused",
-                qualified(&kind.plural, &kind.group).replace('.', "-")
-            );
-            let mut failure = Failure::new(500, "InternalError", format!("Internal error occurred: {cause}"));
-            failure.details = Some(json!({"causes": [{"message": cause}]}));
-            Err(failure)
-        }
+    if let Some(message) = message {
+        let reason = if *code == 403 { "Forbidden" } else { "" };
+        let message = format!("admission webhook {webhook:?} denied the request: {message}");
+        return Err(Failure::new(*code, reason, message));
     }
+    let cause = format!(
+        "failed calling webhook {webhook:?}: Post \"https://webhook.default.svc:443/validate-{}?timeout=10s\": dial tcp \
+         10.0.0.9:443: connect: connection refused",
+        qualified(&kind.plural, &kind.group).replace('.', "-")
+    );
+    let failure = Failure::new(500, "InternalError", format!("Internal error occurred: {cause}"));
+    Err(failure.with(json!({"causes": [{"message": cause}]})))
 }

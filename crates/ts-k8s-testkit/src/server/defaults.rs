@@ -84,10 +84,7 @@ fn pod_spec(spec: &mut Value) {
 fn fill_container(container: &mut Value, host_network: bool) {
     let image = container["image"].as_str().unwrap_or_default();
     let named = image.rsplit('/').next().unwrap_or_default();
-    let latest = image
-        .contains('@')
-        .then_some(false)
-        .unwrap_or(!named.contains(':') || named.ends_with(":latest"));
+    let latest = !image.contains('@') && (!named.contains(':') || named.ends_with(":latest"));
     default(
         container,
         "imagePullPolicy",

@@ -51,9 +51,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call, parts: &mut Parts)
         ));
     }
     let node = node.ok_or_else(|| logs::no_node(&pod))?;
-    let upgrade = match WebSocketUpgrade::from_request_parts(parts, &()).await {
-        Ok(upgrade) => upgrade,
-        Err(_) => return Err(Failure::bad_request("Upgrade request required")),
+    let Ok(mut upgrade) = WebSocketUpgrade::from_request_parts(parts, &()).await else {
+        return Err(Failure::bad_request("Upgrade request required"));
     };
     let versions: &[&str] = if shared.setting.exec_v5 {
         &["v5.channel.k8s.io", "v4.channel.k8s.io"]
@@ -85,7 +84,6 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call, parts: &mut Parts)
         },
         closes: version.starts_with("v5"),
     };
-    let mut upgrade = upgrade;
     upgrade.set_selected_protocol(HeaderValue::from_static(if session.closes {
         versions[0]
     } else {

@@ -111,9 +111,9 @@ pub(crate) struct Failure {
     /// For people.
     pub(crate) message: String,
     /// `details` of the body.
-    pub(crate) details: Option<Value>,
-    /// `metadata` of the body, where an expired list continues.
-    pub(crate) metadata: Value,
+    details: Option<Box<Value>>,
+    /// `metadata.continue` of the body, where an expired list goes on.
+    pub(crate) proceed: Option<String>,
     /// Seconds of the header `Retry-After`.
     pub(crate) retry_after: Option<u32>,
     /// The body is `text/plain`, as from what answers before any API.
@@ -130,14 +130,15 @@ impl Failure {
             reason,
             message,
             details: None,
-            metadata: json!({}),
+            proceed: None,
             retry_after: None,
             plain: false,
         }
     }
 
-    fn with(mut self, details: Value) -> Self {
-        self.details = Some(details);
+    /// With these details.
+    pub(crate) fn with(mut self, details: Value) -> Self {
+        self.details = Some(Box::new(details));
         self
     }
 
@@ -233,7 +234,7 @@ impl Failure {
     }
 
     /// Adds a cause that names no field's problem but a state, as `NamespaceTerminating`.
-    pub(crate) fn because(mut self, cause: Value) -> Self {
+    pub(crate) fn because(mut self, cause: &Value) -> Self {
         if let Some(details) = &mut self.details {
             details["causes"] = json!([cause]);
         }
@@ -242,13 +243,16 @@ impl Failure {
 
     /// The body.
     pub(crate) fn status(&self) -> Value {
-        let mut body = json!({"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
+        let mut body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message});
+        if let Some(token) = &self.proceed {
+            body["metadata"]["continue"] = token.clone().into();
+        }
         if let Some(reason) = self.reason {
             body["reason"] = reason.into();
         }
         if let Some(details) = &self.details {
-            body["details"] = details.clone();
+            body["details"] = (**details).clone();
         }
         if let Some(seconds) = self.retry_after {
             body["details"]["retryAfterSeconds"] = seconds.into();

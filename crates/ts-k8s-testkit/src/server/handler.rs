@@ -48,12 +48,11 @@ pub(crate) async fn handle(
         Some(Fault::Hang) => return std::future::pending().await,
         Some(Fault::ResetAfter | Fault::CutBody) | None => {}
     }
-    let answer = match body::to_bytes(body, MOST_BODY).await {
-        Ok(bytes) => answer(&shared, &mut parts, query, place, user, bytes).await,
-        Err(_) => {
-            let message = format!("Request entity too large: limit is {MOST_BODY}");
-            Err(Failure::new(413, "RequestEntityTooLarge", message))
-        }
+    let answer = if let Ok(bytes) = body::to_bytes(body, MOST_BODY).await {
+        answer(&shared, &mut parts, query, place, user, bytes).await
+    } else {
+        let message = format!("Request entity too large: limit is {MOST_BODY}");
+        Err(Failure::new(413, "RequestEntityTooLarge", message))
     };
     let response = answer.unwrap_or_else(|failure| failure.response());
     match fault {
@@ -148,7 +147,6 @@ async fn answer(
         query,
         content_type: content_type.to_owned(),
         body,
-        user,
     };
     dispatch(shared, call, parts).await
 }
@@ -161,7 +159,7 @@ fn outside(shared: &Shared, user: &User, path: &str) -> Result<Response, Failure
     if !public && !discovers && user.rules.is_some() {
         let message = format!("forbidden: User {:?} cannot get path {path:?}", user.name);
         let mut failure = Failure::new(403, "Forbidden", message);
-        failure.details = Some(serde_json::json!({}));
+        failure = failure.with(serde_json::json!({}));
         return Err(failure);
     }
     if public && path != "/version" {
@@ -257,7 +255,7 @@ fn overloaded(code: u16, retry_after: Option<u32>) -> Failure {
         _ => ("", "the server said no"),
     };
     let mut failure = Failure::new(code, reason, message);
-    failure.details = Some(serde_json::json!({}));
+    failure = failure.with(serde_json::json!({}));
     failure.retry_after = retry_after;
     failure
 }

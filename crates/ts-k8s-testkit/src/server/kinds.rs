@@ -80,7 +80,7 @@ impl CustomKind {
         let one = json!({"properties": {"replicas": {"type": "integer", "minimum": 1, "maximum": 1}}});
         Self::new("kubeflow.org", "v1", "TFJob", "tfjobs").with_schema(replicas(
             "tfReplicaSpecs",
-            json!({"Worker": some, "PS": some, "Chief": one}),
+            &json!({"Worker": some, "PS": some, "Chief": one}),
         ))
     }
 
@@ -91,11 +91,11 @@ impl CustomKind {
         let some = json!({"properties": {"replicas": {"type": "integer", "minimum": 1}}});
         let one = json!({"properties": {"replicas": {"type": "integer", "minimum": 1, "maximum": 1}}});
         Self::new("kubeflow.org", "v1", "PyTorchJob", "pytorchjobs")
-            .with_schema(replicas("pytorchReplicaSpecs", json!({"Master": one, "Worker": some})))
+            .with_schema(replicas("pytorchReplicaSpecs", &json!({"Master": one, "Worker": some})))
     }
 }
 
-fn replicas(field: &str, roles: Value) -> Value {
+fn replicas(field: &str, roles: &Value) -> Value {
     json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
         "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
             field: {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": roles}}}}})
@@ -111,6 +111,7 @@ fn through<T: Serialize + DeserializeOwned>(object: Value) -> Result<Value, Stri
 
 /// A kind that is served.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "`kind` is the API's own word")]
 pub(crate) struct Kind {
     /// Empty for the core group.
     pub(crate) group: String,

@@ -86,16 +86,13 @@ pub(crate) fn container(pod: &Value, call: &Call) -> Result<String, Failure> {
             "container {asked} is not valid for pod {name}"
         )));
     }
-    match all.as_slice() {
-        [only] => Ok(only.clone()),
-        _ => {
-            let message = format!(
-                "a container name must be specified for pod {name}, choose one of: [{}]",
-                all.join(" ")
-            );
-            Err(Failure::bad_request(message))
-        }
+    if let [only] = all.as_slice() {
+        return Ok(only.clone());
     }
+    let all = all.join(" ");
+    Err(Failure::bad_request(format!(
+        "a container name must be specified for pod {name}, choose one of: [{all}]"
+    )))
 }
 
 /// The pod as nodes know it.
@@ -132,7 +129,7 @@ pub(crate) fn from_node(code: u16, message: &str, resource: &str, call: &Call) -
     let mut failure = Failure::new(code, reason, text);
     if code != 400 {
         let cause = json!({"reason": "UnexpectedServerResponse", "message": message});
-        failure.details = Some(json!({"name": name, "kind": resource, "causes": [cause]}));
+        failure = failure.with(json!({"name": name, "kind": resource, "causes": [cause]}));
     }
     failure
 }

@@ -22,7 +22,7 @@ pub(crate) fn type_of(kind: &Kind, content_type: &str) -> Result<PatchType, Fail
         "application/apply-patch+yaml" => PatchType::Apply,
         _ => {
             let mut failure = Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
-            failure.details = Some(Value::Object(Map::new()));
+            failure = failure.with(Value::Object(Map::new()));
             return Err(failure);
         }
     };
@@ -45,7 +45,7 @@ pub(crate) fn apply(how: PatchType, object: &Value, patch: &[u8]) -> Result<Valu
             json_patch::patch(&mut result, &operations).map_err(|_| {
                 let message = "the server rejected our request due to an error in our request";
                 let mut failure = Failure::new(422, "Invalid", message);
-                failure.details = Some(Value::Object(Map::new()));
+                failure = failure.with(Value::Object(Map::new()));
                 failure
             })?;
         }

@@ -9,13 +9,25 @@ use super::quantity::Quantity;
 use super::world::World;
 use serde_json::{Value, json};
 
+/// What does not fit.
+struct Exceeded {
+    resource: String,
+    more: Quantity,
+    used: Quantity,
+    hard: String,
+}
+
+fn shown(resource: &str, amount: Quantity) -> String {
+    amount.canonical(resource.ends_with("memory") || resource.ends_with("storage"))
+}
+
 /// Refuses an object that does not fit, or does not say how much it needs.
 pub(crate) fn check(world: &World, kind: &Kind, namespace: &str, object: &Value) -> Result<(), Failure> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let refused = |why: String| Err(Failure::forbidden(&kind.group, &kind.plural, name, &why));
     for (_, quota) in world.store.list("resourcequotas", Some(namespace)) {
         let quota_name = quota["metadata"]["name"].as_str().unwrap_or_default();
-        let mut exceeded: Vec<(String, Quantity, Quantity, &str)> = Vec::new();
+        let mut exceeded: Vec<Exceeded> = Vec::new();
         let mut unsaid: Vec<&str> = Vec::new();
         for (resource, hard) in quota["spec"]["hard"].as_object().into_iter().flatten() {
             let hard = hard.as_str().unwrap_or_default();
@@ -25,7 +37,12 @@ pub(crate) fn check(world: &World, kind: &Kind, namespace: &str, object: &Value)
                 Need::Some(more) => {
                     let used = used(world, namespace, resource);
                     if Quantity::parse(hard).is_some_and(|hard| used.plus(more) > hard) {
-                        exceeded.push((resource.clone(), more, used, hard));
+                        exceeded.push(Exceeded {
+                            resource: resource.clone(),
+                            more,
+                            used,
+                            hard: hard.to_owned(),
+                        });
                     }
                 }
             }
@@ -35,20 +52,19 @@ pub(crate) fn check(world: &World, kind: &Kind, namespace: &str, object: &Value)
             return refused(format!("failed quota: {quota_name}: must specify {}", unsaid.join(",")));
         }
         if !exceeded.is_empty() {
-            exceeded.sort_by(|a, b| a.0.cmp(&b.0));
-            let all = |amount: &dyn Fn(&(String, Quantity, Quantity, &str)) -> String| {
+            exceeded.sort_by(|a, b| a.resource.cmp(&b.resource));
+            let all = |amount: fn(&Exceeded) -> String| {
                 let parts: Vec<String> = exceeded
                     .iter()
-                    .map(|one| format!("{}={}", one.0, amount(one)))
+                    .map(|one| format!("{}={}", one.resource, amount(one)))
                     .collect();
                 parts.join(",")
             };
-            let binary = |resource: &str| resource.ends_with("memory") || resource.ends_with("storage");
             return refused(format!(
                 "exceeded quota: {quota_name}, requested: {}, used: {}, limited: {}",
-                all(&|one| one.1.canonical(binary(&one.0))),
-                all(&|one| one.2.canonical(binary(&one.0))),
-                all(&|one| one.3.to_owned())
+                all(|one| shown(&one.resource, one.more)),
+                all(|one| shown(&one.resource, one.used)),
+                all(|one| one.hard.clone())
             ));
         }
     }
@@ -60,8 +76,7 @@ pub(crate) fn status(world: &World, quota: &Value) -> Value {
     let namespace = quota["metadata"]["namespace"].as_str().unwrap_or_default();
     let mut used = json!({});
     for resource in quota["spec"]["hard"].as_object().into_iter().flat_map(|all| all.keys()) {
-        let binary = resource.ends_with("memory") || resource.ends_with("storage");
-        used[resource] = self::used(world, namespace, resource).canonical(binary).into();
+        used[resource] = shown(resource, self::used(world, namespace, resource)).into();
     }
     json!({"hard": quota["spec"]["hard"], "used": used})
 }

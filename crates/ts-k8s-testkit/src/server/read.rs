@@ -75,7 +75,7 @@ pub(crate) fn version_of(call: &Call) -> Result<u64, Failure> {
 fn too_large(wanted: u64, current: u64) -> Failure {
     let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
     let mut failure = Failure::new(504, "Timeout", message);
-    failure.details = Some(json!({"causes": [
+    failure = failure.with(json!({"causes": [
         {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}));
     failure.retry_after = Some(1);
     failure
@@ -147,6 +147,6 @@ fn expired_token(call: &Call, start: &Key, current: u64) -> Failure {
         kind: call.kind.id(),
         ..start.clone()
     };
-    failure.metadata = json!({"continue": write_token(current, &start)});
+    failure.proceed = Some(write_token(current, &start));
     failure
 }

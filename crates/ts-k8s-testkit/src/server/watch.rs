@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
 /// How long a watch lasts that says nothing of it; the real server takes half an hour to an hour.
-const LONGEST: Duration = Duration::from_secs(1800);
+const LONGEST: Duration = Duration::from_mins(30);
 
 /// Something to send.
 enum Piece {
