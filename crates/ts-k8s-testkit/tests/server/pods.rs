@@ -213,7 +213,7 @@ async fn in_the_older_protocol_the_end_of_the_connection_is_the_end_of_the_input
     stdout.read_exact(&mut said).await.expect("read");
     assert_eq!(&said, b"DATA");
     assert_eq!(*node.heard.lock().expect("a lock"), None, "the input is still open");
-    drop(stdin);
+    stdin.shutdown().await.expect("closed");
     let heard = Arc::clone(&node.heard);
     until("the command saw the end of its input, and went on", async || {
         heard.lock().expect("a lock").is_some()
