@@ -45,6 +45,9 @@ pub(crate) fn insert(world: &mut World, call: &Call, mut object: Value, dry_run:
     admit(world, kind, &namespace, &mut object)?;
     stamp(world, kind, &mut object);
     validate::create(kind, &object)?;
+    if kind.is("Job") {
+        defaults::job_labels(&mut object);
+    }
     let key = Key::of(&kind.id(), &object);
     refuse_by_webhook(world, kind)?;
     quota::check(world, kind, &namespace, &object)?;
@@ -120,7 +123,27 @@ fn admit(world: &World, kind: &Kind, namespace: &str, object: &mut Value) -> Res
             format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found");
         return Err(Failure::forbidden("", "pods", name, &why));
     }
+    tolerate(&mut object["spec"]);
     limits::admit(world, namespace, object)
+}
+
+/// Source: kubernetes v1.20, `plugin/pkg/admission/{defaulttolerationseconds,priority}`.
+fn tolerate(spec: &mut Value) {
+    defaults::default(spec, "priority", json!(0));
+    defaults::default(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+    defaults::default(spec, "tolerations", json!([]));
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let Some(all) = spec["tolerations"].as_array_mut() else {
+            return;
+        };
+        let tolerated = all.iter().any(|one| {
+            let this = one["key"] == key || one["key"].as_str().unwrap_or_default().is_empty();
+            this && (one["effect"] == "NoExecute" || one["effect"].as_str().unwrap_or_default().is_empty())
+        });
+        if !tolerated {
+            all.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+        }
+    }
 }
 
 /// What a new object gets from the server.

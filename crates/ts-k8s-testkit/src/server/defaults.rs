@@ -28,6 +28,8 @@ pub(crate) fn fill(kind: &Kind, object: &mut Value) {
         "Service" => service(object),
         "PersistentVolumeClaim" => default(&mut object["spec"], "volumeMode", json!("Filesystem")),
         "Namespace" => default(&mut object["spec"], "finalizers", json!(["kubernetes"])),
+        "Event" => event(object),
+        "LimitRange" => limit_range(object),
         _ => {}
     }
 }
@@ -60,7 +62,12 @@ fn pod_spec(spec: &mut Value) {
     default(spec, "dnsPolicy", json!("ClusterFirst"));
     default(spec, "securityContext", json!({}));
     default(spec, "schedulerName", json!("default-scheduler"));
-    for volume in spec["volumes"].as_array_mut().into_iter().flatten() {
+    for volume in spec
+        .get_mut("volumes")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         let sources = volume
             .as_object()
             .map_or(0, |fields| fields.len() - usize::from(fields.contains_key("name")));
@@ -141,13 +148,6 @@ fn job(object: &mut Value) {
     default(spec, "parallelism", json!(1));
     default(spec, "backoffLimit", json!(6));
     pod_spec(&mut spec["template"]["spec"]);
-    if object["metadata"]
-        .get("labels")
-        .is_none_or(|labels| labels.as_object().is_none_or(serde_json::Map::is_empty))
-        && let Some(labels) = object.pointer("/spec/template/metadata/labels").cloned()
-    {
-        object["metadata"]["labels"] = labels;
-    }
 }
 
 /// The selector and labels that a new job gets from its uid.
@@ -166,6 +166,42 @@ pub(crate) fn job_selector(object: &mut Value) {
     default(&mut object["spec"], "selector", json!({}));
     default(&mut object["spec"]["selector"], "matchLabels", json!({}));
     object["spec"]["selector"]["matchLabels"]["controller-uid"] = uid;
+}
+
+/// Without labels of its own, a job has those of its pods. It gets them after it was checked, when it is read from the store.
+pub(crate) fn job_labels(object: &mut Value) {
+    let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+    default(&mut object["metadata"], "labels", labels);
+}
+
+/// These are written though they are empty.
+fn event(object: &mut Value) {
+    default(object, "source", json!({}));
+    for field in ["firstTimestamp", "lastTimestamp", "eventTime"] {
+        default(object, field, Value::Null);
+    }
+    for field in ["reportingComponent", "reportingInstance"] {
+        default(object, field, json!(""));
+    }
+}
+
+/// The most is the limit by default, and that is what is requested by default, as is the least where there is neither.
+fn limit_range(object: &mut Value) {
+    for item in object["spec"]["limits"].as_array_mut().into_iter().flatten() {
+        if item["type"] != "Container" {
+            continue;
+        }
+        for (from, to) in [
+            ("max", "default"),
+            ("default", "defaultRequest"),
+            ("min", "defaultRequest"),
+        ] {
+            for (resource, amount) in item.get(from).and_then(Value::as_object).cloned().into_iter().flatten() {
+                default(item, to, json!({}));
+                default(&mut item[to], &resource, amount);
+            }
+        }
+    }
 }
 
 fn secret_texts(object: &mut Value) {

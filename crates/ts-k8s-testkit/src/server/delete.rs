@@ -160,6 +160,10 @@ pub(crate) fn remove(world: &mut World, kind: &Kind, key: &Key, options: &Option
         .as_array()
         .is_some_and(|all| !all.is_empty());
     let gone = grace == 0 && !held;
+    // Only what has grace periods at all says in its last state that it was deleted.
+    if gone && !kind.is("Pod") && !deleting {
+        new = (*old).clone();
+    }
     if options.dry_run {
         return Ok(if gone {
             Deleted::Gone(Arc::new(new))

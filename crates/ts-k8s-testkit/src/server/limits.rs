@@ -29,15 +29,8 @@ pub(crate) fn admit(world: &World, namespace: &str, pod: &mut Value) -> Result<(
     Ok(())
 }
 
-/// Requests by default are as much as the limit by default.
 fn fill(item: &Value, container: &mut Value) {
-    let limits = &item["default"];
-    let requests = if item["defaultRequest"].is_object() {
-        &item["defaultRequest"]
-    } else {
-        limits
-    };
-    for (side, amounts) in [("limits", limits), ("requests", requests)] {
+    for (side, amounts) in [("limits", &item["default"]), ("requests", &item["defaultRequest"])] {
         for (resource, amount) in amounts.as_object().into_iter().flatten() {
             if !container["resources"][side].is_object() {
                 container["resources"][side] = json!({});

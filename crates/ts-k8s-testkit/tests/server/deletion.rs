@@ -29,6 +29,18 @@ async fn a_deletion_answers_with_a_status_or_with_the_object() {
     );
     let (status, body) = delete(&client, &format!("{CONFIG_MAPS}/a")).await;
     assert_eq!((status, &body["message"]), (404, &json!("configmaps \"a\" not found")));
+    let quotas = "/api/v1/namespaces/default/resourcequotas";
+    post(
+        &client,
+        quotas,
+        &json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "9"}}}),
+    )
+    .await;
+    let (_, gone) = delete(&client, &format!("{quotas}/q")).await;
+    assert_eq!(
+        (&gone["kind"], gone["metadata"].get("deletionTimestamp")),
+        (&json!("ResourceQuota"), None)
+    );
     post(&client, PODS, &pod("p")).await;
     let (_, gone) = delete(&client, &format!("{PODS}/p")).await;
     assert_eq!(
