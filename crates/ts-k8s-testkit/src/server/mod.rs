@@ -1,0 +1,43 @@
+//! A Kubernetes API server within the process, for tests: it enforces what the real one enforces.
+
+mod api;
+mod auth;
+mod call;
+mod connection;
+mod controllers;
+mod create;
+mod decode;
+mod defaults;
+mod delete;
+mod discovery;
+mod exec;
+mod failure;
+mod faults;
+mod handler;
+mod kinds;
+mod limits;
+mod log;
+mod logs;
+mod names;
+mod patch;
+mod pods;
+mod quantity;
+mod quota;
+mod read;
+mod review;
+mod schema;
+mod select;
+mod setting;
+mod shared;
+mod store;
+mod update;
+mod validate;
+mod watch;
+mod world;
+
+pub use api::ApiServer;
+pub use auth::{Rule, User};
+pub use faults::{Fault, Matcher};
+pub use kinds::CustomKind;
+pub use log::Request;
+pub use setting::Setting;
