@@ -77,8 +77,8 @@ impl Kubelet {
         let message = "default-scheduler: preempting to accommodate a higher priority pod";
         let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
             "message": message, "lastProbeTime": null, "lastTransitionTime": clock::seconds(clock::now())});
-        // The node's own report carries it along; it replaces the list of conditions as a whole.
-        run.change(|state| state.foreign.push(condition));
+        // The node's own report carries it along, as that replaces the list of conditions as a whole.
+        run.change(|state| state.disruption = Some(condition));
         run.settled().await;
         run.report(
             &self.shared,

@@ -1,7 +1,7 @@
 //! What a test holds of the node: it starts it, sets it up, and looks into its volumes. Breaking it is in `faults`.
 
 use super::{
-    events, exec, logs,
+    events, exec, logs, scheduler,
     settings::Settings,
     shared::{Shared, SharedVolume},
     watch,
@@ -25,11 +25,15 @@ pub struct Kubelet {
 
 impl Kubelet {
     /// Starts the node. It writes below `dir` only.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn start(client: Client, dir: impl Into<PathBuf>) -> Arc<Self> {
         let (sender, reports) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(client, dir.into(), sender));
         shared.spawn(events::send(shared.clone(), reports));
         shared.spawn(watch::follow(shared.clone()));
+        shared.spawn(scheduler::schedule(shared.clone()));
         Arc::new(Self { shared })
     }
 

@@ -5,7 +5,7 @@ use super::{
     container::Runner,
     pod::{PodRun, Slot},
     settings::BackOff,
-    shared::Shared,
+    shared::{Shared, answer},
     status::Verdict,
     volumes::{self, Volumes},
 };
@@ -139,15 +139,11 @@ async fn remove(shared: &Shared, pod: &PodRun) {
         if lost.wait_for(|lost| !lost).await.is_err() {
             return;
         }
-        match api.delete(&pod.id.name, &now).await {
-            Ok(_) => return,
-            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => {
-                pod.orders.send_modify(|orders| orders.gone = true);
-            }
-            Err(error) => {
-                tracing::debug!(%error, pod = pod.id.name, "the pod was not removed");
-                clock::sleep(shared.settings().back_off).await;
-            }
+        if let Some(Ok(_)) = answer(api.delete(&pod.id.name, &now)).await {
+            return;
+        }
+        if !pod.look_if_gone(shared).await {
+            clock::sleep(shared.settings().back_off).await;
         }
     }
 }

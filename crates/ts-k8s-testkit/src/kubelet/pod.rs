@@ -9,7 +9,7 @@ use super::{
     log_file::Log,
     mounts::Mounts,
     process::Launch,
-    shared::{Shared, lock, next_number},
+    shared::{Shared, answer, lock, next_number},
     status::{self, Ended, Since, State, Told, Verdict, View},
 };
 use crate::PodRef;
@@ -73,6 +73,8 @@ pub(super) struct PodState {
     pub(super) verdict: Option<Verdict>,
     /// Conditions of others.
     pub(super) foreign: Vec<Value>,
+    /// That it makes room, if it does.
+    pub(super) disruption: Option<Value>,
     /// Its network is there.
     pub(super) has_address: bool,
     since: Since,
@@ -128,6 +130,7 @@ impl PodRun {
             foreign: foreign(&pod),
             pod,
             verdict: None,
+            disruption: None,
             has_address: false,
             since: Since::new(),
         };
@@ -273,6 +276,20 @@ impl PodRun {
         }
     }
 
+    /// Asks whether there is still such a pod, after a refusal. Another one of the same name is not it.
+    pub(super) async fn look_if_gone(&self, shared: &Shared) -> bool {
+        let api: Api<Pod> = Api::namespaced(shared.client.clone(), &self.id.namespace);
+        let is_gone = match answer(api.get(&self.id.name)).await {
+            Some(Ok(pod)) => pod.metadata.uid.as_ref() != Some(&self.id.uid),
+            Some(Err(refusal)) => refusal.code == 404,
+            None => false,
+        };
+        if is_gone {
+            self.orders.send_modify(|orders| orders.gone = true);
+        }
+        is_gone
+    }
+
     /// Sends the status whenever it changes, until the object is gone.
     pub(super) async fn keep_reporting(self: Arc<Self>, shared: Arc<Shared>) {
         let mut changed = self.changed.subscribe();
@@ -284,19 +301,15 @@ impl PodRun {
             if status != sent && !shared.is_lost() {
                 // With its uid, so that another pod of the same name is left alone.
                 let patch = json!({"metadata": {"uid": self.id.uid}, "status": status});
-                match api
-                    .patch_status(&self.id.name, &PatchParams::default(), &Patch::Merge(patch))
-                    .await
-                {
-                    Ok(_) => sent = status,
-                    Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => {
-                        self.orders.send_modify(|orders| orders.gone = true);
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, pod = self.id.name, "the status was not taken");
-                        clock::sleep(shared.settings().back_off).await;
-                        continue;
-                    }
+                let patch = Patch::Merge(patch);
+                if let Some(Ok(_)) = answer(api.patch_status(&self.id.name, &PatchParams::default(), &patch)).await {
+                    sent = status;
+                } else if self.look_if_gone(&shared).await {
+                    return;
+                } else {
+                    // Refused or unanswered: the pod goes on, and the API server will hear of it.
+                    clock::sleep(shared.settings().back_off).await;
+                    continue;
                 }
             }
             self.reported.send_replace(now);
@@ -323,6 +336,9 @@ impl PodState {
         let told = |cells: &[Cell]| cells.iter().map(|cell| cell.told.clone()).collect::<Vec<_>>();
         let (init, main) = (told(&self.init), told(&self.main));
         let spec = self.pod.spec.as_ref();
+        let known = |one: &&Value| self.foreign.iter().any(|known| known["type"] == one["type"]);
+        let mut foreign = self.foreign.clone();
+        foreign.extend(self.disruption.iter().filter(|one| !known(one)).cloned());
         let view = View {
             restart_policy: spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always"),
             init: &init,
@@ -330,7 +346,7 @@ impl PodState {
             verdict: self.verdict.as_ref(),
             started: pod.started,
             ip: self.has_address.then_some(pod.ip.as_str()),
-            foreign: &self.foreign,
+            foreign: &foreign,
         };
         status::status(&view, &mut self.since)
     }

@@ -2,8 +2,11 @@
 //!
 //! Nothing here needs privileges. What a process namespace does for a real container is done by a mark in the environment and by the
 //! session: the end of the first process, or the order to kill the container, reaches every process that has one of them. Only one
-//! that has thrown off both, with `env -i setsid`, escapes.
+//! that has thrown off both, with `env -i setsid`, escapes. There are no process numbers of its own either: what a container sends
+//! to number 1 does not reach its first process, and a KILL from within does, which a real one never sees.
 
+use super::clock;
+use k8s_openapi::jiff::SignedDuration;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -14,11 +17,15 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    thread,
 };
 use tokio::process::{Child, Command};
 
 /// The variable that marks the processes of a container.
 const MARK: &str = "TS_CONTAINER";
+
+/// How long killing may take.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// What is needed to start a process in a container.
 #[derive(Debug, Clone)]
@@ -44,7 +51,10 @@ impl Launch {
             )
         })?;
         // The wrapper makes the session and becomes the command; it makes no process of its own, as it leads no group.
-        let mut process = Command::new("setsid");
+        let wrapper = ["/usr/bin/setsid", "/bin/setsid"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        let mut process = Command::new(wrapper.ok_or("this node lacks the program setsid")?);
         process
             .arg(path)
             .args(&command[1..])
@@ -128,14 +138,18 @@ pub(super) struct Victim {
 }
 
 /// Kills all processes of the containers, and looks again until there are none: one may be making another at this moment.
+///
+/// Gives up after some seconds, for those that even the kernel cannot end at once.
 pub(super) fn kill_all(victims: &[Victim]) {
+    let begun = clock::now();
     let mut quiet = 0;
-    while quiet < 2 && !victims.is_empty() {
+    while quiet < 2 && !victims.is_empty() && clock::now().duration_since(begun) < PATIENCE {
         let found = processes(victims);
         quiet = if found.is_empty() { quiet + 1 } else { 0 };
         for pid in found {
             send(pid, Signal::SIGKILL);
         }
+        thread::yield_now();
     }
 }
 

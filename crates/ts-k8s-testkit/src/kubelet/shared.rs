@@ -6,15 +6,17 @@ use super::{
     process::{self, Victim},
     settings::Settings,
 };
-use kube::Client;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Client, core::Status};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt, fs, io,
     path::{Component, Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,8 +24,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// The name of the only node.
 pub(super) const NODE: &str = "n1";
 
+/// How long the API server may take for an answer before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Numbers for addresses and containers, never given twice by this program.
 static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Pods as the API server has them, by uid.
+pub(super) type Objects = BTreeMap<String, Pod>;
 
 /// The node.
 pub(super) struct Shared {
@@ -39,7 +47,7 @@ pub(super) struct Shared {
     pub(super) lost: watch::Sender<bool>,
     settings: Mutex<Settings>,
     pods: Mutex<HashMap<String, Arc<PodRun>>>,
-    waiting: Mutex<HashSet<String>>,
+    objects: Mutex<Objects>,
     live: Mutex<HashSet<Victim>>,
     tasks: TaskTracker,
     end: CancellationToken,
@@ -86,7 +94,7 @@ impl Shared {
             lost: watch::Sender::new(false),
             settings: Mutex::default(),
             pods: Mutex::default(),
-            waiting: Mutex::default(),
+            objects: Mutex::default(),
             live: Mutex::default(),
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
@@ -140,9 +148,9 @@ impl Shared {
         found.find(|pod| !pod.is_gone()).cloned()
     }
 
-    /// The uids of pods that no node has.
-    pub(super) fn waiting(&self) -> MutexGuard<'_, HashSet<String>> {
-        lock(&self.waiting)
+    /// All pods of the cluster.
+    pub(super) fn objects(&self) -> MutexGuard<'_, Objects> {
+        lock(&self.objects)
     }
 
     /// The containers that may have processes.
@@ -166,6 +174,21 @@ impl Shared {
 /// A number that nobody has had.
 pub(super) fn next_number() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The answer to a call. Nothing: there is none so far, or it was none to rely on, and the call has to be made again.
+pub(super) async fn answer<T>(call: impl Future<Output = kube::Result<T>>) -> Option<Result<T, Box<Status>>> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(Ok(answer)) => Some(Ok(answer)),
+        Ok(Err(kube::Error::Api(status))) if (400..500).contains(&status.code) && status.code != 429 => {
+            Some(Err(status))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a call went wrong");
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 /// The path taken as one inside the folder, whatever it is.

@@ -1,11 +1,10 @@
-//! Follows all pods: hands those of no node to the scheduler, and those of this node to their lives, with what is wanted of them.
+//! Follows all pods: wakes the scheduler, and hands the pods of this node to their lives, with what is wanted of them.
 
 use super::{
     fit::{self, Amounts},
     life,
     pod::{self, PodRun},
-    scheduler,
-    shared::{NODE, Shared},
+    shared::{NODE, Objects, Shared},
 };
 use crate::PodRef;
 use futures_util::StreamExt;
@@ -17,70 +16,48 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
-
-/// All pods by uid.
-pub(super) type Pods = BTreeMap<String, Pod>;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// Follows the pods for ever. Whatever goes wrong heals.
 pub(super) async fn follow(shared: Arc<Shared>) {
     let api: Api<Pod> = Api::all(shared.client.clone());
     let events = watcher::watcher(api, watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
-    let mut pods = Pods::new();
     let mut listed = HashSet::new();
-    loop {
-        tokio::select! {
-            event = events.next() => match event {
-                None => return,
-                Some(Err(error)) => tracing::debug!(%error, "the pods cannot be followed"),
-                Some(Ok(Event::Init)) => listed.clear(),
-                Some(Ok(Event::InitApply(pod))) => {
-                    listed.insert(pod.metadata.uid.clone().unwrap_or_default());
-                    seen(&shared, &mut pods, pod);
+    while let Some(event) = events.next().await {
+        match event {
+            Err(error) => tracing::debug!(%error, "the pods cannot be followed"),
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(pod)) => {
+                listed.insert(pod.metadata.uid.clone().unwrap_or_default());
+                seen(&shared, pod);
+            }
+            Ok(Event::InitDone) => {
+                let known: Vec<String> = shared.objects().keys().cloned().collect();
+                for uid in known.iter().filter(|uid| !listed.contains(*uid)) {
+                    vanished(&shared, uid);
                 }
-                Some(Ok(Event::InitDone)) => {
-                    let gone: Vec<String> = pods.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
-                    for uid in &gone {
-                        vanished(&shared, &mut pods, uid);
-                    }
-                    scheduler::pass(&shared, &mut pods).await;
-                }
-                Some(Ok(Event::Apply(pod))) => {
-                    seen(&shared, &mut pods, pod);
-                    scheduler::pass(&shared, &mut pods).await;
-                }
-                Some(Ok(Event::Delete(pod))) => {
-                    vanished(&shared, &mut pods, pod.metadata.uid.as_deref().unwrap_or_default());
-                    scheduler::pass(&shared, &mut pods).await;
-                }
-            },
-            () = shared.reschedule.notified() => scheduler::pass(&shared, &mut pods).await,
+            }
+            Ok(Event::Apply(pod)) => seen(&shared, pod),
+            Ok(Event::Delete(pod)) => vanished(&shared, pod.metadata.uid.as_deref().unwrap_or_default()),
         }
+        shared.reschedule.notify_one();
     }
 }
 
 /// A pod is there, or has changed.
-fn seen(shared: &Arc<Shared>, pods: &mut Pods, pod: Pod) {
+fn seen(shared: &Arc<Shared>, pod: Pod) {
     let id = reference(&pod);
-    pods.insert(id.uid.clone(), pod.clone());
-    match node(&pod) {
-        None => drop(shared.waiting().insert(id.uid)),
-        Some(NODE) if !shared.is_lost() => {
-            shared.waiting().remove(&id.uid);
-            let known = shared.pods().get(&id.uid).cloned();
-            match known {
-                Some(run) => update(&run, pod),
-                None if phase(&pod) == "Pending" => begin(shared, id, pod),
-                // One that an earlier node of this name has run.
-                None => {}
-            }
-        }
-        Some(_) => drop(shared.waiting().remove(&id.uid)),
+    shared.objects().insert(id.uid.clone(), pod.clone());
+    if node(&pod) != Some(NODE) || shared.is_lost() {
+        return;
+    }
+    let known = shared.pods().get(&id.uid).cloned();
+    match known {
+        Some(run) => update(&run, pod),
+        None if phase(&pod) == "Pending" => begin(shared, id, pod),
+        // One that an earlier node of this name has run.
+        None => {}
     }
 }
 
@@ -109,9 +86,8 @@ fn update(run: &PodRun, pod: Pod) {
 }
 
 /// A pod is gone. If it was not asked first, as with a deletion by force, its containers still get the least time there is.
-fn vanished(shared: &Shared, pods: &mut Pods, uid: &str) {
-    pods.remove(uid);
-    shared.waiting().remove(uid);
+fn vanished(shared: &Shared, uid: &str) {
+    shared.objects().remove(uid);
     let run = shared.pods().get(uid).cloned();
     if let Some(run) = run.filter(|_| !shared.is_lost()) {
         run.stop(Duration::from_secs(2));
@@ -120,7 +96,7 @@ fn vanished(shared: &Shared, pods: &mut Pods, uid: &str) {
 }
 
 /// What the pods of the node take of it.
-pub(super) fn used(pods: &Pods) -> Amounts {
+pub(super) fn used(pods: &Objects) -> Amounts {
     let mut used = Amounts::new();
     let active = pods
         .values()
