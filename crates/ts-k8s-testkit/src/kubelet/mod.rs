@@ -20,6 +20,7 @@ mod logs;
 mod mounts;
 mod pod;
 mod process;
+mod pull;
 mod quantity;
 mod scheduler;
 mod settings;

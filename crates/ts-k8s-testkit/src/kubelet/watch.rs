@@ -1,6 +1,7 @@
 //! Follows all pods: wakes the scheduler, and hands the pods of this node to their lives, with what is wanted of them.
 
 use super::{
+    clock,
     fit::{self, Amounts},
     life,
     pod::{self, PodRun},
@@ -11,22 +12,21 @@ use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event},
-    },
+    runtime::watcher::{self, Event},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// Follows the pods for ever. Whatever goes wrong heals.
 pub(super) async fn follow(shared: Arc<Shared>) {
     let api: Api<Pod> = Api::all(shared.client.clone());
-    let events = watcher::watcher(api, watcher::Config::default()).default_backoff();
-    let mut events = std::pin::pin!(events);
+    let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
-            Err(error) => tracing::debug!(%error, "the pods cannot be followed"),
+            Err(error) => {
+                tracing::debug!(%error, "the pods cannot be followed");
+                clock::sleep(shared.settings().back_off).await;
+            }
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(pod)) => {
                 listed.insert(pod.metadata.uid.clone().unwrap_or_default());
