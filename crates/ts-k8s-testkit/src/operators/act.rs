@@ -21,6 +21,9 @@ use std::{
 /// How many events are remembered, to count repetitions.
 const EVENTS: usize = 4096;
 
+/// Uid of the object, reason, message.
+type EventKey = (String, String, String);
+
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -35,8 +38,8 @@ pub(super) struct Outcome {
 /// Sends requests, and keeps the copies in step.
 pub(super) struct Hand {
     client: Client,
-    /// Name and count of events by object, reason and message.
-    events: Mutex<HashMap<(String, String, String), (String, u32)>>,
+    /// Name and count of events.
+    events: Mutex<HashMap<EventKey, (String, u32)>>,
 }
 
 impl Hand {
@@ -196,43 +199,19 @@ impl Hand {
             &kube::core::ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("", "v1", "Event")),
         );
         let now = stamp(Timestamp::now());
-        let (event, count) = match known {
-            Some((event, count)) => {
-                let patch = json!({ "count": count + 1, "lastTimestamp": now });
-                let answer = api.patch(&event, &PatchParams::default(), &Patch::Merge(&patch)).await;
-                if let Err(error) = answer {
-                    tracing::debug!(%error, "could not count an event");
-                }
-                (event, count + 1)
+        let (event, count) = if let Some((event, count)) = known {
+            let patch = json!({ "count": count + 1, "lastTimestamp": now });
+            if let Err(error) = api.patch(&event, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                tracing::debug!(%error, "could not count an event");
             }
-            None => {
-                let event = format!("{}.{:016x}", name(object), random_number());
-                let body = json!({
-                    "apiVersion": "v1",
-                    "kind": "Event",
-                    "metadata": { "name": event, "namespace": namespace(object) },
-                    "involvedObject": {
-                        "apiVersion": object["apiVersion"],
-                        "kind": object["kind"],
-                        "namespace": namespace(object),
-                        "name": name(object),
-                        "uid": uid(object),
-                        "resourceVersion": text(object, "/metadata/resourceVersion"),
-                    },
-                    "type": if warning { "Warning" } else { "Normal" },
-                    "reason": reason,
-                    "message": message,
-                    "source": { "component": component },
-                    "firstTimestamp": now,
-                    "lastTimestamp": now,
-                    "count": 1,
-                });
-                let body: DynamicObject = serde_json::from_value(body).expect("a whole object");
-                if let Err(error) = api.create(&PostParams::default(), &body).await {
-                    tracing::debug!(%error, "could not tell an event");
-                }
-                (event, 1)
+            (event, count + 1)
+        } else {
+            let event = format!("{}.{:016x}", name(object), random_number());
+            let body = new_event(&event, component, object, warning, reason, message, &now);
+            if let Err(error) = api.create(&PostParams::default(), &body).await {
+                tracing::debug!(%error, "could not tell an event");
             }
+            (event, 1)
         };
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() >= EVENTS {
@@ -240,6 +219,38 @@ impl Hand {
         }
         events.insert(key, (event, count));
     }
+}
+
+fn new_event(
+    event: &str,
+    component: &str,
+    object: &Value,
+    warning: bool,
+    reason: &str,
+    message: &str,
+    now: &Value,
+) -> DynamicObject {
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": event, "namespace": namespace(object) },
+        "involvedObject": {
+            "apiVersion": object["apiVersion"],
+            "kind": object["kind"],
+            "namespace": namespace(object),
+            "name": name(object),
+            "uid": uid(object),
+            "resourceVersion": text(object, "/metadata/resourceVersion"),
+        },
+        "type": if warning { "Warning" } else { "Normal" },
+        "reason": reason,
+        "message": message,
+        "source": { "component": component },
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    });
+    serde_json::from_value(body).expect("a whole object")
 }
 
 fn lock(store: &Mutex<Store>) -> std::sync::MutexGuard<'_, Store> {

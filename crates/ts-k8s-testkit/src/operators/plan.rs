@@ -1,7 +1,7 @@
 //! The form of an engine: what it gets to see of one object, and what it asks to be done. Engines do no I/O and read no
 //! clock, so that a test is a table of views and plans.
 
-use super::value::{deleting, namespace};
+use super::value::deleting;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
@@ -49,6 +49,24 @@ impl Kind {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
+    /// Itself and what has to be watched to bring its objects along.
+    pub(super) fn watched_for(self) -> &'static [Self] {
+        match self {
+            Self::Job => &[Self::Job, Self::Pod],
+            Self::TfJob => &[Self::TfJob, Self::Pod, Self::Service],
+            Self::PyTorchJob => &[Self::PyTorchJob, Self::Pod, Self::Service],
+            Self::Framework => &[Self::Framework, Self::Pod, Self::ConfigMap],
+            Self::TrainJob => &[
+                Self::TrainJob,
+                Self::Pod,
+                Self::Service,
+                Self::TrainingRuntime,
+                Self::ClusterTrainingRuntime,
+            ],
+            Self::Pod | Self::Service | Self::ConfigMap | Self::TrainingRuntime | Self::ClusterTrainingRuntime => &[],
+        }
+    }
+
     /// Whether its status has an address of its own, to which a write of the rest does nothing.
     pub(super) fn has_status_subresource(self) -> bool {
         self != Self::Framework
@@ -83,10 +101,6 @@ impl View {
     /// Whether the object itself is on its way out, so that nothing more is to be made for it.
     pub(super) fn deleting(&self) -> bool {
         deleting(&self.object)
-    }
-
-    pub(super) fn namespace(&self) -> &str {
-        namespace(&self.object)
     }
 }
 

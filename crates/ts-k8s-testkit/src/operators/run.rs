@@ -9,6 +9,7 @@ use super::{
     plan::{Engine, Kind, Refusal, View},
     store::{Id, Store, runtime_of},
     trainjob::TrainJobs,
+    value::controlled_by,
 };
 use futures_util::{
     StreamExt,
@@ -68,8 +69,8 @@ async fn run(client: Client, options: Options) {
     let store = Arc::new(Mutex::new(Store::new(
         engines.iter().map(|engine| engine.kind()).collect(),
     )));
+    let mut news = watches(&client, &options, &engines);
     let engines = engines.into_iter().map(|engine| (engine.kind(), engine)).collect();
-    let mut news = watches(&client, &options);
     let mut shop = Shop::new(Arc::new(Hand::new(client)), store, engines);
     loop {
         let timer = shop.timers.first().map(|(at, _)| *at);
@@ -133,29 +134,12 @@ async fn server_minor(client: &Client, options: &Options) -> u32 {
 
 type News = BoxStream<'static, (Kind, Event<DynamicObject>)>;
 
-fn watches(client: &Client, options: &Options) -> SelectAll<News> {
-    let mut kinds = BTreeSet::new();
-    if options.job {
-        kinds.extend([Kind::Job, Kind::Pod]);
-    }
-    if options.tf.is_some() {
-        kinds.extend([Kind::TfJob, Kind::Pod, Kind::Service]);
-    }
-    if options.pytorch.is_some() {
-        kinds.extend([Kind::PyTorchJob, Kind::Pod, Kind::Service]);
-    }
-    if options.frameworks {
-        kinds.extend([Kind::Framework, Kind::Pod, Kind::ConfigMap]);
-    }
-    if options.trainer.is_some() {
-        kinds.extend([
-            Kind::TrainJob,
-            Kind::Pod,
-            Kind::Service,
-            Kind::TrainingRuntime,
-            Kind::ClusterTrainingRuntime,
-        ]);
-    }
+fn watches(client: &Client, options: &Options, engines: &[Arc<dyn Engine>]) -> SelectAll<News> {
+    let kinds: BTreeSet<Kind> = engines
+        .iter()
+        .flat_map(|engine| engine.kind().watched_for())
+        .copied()
+        .collect();
     kinds.into_iter().map(|kind| watch(client, options, kind)).collect()
 }
 
@@ -230,13 +214,13 @@ impl Shop {
         }
     }
 
-    /// Takes work from the queue. What is busy stays queued until it has ended.
+    /// Takes work from the queue. What is busy stays queued until it has ended, and all of a kind until enough is known.
     fn start_work(&mut self) {
         let mut waiting = VecDeque::new();
         while self.running.len() < WORKERS
             && let Some(id) = self.queue.pop_front()
         {
-            if self.busy.contains(&id) {
+            if self.busy.contains(&id) || !self.lock().knows_all_about(id.0) {
                 waiting.push_back(id);
                 continue;
             }
@@ -279,10 +263,16 @@ impl Shop {
 
     fn view(&self, id: &Id, object: Arc<Value>, refused: Vec<Refusal>) -> View {
         let store = self.lock();
+        // Not those of an earlier object of this name. A Framework looks at that itself, since its pods are its ConfigMap's.
+        let own = |kind| {
+            let mut children = store.children(id, kind);
+            children.retain(|child| id.0 == Kind::Framework || controlled_by(child, &object));
+            children
+        };
         View {
-            pods: store.children(id, Kind::Pod),
-            services: store.children(id, Kind::Service),
-            config_maps: store.children(id, Kind::ConfigMap),
+            pods: own(Kind::Pod),
+            services: own(Kind::Service),
+            config_maps: own(Kind::ConfigMap),
             runtime: (id.0 == Kind::TrainJob)
                 .then(|| runtime_of(&object))
                 .and_then(|(kind, key)| store.get(kind, &key)),

@@ -8,9 +8,12 @@ use super::{
 use kube::{api::DynamicObject, runtime::watcher::Event};
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
+
+/// How many objects of a kind that are gone are remembered. What is under way at a time is far less.
+const REMEMBERED: usize = 8192;
 
 /// Namespace and name.
 pub(super) type Key = (String, String);
@@ -21,8 +24,11 @@ pub(super) type Id = (Kind, Key);
 #[derive(Debug, Default)]
 struct Shelf {
     objects: HashMap<Key, Arc<Value>>,
-    /// Uids that this program knows to be gone, of which the watch may still tell.
+    /// Uids known to be gone. The watch may still tell of one that an answer has declared gone, and the answer to a deletion
+    /// may come after the watch has told of its end.
     gone: HashSet<String>,
+    /// The same in their order, so that only the latest are kept.
+    gone_in_order: VecDeque<String>,
     /// What this program wrote or the watch listed since the last list began.
     seen: HashSet<Key>,
 }
@@ -33,6 +39,8 @@ pub(super) struct Store {
     shelves: HashMap<Kind, Shelf>,
     children: HashMap<Id, BTreeSet<(Kind, Key)>>,
     engines: HashSet<Kind>,
+    /// Kinds that have been listed in full.
+    listed: HashSet<Kind>,
 }
 
 impl Store {
@@ -42,7 +50,13 @@ impl Store {
             shelves: HashMap::new(),
             children: HashMap::new(),
             engines,
+            listed: HashSet::new(),
         }
+    }
+
+    /// Whether all that a plan for objects of this kind depends on is known. Before, what is there would seem to be missing.
+    pub(super) fn knows_all_about(&self, kind: Kind) -> bool {
+        kind.watched_for().iter().all(|needed| self.listed.contains(needed))
     }
 
     pub(super) fn get(&self, kind: Kind, key: &Key) -> Option<Arc<Value>> {
@@ -67,18 +81,17 @@ impl Store {
             Event::InitApply(object) | Event::Apply(object) => self.upsert(kind, to_json(kind, object)),
             Event::Delete(object) => {
                 let object = to_json(kind, object);
-                self.shelves.entry(kind).or_default().gone.remove(uid(&object));
-                self.remove(kind, &key(&object), uid(&object))
+                self.forget(kind, &key(&object), uid(&object))
             }
             Event::InitDone => {
-                let shelf = self.shelves.entry(kind).or_default();
-                let vanished: Vec<(Key, String)> = shelf
+                self.listed.insert(kind);
+                let copies = self.shelves.entry(kind).or_default();
+                let vanished: Vec<(Key, String)> = copies
                     .objects
                     .iter()
-                    .filter(|(key, _)| !shelf.seen.contains(*key))
+                    .filter(|(key, _)| !copies.seen.contains(*key))
                     .map(|(key, object)| (key.clone(), uid(object).to_owned()))
                     .collect();
-                shelf.gone.clear();
                 vanished
                     .into_iter()
                     .flat_map(|(key, uid)| self.remove(kind, &key, &uid))
@@ -93,18 +106,18 @@ impl Store {
             return Vec::new();
         };
         let key = key(&object);
-        let shelf = self.shelves.entry(kind).or_default();
-        shelf.seen.insert(key.clone());
-        if shelf.gone.contains(uid(&object)) {
+        let copies = self.shelves.entry(kind).or_default();
+        copies.seen.insert(key.clone());
+        if copies.gone.contains(uid(&object)) {
             return Vec::new();
         }
-        if let Some(known) = shelf.objects.get(&key)
+        if let Some(known) = copies.objects.get(&key)
             && uid(known) == uid(&object)
             && version(known) >= version(&object)
         {
             return Vec::new();
         }
-        shelf.objects.insert(key.clone(), Arc::new(object));
+        copies.objects.insert(key.clone(), Arc::new(object));
         for owner in &concerned {
             if owner.0 != kind {
                 self.children
@@ -118,13 +131,21 @@ impl Store {
 
     /// Forgets an object that the server says it has removed. Returns whom it concerns.
     pub(super) fn forget(&mut self, kind: Kind, key: &Key, uid: &str) -> Vec<Id> {
-        self.shelves.entry(kind).or_default().gone.insert(uid.to_owned());
+        let copies = self.shelves.entry(kind).or_default();
+        if copies.gone.insert(uid.to_owned()) {
+            copies.gone_in_order.push_back(uid.to_owned());
+        }
+        if copies.gone_in_order.len() > REMEMBERED
+            && let Some(oldest) = copies.gone_in_order.pop_front()
+        {
+            copies.gone.remove(&oldest);
+        }
         self.remove(kind, key, uid)
     }
 
     fn remove(&mut self, kind: Kind, key: &Key, uid: &str) -> Vec<Id> {
-        let shelf = self.shelves.entry(kind).or_default();
-        let Some(object) = shelf
+        let copies = self.shelves.entry(kind).or_default();
+        let Some(object) = copies
             .objects
             .get(key)
             .filter(|object| self::uid(object) == uid)
@@ -132,7 +153,7 @@ impl Store {
         else {
             return Vec::new();
         };
-        shelf.objects.remove(key);
+        copies.objects.remove(key);
         let concerned = self.concerned(kind, &object).unwrap_or_default();
         for owner in &concerned {
             if let Some(children) = self.children.get_mut(owner) {
@@ -162,7 +183,7 @@ impl Store {
             .shelves
             .get(&Kind::TrainJob)
             .into_iter()
-            .flat_map(|shelf| &shelf.objects);
+            .flat_map(|copies| &copies.objects);
         jobs.filter(|(_, job)| runtime_of(job) == (kind, key(runtime)))
             .map(|(key, _)| (Kind::TrainJob, key.clone()))
             .collect()
@@ -276,6 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_to_a_deletion_may_come_after_its_end() {
+        let mut store = store();
+        let pod = object("p", "1", 1, Some(("batch/v1", "Job", "j")));
+        store.upsert(Kind::Pod, pod.clone());
+        assert_eq!(
+            store.observe(Kind::Pod, Event::Delete(dynamic(pod.clone()))),
+            [id(Kind::Job, "j")]
+        );
+        let mut answer = pod;
+        answer["metadata"]["resourceVersion"] = json!("3");
+        assert!(store.upsert(Kind::Pod, answer).is_empty());
+        assert!(store.children(&id(Kind::Job, "j"), Kind::Pod).is_empty());
+    }
+
+    #[test]
     fn a_list_removes_what_it_does_not_hold_but_not_what_was_written_meanwhile() {
         let mut store = store();
         store.upsert(Kind::Job, object("old", "1", 1, None));
@@ -285,6 +321,15 @@ mod tests {
         assert_eq!(store.observe(Kind::Job, Event::InitDone), [id(Kind::Job, "old")]);
         assert!(store.get(Kind::Job, &("n".to_owned(), "written".to_owned())).is_some());
         assert!(store.get(Kind::Job, &("n".to_owned(), "listed".to_owned())).is_some());
+    }
+
+    #[test]
+    fn a_kind_is_ready_when_its_children_are_listed_too() {
+        let mut store = store();
+        store.observe(Kind::Job, Event::InitDone);
+        assert!(!store.knows_all_about(Kind::Job));
+        store.observe(Kind::Pod, Event::InitDone);
+        assert!(store.knows_all_about(Kind::Job) && !store.knows_all_about(Kind::Framework));
     }
 
     #[test]

@@ -43,14 +43,11 @@ impl Engine for Frameworks {
             return Plan::default();
         }
         let now = stamp(view.now);
-        let status = match serde_json::from_value(view.status().clone()) {
-            Ok(status) => status,
-            Err(_) => {
-                return Plan {
-                    status: write(&new_status(&view.object, &now)),
-                    ..Plan::default()
-                };
-            }
+        let Ok(status) = serde_json::from_value(view.status().clone()) else {
+            return Plan {
+                status: Some(write(&new_status(&view.object, &now))),
+                ..Plan::default()
+            };
         };
         let mut sync = Sync {
             view,
@@ -60,13 +57,13 @@ impl Engine for Frameworks {
         };
         sync.framework();
         let Sync { status, mut plan, .. } = sync;
-        plan.status = write(&status);
+        plan.status = Some(write(&status));
         plan
     }
 }
 
-fn write(status: &FrameworkStatus) -> Option<Value> {
-    Some(serde_json::to_value(status).expect("plain data"))
+fn write(status: &FrameworkStatus) -> Value {
+    serde_json::to_value(status).expect("plain data")
 }
 
 /// One look at one Framework.

@@ -212,9 +212,9 @@ impl Jobs {
         set("ready", json!(counts.ready), self.server_minor >= 24);
         set("terminating", json!(counts.terminating), self.server_minor >= 31);
         set("uncountedTerminatedPods", json!({}), self.server_minor >= 26);
-        let indexes = counts.completed_indexes();
+        let done = counts.completed_indexes();
         let indexed = is_indexed(&view.object["spec"], self.server_minor);
-        set("completedIndexes", json!(indexes), indexed && !indexes.is_empty());
+        set("completedIndexes", json!(done), indexed && !done.is_empty());
     }
 }
 

@@ -299,19 +299,18 @@ impl Trainings {
         let found = self.pods_of(view, role);
         let mut restarts = false;
         for index in 0..role.replicas {
-            match found.iter().find(|pod| self.index_of(pod) == Some(index)) {
-                Some(pod) => restarts |= self.look_at(pod, role, update),
-                None => {
-                    if !text(&role.template, "/spec/restartPolicy").is_empty() {
-                        let message =
-                            "Restart policy in pod template will be overwritten by restart policy in replica spec";
-                        update.plan.event(true, restart_policy_reason(self.generation), message);
-                    }
-                    update
-                        .plan
-                        .actions
-                        .push(Action::Create(Kind::Pod, making.pod(role, index)));
+            if let Some(pod) = found.iter().find(|pod| self.index_of(pod) == Some(index)) {
+                restarts |= self.look_at(pod, role, update);
+            } else {
+                if !text(&role.template, "/spec/restartPolicy").is_empty() {
+                    let message =
+                        "Restart policy in pod template will be overwritten by restart policy in replica spec";
+                    update.plan.event(true, restart_policy_reason(self.generation), message);
                 }
+                update
+                    .plan
+                    .actions
+                    .push(Action::Create(Kind::Pod, making.pod(role, index)));
             }
             let needs_service = !old_torch || role.name == "Master";
             if needs_service && pods::named(&view.services, &making.name(role, index)).is_none() {

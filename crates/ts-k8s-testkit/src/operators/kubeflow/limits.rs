@@ -152,7 +152,7 @@ mod tests {
         ] {
             let limits = json!({ "backoffLimit": limit });
             assert_eq!(
-                exceeds(policy, limits, &status, &[pod.clone()]),
+                exceeds(policy, limits, &status, std::slice::from_ref(&pod)),
                 expected,
                 "{policy} {limit} {pod}"
             );

@@ -246,6 +246,10 @@ mod tests {
         } })
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a table of cases reads better without borrows"
+    )]
     fn job(spec: Value) -> Value {
         json!({ "metadata": { "name": "t", "namespace": "n", "uid": "u" }, "spec": spec })
     }
@@ -291,7 +295,6 @@ mod tests {
 
     #[test]
     fn each_minor_has_its_own_way_to_change_pods() {
-        let spec = json!({ "nodeSelector": { "a": "b" } });
         let all = job(json!({
             "podSpecOverrides": [{ "targetJobs": [{ "name": "node" }], "nodeSelector": { "by": "2.0" } }],
             "podTemplateOverrides": [{ "targetJobs": [{ "name": "node" }], "metadata": { "labels": { "l": "1" } },
@@ -315,7 +318,6 @@ mod tests {
                 (&json!(by), &label)
             );
         }
-        drop(spec);
     }
 
     #[test]

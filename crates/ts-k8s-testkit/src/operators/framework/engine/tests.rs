@@ -1,5 +1,10 @@
 //! The rules of FrameworkController, with a small world that does what plans ask for.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a table of cases reads better without borrows"
+)]
+
 use super::*;
 use serde_json::json;
 

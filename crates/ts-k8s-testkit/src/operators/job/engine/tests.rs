@@ -1,5 +1,10 @@
 //! One test for each rule of the controller of Jobs.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a table of cases reads better without borrows"
+)]
+
 use super::*;
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! One test for each rule of the trainer.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a table of cases reads better without borrows"
+)]
+
 use super::*;
 
 const NOW: &str = "2026-01-01T00:01:00Z";
