@@ -2,8 +2,10 @@
 
 mod kubelet;
 mod node;
+mod operators;
 mod server;
 
 pub use kubelet::{Kubelet, SharedVolume};
 pub use node::{Exec, Node, PodRef};
+pub use operators::{Generation, InstallError, Minor, Operators, Options, install_crds};
 pub use server::{ApiServer, CustomKind, Fault, Matcher, Request, Rule, Setting, User};
