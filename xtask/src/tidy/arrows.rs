@@ -12,7 +12,11 @@ const ARROWS: &[(&str, Reach, &[&str])] = &[
     ("ts-codedir", Reach::Only(&["ts-core"]), &["ts-testkit"]),
     ("ts-testkit", Reach::Only(&["ts-core"]), &[]),
     ("ts-k8s-testkit", Reach::Only(&[]), &[]),
-    ("ts-k8s", Reach::Only(&["ts-core", "ts-codedir"]), &["ts-testkit", "ts-k8s-testkit"]),
+    (
+        "ts-k8s",
+        Reach::Only(&["ts-core", "ts-codedir"]),
+        &["ts-testkit", "ts-k8s-testkit"],
+    ),
     ("ts-manager", Reach::Only(&["ts-core"]), &["ts-testkit"]),
     ("tsctl", Reach::AllBut(&["ts-testkit", "xtask"]), &["ts-testkit"]),
     ("xtask", Reach::Only(&[]), &[]),
