@@ -1,8 +1,8 @@
 #!/bin/bash
 # Builds Kubernetes 1.20.2 from Debian 12's source package: leaves its programs in `out/` of the current, empty folder.
 #
-# Which folder that is, who waits for whom and what is kept is `binaries.rs`'s to say. Ends with 77 where this machine does not
-# know Debian 12's archive.
+# Which folder that is, who waits for whom and what is kept is `binaries.rs`'s to say. Ends with 77 where the source is not to be
+# had.
 #
 # 1.20.2 is the newest version of which Debian has the whole source; later packages hold `kubectl` alone.
 # Source: Debian 12, package `kubernetes`, version 1.20.5+really1.20.2.
@@ -13,6 +13,7 @@ debian_version=1.20.5+really1.20.2
 top=$PWD
 
 # --- The source. Lists and folders of our own leave the machine's apt as it is; the archive's keys are those of the machine.
+trap 'exit 77' ERR
 archive() {
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' 'Component: main' 'Origin: Debian' |
@@ -27,11 +28,12 @@ fi
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p lists/partial archives/partial source
 echo "deb-src [signed-by=$keys] $from bookworm main" >sources.list
-apt=(-q -o "Dir::Etc::sourcelist=$top/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$top/lists"
+apt=(-q -o Acquire::Retries=3 -o "Dir::Etc::sourcelist=$top/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$top/lists"
     -o "Dir::Cache=$top/archives" -o APT::Sandbox::User=root)
 apt-get "${apt[@]}" update
 full=$(apt-cache "${apt[@]}" showsrc kubernetes | sed -n "s/^Version: \($debian_version-.*\)/\1/p" | sort -V | tail -n 1)
 (cd source && apt-get "${apt[@]}" source --download-only "kubernetes=$full")
+trap - ERR
 dpkg-source --no-check -x source/kubernetes_*.dsc tree # apt has compared the checksums
 
 # --- A GOPATH around it, which the generator below wants. All dependencies come along in `vendor/`.

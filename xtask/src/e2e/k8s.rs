@@ -28,13 +28,17 @@ use images::Images;
 type Sharing = fn(&Place, &Lab, &Cluster) -> Result<()>;
 type Alone = fn(&Place, &Lab) -> Result<()>;
 
+/// A scenario with a server on the user's machine, which outlives whoever started it.
+const NETWORK: &str = "a pod has a name and finds the user's machine";
+
 /// Scenarios that share a cluster, each in a namespace of its own, so that most of them take seconds.
 const SHARING: &[(&str, Sharing)] = &[
     (
         "a pod runs, its log is read, a command runs in it, it goes",
         basics::pod,
     ),
-    ("a pod has a name and finds the user's machine", basics::network),
+    (NETWORK, basics::network),
+    ("a pod waits for GPUs", basics::gpus),
     ("NNI's SDK is in an image", basics::nni),
     (
         "an experiment is run from the user's machine",
@@ -51,6 +55,9 @@ const ALONE: &[(&str, Alone)] = &[
     ("a cluster that goes leaves nothing", traces::of_an_ended_cluster),
     ("a killed run leaves nothing", traces::of_a_killed_run),
 ];
+
+/// The name of the cluster that is shared.
+const SHARED: &str = "shared";
 
 /// What all scenarios use.
 #[derive(Debug)]
@@ -75,7 +82,7 @@ pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
             skipping_what_is_lacking(|| {
                 let cluster = match shared.take() {
                     Some(cluster) => cluster,
-                    None => Cluster::up(place, "shared", &lab.options())?,
+                    None => Cluster::up(place, SHARED, &lab.options())?,
                 };
                 let ended = scenario(place, &lab, &cluster);
                 let whole = cluster.check().context("the cluster did not outlast it");

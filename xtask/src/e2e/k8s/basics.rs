@@ -100,7 +100,7 @@ pub(super) fn network(_: &Place, _: &Lab, cluster: &Cluster) -> Result<()> {
     let answering = "mkdir /www; echo from a pod >/www/file; httpd -f -h /www";
     cluster.create(&pod_of("found", BUSYBOX, answering))?;
     let asking = format!(
-        "for url in found:80/file {USER_ADDRESS}:8000/file; do until wget -q -O - http://$url; do sleep 0.2; done; done"
+        "for url in found:80/file {USER_ADDRESS}:8000/file; do until wget -q -O - http://$url 2>/dev/null; do sleep 0.2; done; done"
     );
     cluster.create(&pod_of("asking", BUSYBOX, &asking))?;
     wait_for_phase(cluster, "asking", "Succeeded")?;
@@ -130,6 +130,22 @@ pub(super) fn nni(place: &Place, lab: &Lab, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// A pod that asks for GPUs waits for a node that has as many.
+pub(super) fn gpus(_: &Place, _: &Lab, cluster: &Cluster) -> Result<()> {
+    let mut asking = pod_of("gpus", BUSYBOX, "true");
+    asking["spec"]["containers"][0]["resources"] = json!({ "limits": { "nvidia.com/gpu": 2 } });
+    cluster.create(&asking)?;
+    let reason = "jsonpath={.status.conditions[?(@.type==\"PodScheduled\")].reason}";
+    wait_until("the pod cannot be scheduled", || {
+        let reason = cluster.output(&["get", "pod", "gpus", "-o", reason])?;
+        Ok((reason == "Unschedulable").then_some(()))
+    })?;
+    cluster.set_gpus(2)?;
+    wait_for_phase(cluster, "gpus", "Succeeded")?;
+    cluster.set_gpus(0)?;
+    remove(cluster, "gpus")
+}
+
 /// Without a node: a pod waits, what belongs to an object goes with it, and so does what is in a namespace.
 pub(super) fn api_only(place: &Place, _: &Lab) -> Result<()> {
     let options = Options {
@@ -147,7 +163,10 @@ pub(super) fn api_only(place: &Place, _: &Lab) -> Result<()> {
         "metadata": { "name": "owned", "ownerReferences": [owner] },
     }))?;
     remove(&cluster, "waits")?;
-    cluster.output(&["wait", "--for=delete", "configmap/owned", "--timeout=60s"])?;
+    wait_until("the pod's own object is removed", || {
+        let left = cluster.output(&["get", "configmap", "owned", "--ignore-not-found", "-o", "name"])?;
+        Ok(left.is_empty().then_some(()))
+    })?;
     cluster.output(&["create", "namespace", "short"])?;
     cluster.output(&["delete", "namespace", "short", "--timeout=60s"])?;
     let nodes = cluster.output(&["get", "nodes", "-o", "name"])?;

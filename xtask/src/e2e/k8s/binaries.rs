@@ -11,7 +11,7 @@ use std::{
 
 const RECIPE: &str = include_str!("../../../e2e/k8s/build.sh");
 
-/// The recipe ends with this where the machine's apt does not know the source package.
+/// The recipe ends with this where the source package is not to be had.
 const NO_SOURCE: i32 = 77;
 
 /// What the recipe uses. Go 1.19 is Debian 12's; the library is a dependency that has to be newer than the one in the source.
@@ -42,8 +42,10 @@ fn build(folder: &Path) -> Result<()> {
     recipe.args(["-c", RECIPE]).current_dir(&work);
     let status = recipe.stdout(log.try_clone()?).stderr(log).status()?;
     if status.code() == Some(NO_SOURCE) {
-        let why = "Kubernetes cannot be built: this machine's apt has no Debian 12 (bookworm) to take the source from";
-        return Err(Error::new(Lacking(why.to_owned())));
+        let why = last_lines(&work.join("log"), 3);
+        return Err(Error::new(Lacking(format!(
+            "Kubernetes cannot be built: Debian 12's source package is not to be had here: {why}"
+        ))));
     }
     if !status.success() {
         bail!(

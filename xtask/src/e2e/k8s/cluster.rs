@@ -18,6 +18,7 @@ use crate::{
     shell,
 };
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -175,7 +176,7 @@ impl Cluster {
     }
 
     /// Creates what a text describes.
-    pub(super) fn create(&self, manifest: &serde_json::Value) -> Result<()> {
+    pub(super) fn create(&self, manifest: &Value) -> Result<()> {
         let file = self.folder.join("manifest.json");
         fs::write(&file, manifest.to_string())?;
         self.output(&["create", "-f", &file.to_string_lossy()]).map(drop)
@@ -184,6 +185,30 @@ impl Cluster {
     /// Makes an image known to the node.
     pub(super) fn load_image(&self, archive: &Path) -> Result<()> {
         node::load_image(&self.sandbox, archive)
+    }
+
+    /// Gives the node GPUs that only the scheduler knows of.
+    ///
+    /// Source: kubernetes.io, "Advertise Extended Resources for a Node": whatever is in the node's status, the kubelet keeps.
+    pub(super) fn set_gpus(&self, n_gpus: u32) -> Result<()> {
+        let path = format!("/api/v1/nodes/{}", node::NAME);
+        let file = self.folder.join("node.json");
+        // The kubelet writes as well, and a write that is based on an old state is refused.
+        wait_until("the node's status is written", || {
+            let mut node: Value = serde_json::from_str(&self.output(&["get", "--raw", &path])?)?;
+            for list in ["capacity", "allocatable"] {
+                node["status"][list]["nvidia.com/gpu"] = json!(n_gpus.to_string());
+            }
+            fs::write(&file, node.to_string())?;
+            let replaced = self.output(&[
+                "replace",
+                "--raw",
+                &format!("{path}/status"),
+                "-f",
+                &file.to_string_lossy(),
+            ]);
+            Ok(replaced.ok().map(drop))
+        })
     }
 
     /// Kills the API server and starts it again. Connections break; nothing is lost.

@@ -9,12 +9,12 @@ use super::{
 use crate::{
     e2e::{
         Place,
-        packages::{self, Program},
+        packages::{self, Lacking, Program},
         python::{self, Release},
     },
     shell,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -39,6 +39,9 @@ const PYTHON_VERSION: &str = "3.11";
 /// Parts of that release's environment that no trial uses and that are the larger half of it.
 const UNUSED: &[&str] = &["nni_node", "pip", "scipy", "scipy.libs"];
 
+/// Folders below `/usr/share` that nobody reads in a pod.
+const UNREAD: &[&str] = &["doc", "man", "lintian", "locale"];
+
 const PROGRAMS: &[Program] = &[("dpkg", "dpkg"), ("apt-get", "apt"), ("chroot", "coreutils")];
 
 /// The archives of [`PAUSE`], [`BUSYBOX`] and [`PYTHON`].
@@ -51,7 +54,7 @@ impl Images {
     /// Makes them, or finds those made before.
     ///
     /// # Errors
-    /// [`packages::Lacking`] if there are no Debian packages here.
+    /// [`Lacking`] if there are no Debian packages here.
     pub(super) fn provide() -> Result<Self> {
         let folder = cache::provide("images", RECIPE, |folder| {
             packages::provide(PROGRAMS)?;
@@ -118,9 +121,6 @@ fn make(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Folders below `/usr/share` that nobody reads in a pod.
-const UNREAD: &[&str] = &["doc", "man", "lintian", "locale"];
-
 fn busybox_layer(unpacked: &Path) -> Result<Layer> {
     let program = unpacked.join("bin/busybox");
     let mut layer = Layer::default();
@@ -177,8 +177,9 @@ fn unpack(scratch: &Path, package: &str) -> Result<PathBuf> {
     };
     if shell::output(&mut fetch()).is_err() {
         // The lists of packages may be missing, or older than the archive.
-        shell::output(Command::new("apt-get").args(["update", "-qq"]))?;
-        shell::output(&mut fetch())?;
+        let _ = shell::output(Command::new("apt-get").args(["update", "-qq"]));
+        shell::output(&mut fetch())
+            .map_err(|why| Error::new(Lacking(format!("Debian's package `{package}` is not to be had: {why}"))))?;
     }
     for entry in fs::read_dir(&archives)? {
         let path = entry?.path();
