@@ -28,8 +28,8 @@ fi
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p lists/partial archives/partial source
 echo "deb-src [signed-by=$keys] $from bookworm main" >sources.list
-apt=(-q -o Acquire::Retries=3 -o "Dir::Etc::sourcelist=$top/sources.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$top/lists"
-    -o "Dir::Cache=$top/archives" -o APT::Sandbox::User=root)
+apt=(-q -o Acquire::Retries=3 -o "Dir::Etc::sourcelist=$top/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o "Dir::State::lists=$top/lists" -o "Dir::Cache=$top/archives" -o APT::Sandbox::User=root)
 apt-get "${apt[@]}" update
 full=$(apt-cache "${apt[@]}" showsrc kubernetes | sed -n "s/^Version: \($debian_version-.*\)/\1/p" | sort -V | tail -n 1)
 (cd source && apt-get "${apt[@]}" source --download-only "kubernetes=$full")

@@ -24,6 +24,7 @@ use crate::report::{Outcome, Report};
 use anyhow::{Context, Result};
 use cluster::{Cluster, Options};
 use images::Images;
+use std::fs;
 
 type Sharing = fn(&Place, &Lab, &Cluster) -> Result<()>;
 type Alone = fn(&Place, &Lab) -> Result<()>;
@@ -67,6 +68,10 @@ struct Lab {
 
 /// Runs the scenarios whose names contain `only`, or skips all by one name.
 pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
+    let (sharing, alone) = (chosen(SHARING, only), chosen(ALONE, only));
+    if sharing.is_empty() && alone.is_empty() {
+        return;
+    }
     let mut lab = None;
     report.step("Kubernetes: its programs, and images for pods", || {
         skipping_what_is_lacking(|| {
@@ -77,28 +82,55 @@ pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
     // Reported already.
     let Some(lab) = lab else { return };
     let mut shared: Option<Cluster> = None;
-    for (name, scenario) in SHARING.iter().filter(|(name, _)| name.contains(only)) {
+    for (name, scenario) in sharing {
         report.step(&format!("Kubernetes: {name}"), || {
             skipping_what_is_lacking(|| {
-                let cluster = match shared.take() {
-                    Some(cluster) => cluster,
-                    None => Cluster::up(place, SHARED, &lab.options())?,
-                };
-                let ended = scenario(place, &lab, &cluster);
-                let whole = cluster.check().context("the cluster did not outlast it");
-                if ended.is_ok() && whole.is_ok() {
+                let ended = in_shared(place, &lab, &mut shared, *scenario);
+                if ended.as_ref().is_err_and(|why| !why.is::<Lacking>()) {
                     // One that something went wrong in serves nobody else.
-                    shared = Some(cluster);
+                    shared = None;
+                    keep_logs(place, name);
                 }
-                ended.and(whole)
+                ended
             })
         });
     }
     drop(shared);
-    for (name, scenario) in ALONE.iter().filter(|(name, _)| name.contains(only)) {
+    for (name, scenario) in alone {
         report.step(&format!("Kubernetes: {name}"), || {
             skipping_what_is_lacking(|| scenario(place, &lab))
         });
+    }
+}
+
+fn chosen<T>(scenarios: &'static [(&'static str, T)], only: &str) -> Vec<&'static (&'static str, T)> {
+    scenarios.iter().filter(|(name, _)| name.contains(only)).collect()
+}
+
+/// Runs a scenario in the shared cluster, which is brought up unless it is there, and must outlast it.
+fn in_shared(place: &Place, lab: &Lab, shared: &mut Option<Cluster>, scenario: Sharing) -> Result<()> {
+    let cluster = match shared.take() {
+        Some(cluster) => cluster,
+        None => Cluster::up(place, SHARED, &lab.options())?,
+    };
+    let cluster = shared.insert(cluster);
+    scenario(place, lab, cluster)?;
+    cluster.check().context("the cluster did not outlast it")
+}
+
+/// Puts the shared cluster's logs where the next one does not replace them.
+fn keep_logs(place: &Place, scenario: &str) {
+    let name = scenario.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let (logs, kept) = (
+        place.work.join("k8s").join(SHARED).join("logs"),
+        place.work.join("k8s/failed").join(name),
+    );
+    // Those of a run before.
+    let _ = fs::remove_dir_all(&kept);
+    let moved = fs::create_dir_all(place.work.join("k8s/failed")).and_then(|()| fs::rename(&logs, &kept));
+    match moved {
+        Ok(()) => println!("the logs of its cluster are in `{}`", kept.display()),
+        Err(why) => println!("no logs of its cluster: {why}"),
     }
 }
 

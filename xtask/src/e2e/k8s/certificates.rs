@@ -8,7 +8,7 @@ use serde_json::json;
 use std::{fs, path::Path, process::Command};
 
 /// Sections for each kind of certificate. rustls accepts a server by an alternative name only, addresses included.
-/// Source: rustls-webpki 0.103, `verify_server_name`.
+/// Source: rustls-webpki 0.103, `verify_is_valid_for_subject_name`.
 const CONFIG: &str = "\
 [req]
 distinguished_name = name
