@@ -3,8 +3,10 @@
 //! A component that cannot exist on this machine is skipped by name.
 
 mod experiment;
+mod k8s;
 mod nni;
 mod packages;
+mod processes;
 mod python;
 mod record;
 mod ssh;
@@ -14,7 +16,7 @@ use anyhow::{Result, bail};
 use std::path::PathBuf;
 
 /// Components that can be tested against.
-const COMPONENTS: &[&str] = &["nni", "ssh"];
+const COMPONENTS: &[&str] = &["nni", "ssh", "k8s"];
 
 /// Where a run finds things.
 #[derive(Debug)]
@@ -59,6 +61,9 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
     if wanted("ssh") {
         ssh::run(&place, &mut report, only);
     }
+    if wanted("k8s") {
+        k8s::run(&place, &mut report, only);
+    }
     Ok(report.finish())
 }
 
@@ -69,6 +74,9 @@ mod tests {
         let error = super::run(&["nni".to_owned(), "azure".to_owned()], "")
             .unwrap_err()
             .to_string();
-        assert_eq!(error, "there is no end-to-end test for `azure` yet; there is: nni, ssh");
+        assert_eq!(
+            error,
+            "there is no end-to-end test for `azure` yet; there is: nni, ssh, k8s"
+        );
     }
 }

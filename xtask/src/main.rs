@@ -39,12 +39,12 @@ enum Command {
     },
     /// Checks the house rules that no compiler knows.
     Tidy,
-    /// Tests against real components of others, which are installed if they are missing: nni, ssh.
+    /// Tests against real components of others, which are installed if they are missing: nni, ssh, k8s.
     E2e {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
-        /// Of `ssh`, only the scenarios whose names contain this text.
+        /// Of `ssh` and `k8s`, only the scenarios whose names contain this text.
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
     },

@@ -4,7 +4,9 @@ use super::Place;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -13,14 +15,35 @@ use std::{
 /// Longest time that an experiment of these tests may take.
 const DEADLINE: Duration = Duration::from_mins(3);
 
+/// How programs are started elsewhere than here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Launcher {
+    /// A command that takes the program's as its last arguments, and becomes it.
+    pub(super) words: Vec<OsString>,
+    /// Variables of the program's environment.
+    pub(super) variables: Vec<(&'static str, OsString)>,
+}
+
+impl Launcher {
+    /// A program to be started there.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let mut words = self.words.iter().map(OsString::as_os_str).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
 /// An experiment of its own home, so that it is the only one there.
 #[derive(Debug)]
 pub(super) struct Experiment {
     tsctl: PathBuf,
     home: PathBuf,
-    path: std::ffi::OsString,
+    path: OsString,
     /// Where an agent with keys listens; none by default, whatever this user has.
     agent: Option<PathBuf>,
+    launcher: Launcher,
 }
 
 impl Experiment {
@@ -41,12 +64,19 @@ impl Experiment {
             path: env::join_paths(folders)?,
             home,
             agent: None,
+            launcher: Launcher::default(),
         })
     }
 
     /// The same with an agent that holds SSH keys.
     pub(super) fn with_agent(mut self, socket: PathBuf) -> Self {
         self.agent = Some(socket);
+        self
+    }
+
+    /// The same whose commands are started elsewhere.
+    pub(super) fn started_by(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
         self
     }
 
@@ -154,7 +184,7 @@ impl Experiment {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.tsctl);
+        let mut command = self.launcher.command(&self.tsctl);
         command
             .args(arguments)
             .env("HOME", &self.home)

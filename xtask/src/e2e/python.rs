@@ -2,9 +2,9 @@
 //!
 //! Only what `import nni` and its trial SDK need is installed: NNI's full list of requirements is a hundred times as big.
 
-use super::Place;
+use super::{Place, packages::Lacking};
 use crate::shell;
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -75,12 +75,31 @@ pub(super) fn environment(place: &Place, release: &Release) -> Result<PathBuf> {
     Err(last)
 }
 
+/// The folder with the packages of an environment in which this release can be imported by this Python.
+///
+/// # Errors
+/// If that Python is not there, or the package index cannot be reached.
+pub(super) fn site_packages(place: &Place, release: &Release, version: &str) -> Result<PathBuf> {
+    let python = interpreter(version).ok_or_else(|| {
+        Error::new(Lacking(format!(
+            "no Python {version} is installed that can make environments"
+        )))
+    })?;
+    let bin = install(place, release, version, &python)?;
+    Ok(bin.with_file_name(format!("lib/python{version}/site-packages")))
+}
+
+/// What an environment of this release is made of; another one where this differs.
+pub(super) fn stamp(release: &Release) -> String {
+    format!("nni=={} {}", release.version, release.requirements.join(" "))
+}
+
 fn install(place: &Place, release: &Release, python_version: &str, python: &Path) -> Result<PathBuf> {
     let folder = place
         .work
         .join(format!("venv/nni-{}-python-{python_version}", release.version));
     let bin = folder.join("bin");
-    let wanted = format!("nni=={} {}", release.version, release.requirements.join(" "));
+    let wanted = stamp(release);
     let stamp = folder.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(bin);

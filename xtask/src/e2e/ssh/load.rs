@@ -3,12 +3,13 @@
 use super::{
     lab::{Lab, PASSWORD, USER},
     machine::Machine,
-    study::{Study, no_secret_in_command_lines, nothing_runs},
+    study::{Study, no_secret_in_command_lines},
 };
 use crate::e2e::{
     Place,
     experiment::{Experiment, wait_until},
     nni,
+    processes::nothing_runs,
     python::{self, RELEASES},
 };
 use anyhow::{Result, ensure};

@@ -3,7 +3,8 @@
 use super::lab::{Lab, PASSPHRASE, PASSWORD};
 use crate::e2e::{
     Place,
-    experiment::{Experiment, wait_until},
+    experiment::Experiment,
+    processes::{self, nothing_runs},
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -124,38 +125,13 @@ impl Study {
     }
 }
 
-/// Waits until no process carries this in its environment.
-pub(super) fn nothing_runs(stamp: &str) -> Result<()> {
-    wait_until(&format!("no process has `{stamp}`"), || {
-        Ok(with_stamp(stamp)?.is_empty().then_some(()))
-    })
-}
-
-/// Processes that carry this in their environment, by number.
-pub(super) fn with_stamp(stamp: &str) -> Result<Vec<u32>> {
-    let mut found = processes()?;
-    found.retain(|pid| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == stamp.as_bytes())
-    });
-    found.sort_unstable();
-    Ok(found)
-}
-
 /// That no command line shows a secret.
 pub(super) fn no_secret_in_command_lines() -> Result<()> {
-    for pid in processes()? {
+    for pid in processes::all()? {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         ensure!(!has_secret(&line), "the command line of a process shows a secret");
     }
     Ok(())
-}
-
-fn processes() -> Result<Vec<u32>> {
-    let names = fs::read_dir("/proc")?.flatten().map(|entry| entry.file_name());
-    Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
 }
 
 /// That no file of a folder holds a secret; the configuration file that the user wrote lies elsewhere.

@@ -3,12 +3,13 @@
 use super::{
     lab::{Lab, USER},
     machine::Machine,
-    study::{Study, nothing_runs, with_stamp},
+    study::Study,
 };
 use crate::{
     e2e::{
         Place,
         experiment::{Experiment, wait_until},
+        processes::{nothing_runs, with_stamp},
     },
     shell,
 };
