@@ -14,6 +14,8 @@ mod fake;
 mod tests;
 #[cfg(feature = "azure")]
 mod wire;
+#[cfg(all(test, feature = "azure"))]
+mod world;
 
 use ts_core::{Ctx, Error, Result, Secret};
 

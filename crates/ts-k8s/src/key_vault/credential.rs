@@ -155,18 +155,18 @@ impl Identities {
 
     /// A token of the first identity that gets one, and whose it is.
     pub(super) async fn token(&self, scope: &str) -> Result<(&'static str, AccessToken)> {
-        let mut refusals = Vec::new();
+        let mut refusals: Vec<Error> = Vec::new();
         for (name, credential) in &self.all {
             match credential.get_token(&[scope], None).await {
                 Ok(token) => return Ok((name, token)),
                 Err(error) => refusals.push(self.refusal(name, &error)),
             }
         }
-        let mut refusals = refusals.into_iter();
-        let first = refusals
-            .next()
-            .unwrap_or_else(|| Error::new(ErrorKind::Internal, "no identity was tried"));
-        Err(refusals.fold(first, both_refused))
+        Err(match refusals.pop() {
+            Some(only) if refusals.is_empty() => only,
+            Some(last) => all_refused(&refusals, &last),
+            None => Error::new(ErrorKind::Internal, "no identity was tried"),
+        })
     }
 
     /// Why this identity got no token. The library's own error is not kept: it holds whole answers.
@@ -213,17 +213,14 @@ impl Identities {
     }
 }
 
-/// One error of two: both are told; to try again is worth it if it is for either.
-fn both_refused(first: Error, second: Error) -> Error {
-    let retry = if first.is_retryable() {
-        first.retry()
-    } else {
-        second.retry()
-    };
-    let error = Error::new(ErrorKind::Auth, format!("{first}; {second}"))
+/// One error of several: all are told; to try again is worth it if it is for one of them.
+fn all_refused(before: &[Error], last: &Error) -> Error {
+    let all = || before.iter().chain([last]);
+    let message = all().map(Error::message).collect::<Vec<_>>().join("; ");
+    let error = Error::new(ErrorKind::Auth, message)
         .with_key(KEY)
-        .with_retry(retry);
-    match second.help() {
+        .with_retry(all().find(|e| e.is_retryable()).unwrap_or(last).retry());
+    match last.help() {
         Some(help) => error.with_help(help),
         None => error,
     }

@@ -151,8 +151,8 @@ impl Executor for Shell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-    use ts_core::{SystemClock, Timestamp};
+    use crate::key_vault::world::Waits;
+    use ts_core::SystemClock;
 
     #[tokio::test]
     async fn a_command_gives_its_output_and_no_input() {
@@ -163,26 +163,9 @@ mod tests {
         assert_eq!(output.status.code(), Some(3));
     }
 
-    /// Whoever sleeps on it wakes at once.
-    #[derive(Debug, Default)]
-    struct Hasty(Mutex<Vec<Duration>>);
-
-    #[async_trait]
-    impl Clock for Hasty {
-        fn now(&self) -> Timestamp {
-            Timestamp::default()
-        }
-        fn monotonic(&self) -> Duration {
-            Duration::ZERO
-        }
-        async fn sleep(&self, d: Duration) {
-            self.0.lock().unwrap().push(d);
-        }
-    }
-
     #[tokio::test]
     async fn a_command_that_hangs_is_left_after_its_time() {
-        let clock = Arc::new(Hasty::default());
+        let clock = Arc::new(Waits::default());
         let shell = Shell(Arc::clone(&clock) as Arc<dyn Clock>);
         let script = [OsStr::new("-c"), OsStr::new("exec sleep 600")];
         let error = shell.run(OsStr::new("/bin/sh"), &script).await.unwrap_err();
