@@ -6,7 +6,9 @@ use crate::{
     AzureKey, StorageKind,
     access::Cluster,
     core::Core,
-    error, names,
+    error,
+    key_vault::{self, account_key},
+    names,
     object::{Owner, azure_secret, registry_secret},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -93,8 +95,12 @@ pub(crate) async fn ensure_secrets(core: &Core, cluster: &Cluster) -> Result<()>
 async fn azure_key(core: &Core, key: &AzureKey) -> Result<Option<ts_core::Secret>> {
     match key {
         AzureKey::Existing(_) => Ok(None),
-        AzureKey::Given(secret) => secret.resolve(&*core.ctx.secrets).await.map(Some),
-        AzureKey::KeyVault { vault, secret } => crate::key_vault::fetch(vault, secret).await.map(Some),
+        AzureKey::Given(secret) => {
+            let given = secret.resolve(&*core.ctx.secrets).await?;
+            let checked = account_key::check(&given, "the value of `azureStorageKey`");
+            checked.map_err(|e| e.with_key("azureStorageKey")).map(Some)
+        }
+        AzureKey::KeyVault { vault, secret } => key_vault::fetch(&core.ctx, vault, secret).await.map(Some),
     }
 }
 
