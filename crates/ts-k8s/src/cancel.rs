@@ -4,16 +4,16 @@ use crate::{
     core::{News, Running},
     submit,
 };
-use ts_core::{CancelReason, Result, TrialId, follow::save_cancel};
+use ts_core::{CancelReason, TrialId, follow::save_cancel};
 
 /// Takes the request to end `trial`; the end itself arrives on `watch`.
-pub(crate) fn cancel(running: &Running, trial: &TrialId, why: CancelReason) -> Result<()> {
+pub(crate) fn cancel(running: &Running, trial: &TrialId, why: CancelReason) {
     let core = &running.core;
     let Some(known) = core.registry.get(trial).filter(|known| !known.status.is_terminal()) else {
-        return Ok(());
+        return;
     };
     if known.cancel.is_some() {
-        return Ok(());
+        return;
     }
     // The intent goes to disk first: should we die now, `recover` completes it.
     if let Err(error) = save_cancel(&core.mirror.paths(trial), why) {
@@ -28,5 +28,4 @@ pub(crate) fn cancel(running: &Running, trial: &TrialId, why: CancelReason) -> R
         submit::remove_later(&running.spawner(), trial.clone());
     }
     core.tell(News::Look(trial.clone()));
-    Ok(())
 }

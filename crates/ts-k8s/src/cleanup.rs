@@ -63,9 +63,7 @@ async fn end_all(running: &Arc<Running>, trials: &BTreeSet<TrialId>, report: &mu
     let core = &running.core;
     let inbox = core.registry.subscribe();
     for trial in trials {
-        if let Err(error) = cancel::cancel(running, trial, CancelReason::User) {
-            report.failures.push((trial.to_string(), error));
-        }
+        cancel::cancel(running, trial, CancelReason::User);
     }
     let is_live = |trial: &TrialId| core.registry.with(trial, |known| !known.status.is_terminal()) == Some(true);
     let ended = async {

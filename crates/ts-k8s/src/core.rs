@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_codedir::Spool;
 use ts_core::{
-    CancelReason, Ctx, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
+    Ctx, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
     follow::{End, Registry},
 };
 
@@ -88,8 +88,6 @@ pub(crate) struct Core {
     ready: watch::Sender<Option<Arc<Ready>>>,
     /// Why the cluster cannot be used at present.
     trouble: watch::Sender<Option<Reason>>,
-    /// Whether everything that was in the cluster when we came is known.
-    synced: watch::Sender<bool>,
     /// Counts how often streams had to be given up.
     cuts: watch::Sender<u64>,
     news: mpsc::UnboundedSender<News>,
@@ -119,7 +117,6 @@ impl Running {
             mirror,
             ready: watch::Sender::default(),
             trouble: watch::Sender::default(),
-            synced: watch::Sender::default(),
             cuts: watch::Sender::default(),
             news,
             is_needed: Notify::new(),
@@ -244,22 +241,6 @@ impl Core {
         self.trouble.borrow().clone()
     }
 
-    /// Changes whenever [`Core::trouble`] does.
-    pub(crate) fn troubles(&self) -> watch::Receiver<Option<Reason>> {
-        self.trouble.subscribe()
-    }
-
-    /// Waits until everything that is in the cluster is known.
-    pub(crate) async fn until_synced(&self) {
-        self.need();
-        let mut synced = self.synced.subscribe();
-        let _ = synced.wait_for(|synced| *synced).await;
-    }
-
-    pub(crate) fn set_synced(&self, synced: bool) {
-        self.synced.send_replace(synced);
-    }
-
     /// Changes when streams have to be opened anew.
     pub(crate) fn cuts(&self) -> watch::Receiver<u64> {
         self.cuts.subscribe()
@@ -323,10 +304,5 @@ impl Core {
                 known.why = Some(unblock.into_iter().fold(why, Reason::unblocked_by));
             }
         });
-    }
-
-    /// The wish to end a trial, if there is one.
-    pub(crate) fn wish(&self, trial: &TrialId) -> Option<CancelReason> {
-        self.registry.with(trial, |known| known.cancel).flatten()
     }
 }

@@ -74,11 +74,11 @@ pub(crate) async fn observe(spawner: Spawner, mut news: UnboundedReceiver<News>)
 }
 
 fn trouble(core: &Core, error: &Error) -> Reason {
-    let code = match error.kind() {
+    let reason_code = match error.kind() {
         ErrorKind::NotFound => ReasonCode::CrdMissing,
         _ => ReasonCode::Unreachable,
     };
-    let reason = Reason::new(code, error.to_string(), core.ctx.clock.now());
+    let reason = Reason::new(reason_code, error.to_string(), core.ctx.clock.now());
     error.help().into_iter().fold(reason, Reason::unblocked_by)
 }
 
@@ -113,7 +113,6 @@ impl Observer {
             .default_backoff()
             .boxed();
         self.seen = Listing::default();
-        self.core.set_synced(false);
         let mut alive = self.core.ctx.clock.monotonic();
         loop {
             let pulse = self.core.ctx.clock.sleep(PULSE);
@@ -268,7 +267,9 @@ impl Observer {
         };
         let trial = pod.view.trial.clone();
         let Some((digest, is_live)) = core.registry.with(&trial, |known| {
-            (known.extra.job.digest.clone(), !known.status.is_terminal())
+            // What another service has is read by that one.
+            let is_ours = !known.status.is_terminal() && !known.extra.is_looked_on;
+            (known.extra.job.digest.clone(), is_ours)
         }) else {
             return;
         };
@@ -359,7 +360,6 @@ impl Observer {
     fn listed(&mut self) {
         if self.seen.has_objects && self.seen.has_pods {
             self.core.set_trouble(None);
-            self.core.set_synced(true);
             for trial in self.core.registry.ids() {
                 self.look(&trial);
             }
@@ -370,12 +370,11 @@ impl Observer {
     fn tell_trouble(&self) {
         let Some(trouble) = self.core.trouble() else { return };
         for trial in self.core.registry.ids() {
-            self.core.registry.update(&trial, |known| match known.status {
-                TrialStatus::Waiting => known.why = Some(trouble.clone()),
-                _ => {
+            self.core.registry.update(&trial, |known| {
+                if known.status != TrialStatus::Waiting {
                     known.status = TrialStatus::Unknown;
-                    known.why = Some(trouble.clone());
                 }
+                known.why = Some(trouble.clone());
             });
         }
     }

@@ -13,16 +13,13 @@ pub(crate) async fn prepare(core: &Core, directory: &CodeDirectory) -> Result<Pr
     // One connection for this step: what the watch meets is not waited for.
     let ready = connected(core).await?;
     anchor::ensure_secrets(core, &ready.cluster).await?;
-    let location = match &core.config.storage {
-        Some(storage) => {
-            volume::prepare(core, storage, &ready.cluster, &spool).await?;
-            crate::object::code_dir(storage, &core.experiment, &digest)
-        }
-        None => {
-            // The first pods come soon.
-            drop(spool.pack(&core.ctx.tasks));
-            format!("{}/{digest}", ts_codedir::PACKAGES)
-        }
+    let location = if let Some(storage) = &core.config.storage {
+        volume::prepare(core, storage, &ready.cluster, &spool).await?;
+        crate::object::code_dir(storage, &core.experiment, &digest)
+    } else {
+        // The first pods come soon.
+        drop(spool.pack(&core.ctx.tasks));
+        format!("{}/{digest}", ts_codedir::PACKAGES)
     };
     Ok(Prepared::new(Some(digest), location))
 }

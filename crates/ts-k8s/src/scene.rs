@@ -177,10 +177,10 @@ impl Scene {
             let is_late = elapsed.saturating_sub(since) > grace + LEFTOVER;
             let is_gone = self.objects.get(trial) == Some(&Object::Gone);
             // What was removed has ended once nothing of it is left; what ended by itself, once all it said is here.
-            let is_done = self
+            let has_ended = self
                 .pods_of(trial)
                 .all(|pod| pod.is_done() && (pod.is_gone || !is_gone));
-            if !is_done && !is_late {
+            if !has_ended && !is_late {
                 return self.running(trial).map_or(Finding::Unclear, Finding::Running);
             }
             return Finding::Over(self.end(trial, known, now, &tail()));

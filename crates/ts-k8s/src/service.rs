@@ -31,8 +31,6 @@ pub struct KubernetesService {
     config: KubernetesConfig,
     experiment: ExperimentId,
     running: Mutex<Option<Arc<Running>>>,
-    /// For who only looks on: another mirror, since the manager's own belongs to the manager.
-    looking: Mutex<Option<Arc<Running>>>,
     capabilities: Capabilities,
 }
 
@@ -46,7 +44,6 @@ impl KubernetesService {
             config,
             experiment,
             running: Mutex::default(),
-            looking: Mutex::default(),
             capabilities,
         }
     }
@@ -109,7 +106,8 @@ impl TrainingService for KubernetesService {
     }
 
     async fn cancel(&self, trial: &TrialId, why: CancelReason) -> Result<()> {
-        cancel::cancel(&self.running(), trial, why)
+        cancel::cancel(&self.running(), trial, why);
+        Ok(())
     }
 
     async fn recover(&self, known: &[TrialRecord]) -> Result<Recovered> {

@@ -139,7 +139,7 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
         };
         drop(turn);
         failures += 1;
-        let code = match error.kind() {
+        let reason_code = match error.kind() {
             ErrorKind::NoCapacity => ReasonCode::Quota,
             ErrorKind::NotFound if error.message().contains("does not know") => ReasonCode::CrdMissing,
             _ if error.is_retryable() => ReasonCode::Unreachable,
@@ -149,7 +149,7 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
                 return core.conclude(trial, refused(core, &error));
             }
         };
-        core.waits(trial, code, error.to_string(), error.help());
+        core.waits(trial, reason_code, error.to_string(), error.help());
         let after = match error.retry() {
             Retry::NotApplied { after } | Retry::MaybeApplied { after } => after,
             Retry::Never => Some(LONGEST_WAIT),

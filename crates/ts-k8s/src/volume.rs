@@ -55,41 +55,6 @@ pub(crate) async fn remove(core: &Core, storage: &Storage, cluster: &Cluster) ->
     .await
 }
 
-/// Reads the journals that pods of a trial have left on the storage: `(folder below the trial's, journal, state)`.
-pub(crate) async fn read_back(
-    core: &Core,
-    storage: &Storage,
-    cluster: &Cluster,
-    trial: &ts_core::TrialId,
-) -> Result<Vec<(String, Vec<u8>, String)>> {
-    let dir = format!("{}/{trial}", experiment_dir(storage, &core.experiment));
-    let list = format!("cd {} 2>/dev/null && find . -path '*/.nni/metrics'", quote(&dir));
-    with_pod(core, storage, cluster, async |pod| {
-        let sh = async |command: String| {
-            exec::run(&*core.ctx.clock, cluster, pod, CONTAINER, &["/bin/sh", "-c", &command]).await
-        };
-        let found = String::from_utf8_lossy(&sh(list).await?.stdout).into_owned();
-        let mut journals = Vec::new();
-        for path in found.lines() {
-            let folder = path
-                .trim_end_matches("/.nni/metrics")
-                .trim_start_matches("./")
-                .trim_start_matches('.');
-            let base = format!("{dir}/{folder}/.nni");
-            let journal = sh(format!("cat {}", quote(&format!("{base}/metrics")))).await?;
-            let journal = journal.into_stdout("read the journal")?;
-            let state = sh(format!("cat {}", quote(&format!("{base}/state")))).await?;
-            journals.push((
-                folder.to_owned(),
-                journal,
-                String::from_utf8_lossy(&state.stdout).into_owned(),
-            ));
-        }
-        Ok(journals)
-    })
-    .await
-}
-
 /// Runs `work` with such a pod, and removes the pod.
 async fn with_pod<T>(
     core: &Core,
@@ -100,7 +65,7 @@ async fn with_pod<T>(
     let owner = core.owner(cluster).await?.reference();
     let name = names::shared(&core.experiment, &format!("stager-{}", RandomIds.experiment()));
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let pod = pod(core, storage, &name, owner);
+    let pod = pod(core, storage, &name, &owner);
     let pod: Pod = anchor::object(pod)?;
     let what = format!("create pod `{name}`, which mounts the storage");
     api.create(&PostParams::default(), &pod)
@@ -124,7 +89,7 @@ async fn with_pod<T>(
     done
 }
 
-fn pod(core: &Core, storage: &Storage, name: &str, owner: Value) -> Value {
+fn pod(core: &Core, storage: &Storage, name: &str, owner: &Value) -> Value {
     let pods = &core.config.pods;
     let role = core.config.roles.first();
     // The image of the trials: it is needed anyway, and it has what is needed.

@@ -26,8 +26,9 @@ pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
             }),
         );
     }
-    // Pods that still run when the job is over would run for ever; ended ones keep their logs.
-    let mut policy = json!({"cleanPodPolicy": "Running", "backoffLimit": 0});
+    // Pods that still run when the job is over would run for ever; ended ones keep their logs. No `backoffLimit`: the training
+    // operator removes all pods, whatever the policy, where it is exceeded (`pkg/controller.v1/common/job.go`).
+    let mut policy = json!({"cleanPodPolicy": "Running"});
     if let Some(ttl) = b.config.ttl_after_finished {
         policy["ttlSecondsAfterFinished"] = seconds(ttl).into();
     }

@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
             }
         }
         let (time, count) = self.parser.position();
-        self.position.time = time.to_owned();
+        time.clone_into(&mut self.position.time);
         self.position.count = count;
         self.core
             .mirror
