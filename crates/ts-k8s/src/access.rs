@@ -86,10 +86,7 @@ async fn configuration(access: &Access) -> Result<Config> {
         .map_err(|e| refused("the kubeconfig", e))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "Kubernetes tells a pod where its API server is in this way only"
-)]
+/// Kubernetes tells a pod where its API server is in this way only.
 fn in_pod() -> bool {
     std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
         && std::env::var_os("KUBECONFIG").is_none()

@@ -25,7 +25,8 @@ fn kind_of(state: &JobState) -> &'static str {
 #[test]
 fn conditions_are_read_by_meaning_and_not_by_order() {
     use JobKind::{Job, PyTorchJob, TfJob, TrainJob};
-    let table: &[(JobKind, &[(&str, &str)], &str)] = &[
+    type Row = (JobKind, &'static [(&'static str, &'static str)], &'static str);
+    let table: &[Row] = &[
         (TfJob, &[], "waiting"),
         (TfJob, &[("Created", "True")], "waiting"),
         (TfJob, &[("Created", "True"), ("Running", "True")], "running"),

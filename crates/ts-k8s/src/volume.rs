@@ -145,11 +145,11 @@ async fn until_running(cluster: &Cluster, name: &str) -> Result<()> {
         let pod = match event {
             Ok(Event::Apply(pod) | Event::InitApply(pod)) => pod,
             Ok(Event::Delete(_)) => return Err(not_running(name, "it was deleted")),
-            Ok(_) => continue,
             Err(watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e)) => {
                 return Err(error::of_api("watch pods", e));
             }
-            Err(_) => continue,
+            // Lists begin and end; the watch mends itself.
+            Ok(_) | Err(_) => continue,
         };
         let Some(status) = pod.status else { continue };
         match status.phase.as_deref() {

@@ -1,0 +1,4 @@
+//! The platform against a cluster in process: API server, operators, and a node that runs the pods as processes.
+
+mod conformance;
+mod world;
