@@ -387,6 +387,10 @@ impl Observer {
             self.scene.forget(trial);
             return;
         }
+        if !(self.seen.has_objects && self.seen.has_pods) {
+            // Half of what is there tells too little; all are looked at when both lists are read.
+            return;
+        }
         let (now, elapsed) = (core.ctx.clock.now(), core.ctx.clock.monotonic());
         let finding = self
             .scene

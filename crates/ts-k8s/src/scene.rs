@@ -22,6 +22,9 @@ use ts_core::{
 /// How long what is left of an ended job may take to end, too, beside the grace that pods have.
 const LEFTOVER: Duration = Duration::from_mins(1);
 
+/// How long the pods of an ended job may be unseen before it counts as one that never had any.
+const UNSEEN_PODS: Duration = Duration::from_secs(5);
+
 /// A pod of a trial, also after it is gone, until the trial has ended.
 #[derive(Debug)]
 pub(crate) struct Pod {
@@ -180,6 +183,12 @@ impl Scene {
             let has_ended = self
                 .pods_of(trial)
                 .all(|pod| pod.is_done() && (pod.is_gone || !is_gone));
+            // Objects and pods come by different watches: a job may be seen to have ended before its pod is seen at all.
+            let is_unseen = !is_gone && self.pods_of(trial).next().is_none();
+            let is_early = elapsed.saturating_sub(since) < UNSEEN_PODS;
+            if is_unseen && is_early {
+                return Finding::Unclear;
+            }
             if !has_ended && !is_late {
                 return self.running(trial).map_or(Finding::Unclear, Finding::Running);
             }
