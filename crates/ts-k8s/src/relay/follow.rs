@@ -14,6 +14,9 @@ use ts_core::{Error, ErrorKind, Result, RetryPolicy, TrialId};
 /// Wait before a stream that ended while its pod runs is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How often the log of an ended container is read again while the record of its end is missing.
+const QUIET_READS: u32 = 2;
+
 /// What a pod is at present, as far as its log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -53,14 +56,16 @@ pub(crate) enum Spoken {
 pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
     let policy = RetryPolicy::new();
     let mut phases = log.phase.clone();
-    let mut failures = 0;
+    let (mut failures, mut quiet_reads) = (0, 0);
     loop {
         let phase = *phases.borrow_and_update();
         let wait = match read(core, log, phase == Phase::Running).await {
             Ok(Some(exit)) => return Spoken::Ended(exit),
-            Ok(None) if phase != Phase::Running => return Spoken::All,
+            // A container may be seen to have ended before the last of its log is written.
+            Ok(None) if phase != Phase::Running && quiet_reads >= QUIET_READS => return Spoken::All,
             Ok(None) => {
                 failures = 0;
+                quiet_reads += u32::from(phase != Phase::Running);
                 PAUSE
             }
             Err(error) if error.kind() == ErrorKind::NotFound && phase != Phase::Running => return Spoken::Cut,

@@ -49,7 +49,7 @@ impl Fixture for World {
         }
         let server = ApiServer::start(Setting::default()).await.expect("a server");
         write(&directory.path().join("kubeconfig"), &server.kubeconfig("admin"));
-        let kubelet = Kubelet::start(server.client("admin"), &directory.path().join("node"));
+        let kubelet = Kubelet::start(server.client("admin"), directory.path().join("node"));
         kubelet.allocatable("pods", "1000").allocatable("cpu", "1000");
         server.set_node(kubelet.clone());
         let mut options = Options::default();
