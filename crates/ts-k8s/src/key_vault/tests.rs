@@ -86,6 +86,7 @@ async fn without_any_identity_each_that_was_tried_is_told() {
             "AZURE_CLIENT_SECRET",
         ],
     );
+    assert!(world.clock.0.lock().unwrap().is_empty(), "nothing was tried twice");
     *world.az.answer.lock().unwrap() = Some((
         1,
         String::new(),
@@ -256,6 +257,8 @@ async fn somebody_who_answers_in_the_vaults_place_is_told() {
         (200, "<html>eyJ0eXAi</html>"),
         (200, r#"{"id": "https://my-vault"}"#),
         (200, r#"{"value": ["hunter2"]}"#),
+        // The parser would quote it.
+        (200, r#""hunter2""#),
         (403, "<html>blocked by the proxy</html>"),
         (404, "nothing here"),
         (302, ""),

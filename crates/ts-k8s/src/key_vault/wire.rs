@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use azure_core::{
     error::ErrorKind as AzureKind,
     http::{
-        AsyncRawResponse, ClientOptions, HttpClient, Method, RawResponse, Request, RetryOptions, StatusCode, Transport,
-        Url, headers::AUTHORIZATION,
+        AsyncRawResponse, ClientOptions, HttpClient, Method, RawResponse, Request, StatusCode, Transport, Url,
+        headers::AUTHORIZATION,
     },
 };
 use azure_identity::Executor;
@@ -85,7 +85,6 @@ pub(super) fn metadata_client(builder: reqwest::ClientBuilder) -> Result<reqwest
 /// Options for a credential that sends each request through `way` just once.
 pub(super) fn once(way: &Arc<dyn HttpClient>) -> ClientOptions {
     ClientOptions {
-        retry: RetryOptions::none(),
         transport: Some(Transport::new(Arc::new(Once(Arc::clone(way))))),
         ..ClientOptions::default()
     }
