@@ -14,9 +14,6 @@ use ts_core::{Error, ErrorKind, Result, RetryPolicy, TrialId};
 /// Wait before a stream that ended while its pod runs is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How often the log of an ended container is read again while the record of its end is missing.
-const QUIET_READS: u32 = 2;
-
 /// What a pod is at present, as far as its log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -56,16 +53,14 @@ pub(crate) enum Spoken {
 pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
     let policy = RetryPolicy::new();
     let mut phases = log.phase.clone();
-    let (mut failures, mut quiet_reads) = (0, 0);
+    let mut failures = 0;
     loop {
         let phase = *phases.borrow_and_update();
         let wait = match read(core, log, phase == Phase::Running).await {
             Ok(Some(exit)) => return Spoken::Ended(exit),
-            // A container may be seen to have ended before the last of its log is written.
-            Ok(None) if phase != Phase::Running && quiet_reads >= QUIET_READS => return Spoken::All,
+            Ok(None) if phase != Phase::Running => return Spoken::All,
             Ok(None) => {
                 failures = 0;
-                quiet_reads += u32::from(phase != Phase::Running);
                 PAUSE
             }
             Err(error) if error.kind() == ErrorKind::NotFound && phase != Phase::Running => return Spoken::Cut,
@@ -93,7 +88,7 @@ async fn read(core: &Core, log: &PodLog, is_live: bool) -> Result<Option<Exit>> 
         container: Some(log.container.clone()),
         follow: is_live,
         timestamps: true,
-        since_time: reader.position.time.parse().ok(),
+        since_time: whole_second(&reader.position.time).parse().ok(),
         ..LogParams::default()
     };
     let opened = tokio::select! {
@@ -118,6 +113,16 @@ async fn read(core: &Core, log: &PodLog, is_live: bool) -> Result<Option<Exit>> 
             return Ok(exit);
         }
     }
+}
+
+/// The second that a time is in. The API counts in whole seconds, and kube would round half of them up, past lines not read yet.
+///
+/// Source: kube-core 5.0, `src/subresource.rs`, `Request::logs`.
+fn whole_second(time: &str) -> String {
+    let Some((second, rest)) = time.split_once('.') else {
+        return time.to_owned();
+    };
+    format!("{second}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 fn cut_off() -> Error {
@@ -237,5 +242,22 @@ fn print(out: &mut Vec<u8>, bytes: &[u8], prefix: Option<&str>, fresh: &mut bool
         }
         out.extend_from_slice(line);
         *fresh = line.ends_with(b"\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_asked_for_from_the_second_on_that_was_read_last() {
+        for (time, second) in [
+            ("2026-11-25T07:08:40.619981288Z", "2026-11-25T07:08:40Z"),
+            ("2026-11-25T07:08:40.999+08:00", "2026-11-25T07:08:40+08:00"),
+            ("2026-11-25T07:08:40Z", "2026-11-25T07:08:40Z"),
+            ("", ""),
+        ] {
+            assert_eq!(whole_second(time), second);
+        }
     }
 }
