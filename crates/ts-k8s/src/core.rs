@@ -1,6 +1,6 @@
 //! What all operations of one service share: the way to the cluster, the trials, the mirror, and how they change each other.
 //!
-//! What happens in the cluster is `observe`'s business; how objects get there is that of `create`.
+//! What happens in the cluster is `observe`'s business; how objects get there is that of `submit`.
 
 use crate::{
     JobKind, KubernetesConfig,
