@@ -1,4 +1,4 @@
-//! The examples of the repository, read as a whole: nothing is said about them, and what is shown as resolved reads the same.
+//! The examples of this crate, read as a whole: nothing is said about them, and what is shown as resolved reads the same.
 
 use super::*;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ fn reads_back(text: &str, file: &Path) -> KubernetesConfig {
 }
 
 fn example(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
 }
 
 #[test]
