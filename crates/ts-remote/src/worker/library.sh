@@ -32,6 +32,15 @@ ts_forget_code() {
     rmdir -- "$ts_code" 2>/dev/null
 }
 
+# ts_remove DIR...: removes them. The last process of a trial may still write its last file there; it ends with that.
+ts_remove() {
+    for ts_i in 1 2 3 4 5 6 7 8 9; do
+        rm -rf -- "$@" 2>/dev/null && return
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+    rm -rf -- "$@"
+}
+
 # Why nothing could be written, in one line.
 ts_why() {
     set -- "$1" $(df -Pk -- "$ts_root" 2>/dev/null | tail -n 1)

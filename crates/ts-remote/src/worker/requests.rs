@@ -197,7 +197,7 @@ pub(crate) fn send_parameters_snippet(facts: &Facts, trial: &TrialId, next: &Par
 
 /// Removes the directories of trials that have ended.
 pub(crate) fn remove_snippet(facts: &Facts, trials: &[TrialId]) -> String {
-    let mut text = "rm -rf --".to_owned();
+    let mut text = "ts_remove".to_owned();
     for trial in trials {
         let _ = write!(text, " {}", quote(&facts.trial_dir(trial)));
     }
@@ -211,7 +211,7 @@ pub(crate) fn remove_all_snippet(facts: &Facts) -> String {
     let parent = facts.run.rsplit_once('/').map_or("/", |(parent, _)| parent);
     // Other machines may share the folder: it goes with the last of them. The fifos are those of sessions that still watch.
     format!(
-        "ts_await_login; ts_forget_code; rm -rf -- {root}/trials {root}/code && rm -rf -- {run} && {{ rmdir -- {root} {} 2>/dev/null
+        "ts_await_login; ts_forget_code; ts_remove {root}/trials {root}/code && ts_remove {run} && {{ rmdir -- {root} {} 2>/dev/null
          [ -n \"$ts_dir\" ] || rmdir -- \"$ts_base\" 2>/dev/null; true; }}\n",
         quote(parent)
     )
