@@ -367,6 +367,24 @@ fn faults_are_reported_with_their_place() {
 }
 
 #[test]
+fn a_command_may_be_in_a_file_that_the_platform_reads() {
+    let folder = Folder::new();
+    let v1 = V1.replacen("  command: python3 mnist.py\n", "", 1);
+    let v2 = V2.replacen("trial_command: python3 mnist.py\n", "", 1);
+    let lacks = |text: &str| {
+        let found = problems(&folder.parse(text));
+        found.iter().any(|p| p.contains("there is no command for trials"))
+    };
+    assert!(lacks(&v1) && lacks(&v2));
+    assert!(!lacks(&v1.replacen("gpuIndices: 0,1", "configPath: job.yml", 1)));
+    assert!(!lacks(&v2.replacen(
+        "useActiveGpu: yes",
+        "openpaiConfigFile: job.yml",
+        1
+    )));
+}
+
+#[test]
 fn all_problems_come_in_one_error() {
     let text = V2
         .replace("trialConcurrency: 4", "trialConcurency: 4")

@@ -8,6 +8,12 @@ pub(crate) const PLATFORMS: &[Platform] = &[
     ts_local::PLATFORM,
     #[cfg(feature = "remote")]
     ts_remote::PLATFORM,
+    #[cfg(feature = "k8s")]
+    ts_k8s::KUBEFLOW,
+    #[cfg(feature = "k8s")]
+    ts_k8s::FRAMEWORK_CONTROLLER,
+    #[cfg(feature = "k8s")]
+    ts_k8s::KUBERNETES,
 ];
 
 /// The platform of this name or alias.

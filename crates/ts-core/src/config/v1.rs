@@ -85,7 +85,8 @@ pub(super) fn read(
         ..Shortcuts::default()
     };
     if let Some(node) = trial {
-        let entry = trial_section(node, platform, &mut shortcuts, source, problems);
+        let has_command = kept.iter().any(|entry| v2::has_command(&entry.value));
+        let entry = trial_section(node, platform, has_command, &mut shortcuts, source, problems);
         kept.extend(entry);
     }
     let space = space_path.and_then(|path| search_space::from_file(&path, "searchSpacePath".into(), problems));
@@ -159,9 +160,11 @@ fn platform_entries(s: &mut Section<'_>, platform: Option<&Platform>, platforms:
 }
 
 /// Reads the common keys of `trial` and gives the rest, as far as it is the platform's, as an entry `trial`.
+/// `has_command`: whether the platform's own section gives a command.
 fn trial_section(
     node: &Node,
     platform: Option<&Platform>,
+    has_command: bool,
     shortcuts: &mut Shortcuts,
     source: &ConfigSource,
     problems: &mut Problems,
@@ -185,7 +188,7 @@ fn trial_section(
         }
     }
     let kept = Node::new(Value::Map(kept), node.line, node.column);
-    if shortcuts.trial_command.is_none() && !s.has("command") && !v2::has_command(&kept) {
+    if !has_command && shortcuts.trial_command.is_none() && !s.has("command") && !v2::has_command(&kept) {
         s.problem(
             "command",
             "there is no command for trials",

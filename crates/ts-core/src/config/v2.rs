@@ -323,12 +323,14 @@ fn note_shortcuts(s: &mut Section<'_>, shortcuts: &Shortcuts) {
     }
 }
 
-/// Whether somewhere below a role of the job has a command of its own.
+/// Keys, folded, of a command and of files that hold whole jobs.
+const COMMAND_GIVERS: [&str; 4] = ["command", "configpath", "paiconfigpath", "openpaiconfigfile"];
+
+/// Whether somewhere below a role of the job has a command of its own, or another file may give it one: its platform reads that.
 pub(super) fn has_command(node: &Node) -> bool {
+    let gives = |key: &str| COMMAND_GIVERS.contains(&Schema::V2.fold(key).as_str());
     match &node.value {
-        Value::Map(entries) => entries
-            .iter()
-            .any(|e| Schema::V2.fold(&e.key) == "command" || has_command(&e.value)),
+        Value::Map(entries) => entries.iter().any(|e| gives(&e.key) || has_command(&e.value)),
         Value::Seq(items) => items.iter().any(has_command),
         _ => false,
     }
