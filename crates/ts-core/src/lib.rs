@@ -10,6 +10,8 @@ mod error;
 mod event;
 pub mod follow;
 pub mod gpu;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 pub mod journal;
 pub mod launch;
