@@ -4,12 +4,14 @@
 //! How the files get here, and when a trial's status changes, is each platform's own.
 
 mod end;
+mod growth;
 mod intent;
 mod logs;
 mod registry;
 mod watch;
 
 pub use end::{End, STDERR_TAIL, of_canceled, of_exit, of_lost};
+pub use growth::notice_growth;
 pub use intent::{load_cancel, save_cancel, write_whole};
 pub use registry::{Inbox, Known, Registry};
 pub use watch::{TrialFiles, watch};
