@@ -78,7 +78,6 @@ async fn configuration(access: &Access) -> Result<Config> {
                 format!("the pod's service account cannot be used: {}", error::chain(&e)),
             )
             .with_help("give the pod a service account with a mounted token, or name a `kubeconfig`")
-            .with_source(e)
         });
     }
     Config::from_kubeconfig(&options)
@@ -105,5 +104,4 @@ fn refused(what: &str, source: KubeconfigError) -> Error {
         format!("{what} does not lead to a cluster: {}", error::chain(&source)),
     )
     .with_help(help)
-    .with_source(source)
 }
