@@ -207,6 +207,42 @@ fn hybrid_sections_get_the_shortcuts() {
     assert_eq!(commands, [Some("python3 mnist.py"), Some("other")]);
 }
 
+#[test]
+fn platforms_of_a_hybrid_experiment_have_their_shares_and_sections() {
+    let folder = Folder::new();
+    let v2 = V2.replacen(
+        "trainingService:\n  platform: local\n  useActiveGpu: yes\n",
+        "trainingService:\n- {platform: local, trialConcurrency: 2}\n- {platform: remote, weight: 3, machineList: [{host: a, user: u}]}\n",
+        1,
+    );
+    let platforms = good(folder.parse(&v2)).platforms;
+    let shares: Vec<_> = platforms
+        .iter()
+        .map(|p| (p.share().concurrency, p.share().weight))
+        .collect();
+    assert_eq!(shares, [(Some(2), None), (None, Some(3))]);
+    let alone = V2.replacen("useActiveGpu: yes", "weight: 3", 1);
+    let found = problems(&folder.parse(&alone));
+    assert!(found.iter().any(|p| p.contains("`weight` is unknown")), "{found:#?}");
+
+    let v1 = V1.replacen("trainingServicePlatform: local", "trainingServicePlatform: hybrid", 1)
+        + "machineList: [{ip: a, username: u}]\nhybridConfig: {trainingServicePlatforms: [remote, local]}\n";
+    let platforms = good(folder.parse(&v1)).platforms;
+    let sections: Vec<_> = platforms
+        .iter()
+        .map(|p| (p.platform(), p.node().entries().map_or(0, <[_]>::len)))
+        .collect();
+    assert_eq!(sections, [("remote", 1), ("local", 1)]);
+    for (wrong, expected) in [
+        ("[remote, remote, local]", "`remote` is listed twice"),
+        ("[local, nowhere]", "the platform `nowhere` is unknown"),
+        ("[]", "no platform is listed"),
+    ] {
+        let found = problems(&folder.parse(&v1.replacen("[remote, local]", wrong, 1)));
+        assert!(found.iter().any(|p| p.contains(expected)), "{wrong}: {found:#?}");
+    }
+}
+
 /// Each case replaces a part of a good file and says what must be reported.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table, one case per entry")]

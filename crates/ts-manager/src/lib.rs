@@ -7,6 +7,7 @@ mod commands;
 pub mod control;
 mod deadlines;
 mod directory;
+pub mod hybrid;
 mod live;
 mod manager;
 mod metrics;

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use ts_core::{
-    CancelReason, ErrorKind, Parameters, Reason, ReasonCode, Result, RetryPolicy, Submitted, Timestamp, TrialId,
+    CancelReason, ErrorKind, Parameters, Reason, ReasonCode, Result, Retry, RetryPolicy, Submitted, Timestamp, TrialId,
     TrialSpec, TrialStatus,
 };
 
@@ -175,7 +175,13 @@ impl Manager {
                     return self.end_before_start(id, why, turn).await;
                 }
                 live.tries += 1;
-                let wait = RetryPolicy::new().wait(live.tries, rand::random());
+                let asked = match error.retry() {
+                    Retry::NotApplied { after } | Retry::MaybeApplied { after } => after,
+                    Retry::Never => None,
+                };
+                let wait = RetryPolicy::new()
+                    .wait(live.tries, rand::random())
+                    .max(asked.unwrap_or_default());
                 self.deadlines
                     .push(self.ctx.clock.monotonic() + wait, Due::Submit, id.clone());
                 let why = Reason::new(waiting_code(error.kind()), describe(&error), at);

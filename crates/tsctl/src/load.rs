@@ -14,6 +14,7 @@ use ts_manager::control::Request;
 use ts_manager::{
     ExperimentDirectory, Parts, RetryRules,
     assess::{self, Assessor},
+    hybrid::{Hybrid, Member},
     source::{self, AlgorithmSpec, ParameterSource},
     store::{ExperimentRow, Limits, Optimize, Store},
 };
@@ -135,17 +136,27 @@ impl Loaded {
         limits
     }
 
-    /// The platform, where there is one.
-    pub(crate) fn platform(&self) -> Result<&PlatformSection> {
-        match self.config.platforms.as_slice() {
-            [one] => Ok(one),
-            _ => Err(Error::new(
-                ErrorKind::Unsupported,
-                "an experiment on several platforms at once cannot be run",
-            )
-            .with_key("trainingService")
-            .with_help("keep one platform of the list")),
+    /// The platform, or several as one. Does no I/O.
+    fn service(&self, spec: &ExperimentSpec, ctx: &Ctx) -> Result<Arc<dyn TrainingService>> {
+        if let [one] = self.config.platforms.as_slice() {
+            return service(one, spec, ctx);
         }
+        let mut members: Vec<Member> = Vec::new();
+        for section in &self.config.platforms {
+            let own = spec_of(section, spec);
+            let name = unused_name(section.platform(), &members);
+            // None takes another's trials for its own.
+            let mut its = ctx.clone();
+            its.work_dir = ctx.work_dir.join("platforms").join(&name);
+            members.push(Member {
+                service: service(section, &own, &its)?,
+                spec: own,
+                concurrency: section.share().concurrency,
+                weight: section.share().weight,
+                name,
+            });
+        }
+        Ok(Arc::new(Hybrid::new(ctx.clone(), spec.clone(), members)))
     }
 }
 
@@ -190,7 +201,7 @@ impl Assembly {
             .as_ref()
             .map(|assessor| assess::build(&algorithm("assessor", assessor, 0)))
             .transpose();
-        let service = loaded.platform().and_then(|section| service(section, &spec, &ctx));
+        let service = loaded.service(&spec, &ctx);
         loaded.warnings.append(&mut warnings);
         match (source, assessor, service) {
             (Ok(source), Ok(assessor), Ok(service)) => Ok(Self {
@@ -236,8 +247,30 @@ pub(crate) fn context(directory: &ExperimentDirectory) -> Ctx {
     ctx
 }
 
+/// The platform's name, with a number if there is one of that name already.
+fn unused_name(platform: &str, members: &[Member]) -> String {
+    match members.iter().filter(|m| m.service.platform() == platform).count() {
+        0 => platform.to_owned(),
+        n => format!("{platform}-{}", n + 1),
+    }
+}
+
+/// The experiment as one of several platforms has it.
+fn spec_of(section: &PlatformSection, spec: &ExperimentSpec) -> ExperimentSpec {
+    let shortcuts = section.shortcuts();
+    let mut own = spec.clone();
+    own.gpus = shortcuts.trial_gpu_number;
+    if let Some(command) = &shortcuts.trial_command {
+        own.command.clone_from(command);
+    }
+    if let Some(path) = &shortcuts.trial_code_directory {
+        own.code.path.clone_from(path);
+    }
+    own
+}
+
 /// Builds the service of a platform.
-pub(crate) fn service(section: &PlatformSection, spec: &ExperimentSpec, ctx: &Ctx) -> Result<Arc<dyn TrainingService>> {
+fn service(section: &PlatformSection, spec: &ExperimentSpec, ctx: &Ctx) -> Result<Arc<dyn TrainingService>> {
     let platform = crate::platforms::named(section.platform()).ok_or_else(|| {
         Error::new(
             ErrorKind::Unsupported,

@@ -30,7 +30,7 @@ pub use model::{
 };
 pub use node::{Entry, Node, Value};
 pub use parse::{Parsed, parse};
-pub use platform_section::{PlatformSection, Shortcuts};
+pub use platform_section::{PlatformSection, Share, Shortcuts};
 pub use problems::{Problem, Problems, nearest};
 pub use resolved::{Origin, Resolved, ResolvedValue};
 pub use secret_ref::{CONFIG_REFERENCE, SecretRef};

@@ -29,6 +29,16 @@ pub struct Shortcuts {
     pub debug: bool,
 }
 
+/// What a platform takes of an experiment that runs on several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Share {
+    /// Most trials at a time. `None`: as many as the experiment has.
+    pub concurrency: Option<u32>,
+    /// Its part of the trials beside the others'. Without any weight in the list the first platform with room is taken.
+    pub weight: Option<u32>,
+}
+
 /// A platform's own part of the configuration, with source positions.
 ///
 /// Schema 2: the keys of `trainingService`. Schema 1: the platform's own top-level sections (`localConfig`,
@@ -40,6 +50,7 @@ pub struct PlatformSection {
     pub(super) path: String,
     pub(super) node: Arc<Node>,
     pub(super) shortcuts: Shortcuts,
+    pub(super) share: Share,
     pub(super) shared_storage: Option<SharedStorage>,
     pub(super) source: Arc<ConfigSource>,
 }
@@ -62,6 +73,7 @@ impl PlatformSection {
             path: String::new(),
             node: Arc::new(yaml::load(text, &source.file, problems)?),
             shortcuts,
+            share: Share::default(),
             shared_storage: None,
             source: Arc::new(source.clone()),
         })
@@ -78,6 +90,10 @@ impl PlatformSection {
     /// Values that every platform shares.
     pub fn shortcuts(&self) -> &Shortcuts {
         &self.shortcuts
+    }
+    /// What it takes of an experiment that runs on several platforms.
+    pub fn share(&self) -> Share {
+        self.share
     }
     /// File, directory and home that paths are read with.
     pub fn source(&self) -> &ConfigSource {

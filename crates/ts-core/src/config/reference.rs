@@ -111,7 +111,9 @@ pub const KEYS: &[KeyDoc] = keys! {
     "", "logCollection", OneOf(&["http", "none"]), "none", "Accepted; has no effect.";
     "", "trial", Section, "", "The trial. Required. Platforms add keys of their own.";
     "", "trial.nasMode", OneOf(&["classic_mode", "enas_mode", "oneshot_mode", "darts_mode"]), "", "Accepted; has no effect.";
-    "trainingService", "", Any, "", "The platform: a map with `platform`, or a list of them. Makes the file schema 2.";
+    "trainingService", "", Any, "", "The platform: a map with `platform`, or a list of them, each perhaps with `trialConcurrency` (most trials at a time) and `weight` (its part of the trials; without any the first with room is taken). Makes the file schema 2.";
+    "", "hybridConfig", Section, "", "Platforms of `trainingServicePlatform: hybrid`, in the order in which they are asked.";
+    "", "hybridConfig.trainingServicePlatforms", Any, "", "Their names. Each has its own section. Required.";
     "", "trainingServicePlatform", Text, "", "The platform's name. Makes the file schema 1.";
     "sharedStorage", "sharedStorage", Section, "", "Storage that manager and workers share.";
     "sharedStorage.storageType", "sharedStorage.storageType", OneOf(&["NFS", "AzureBlob"]), "", "What it is. Required.";

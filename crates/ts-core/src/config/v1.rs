@@ -8,7 +8,7 @@ use super::{
     files,
     model::{Algorithm, AlgorithmKind, ExperimentConfig},
     node::{Entry, Node, Value},
-    platform_section::{PlatformSection, Shortcuts},
+    platform_section::{PlatformSection, Share, Shortcuts},
     problems::Problems,
     reference, search_space,
     section::Section,
@@ -63,10 +63,8 @@ pub(super) fn read(
             "add `trial:` with `command` and `codeDir`",
         );
     }
-    let platform = common::find_platform(platforms, &platform_name, |message, help| {
-        s.problem("trainingServicePlatform", message, help);
-    });
-    let mut kept = platform_entries(s, platform, platforms);
+    let chosen = chosen_platforms(s, &platform_name, platforms);
+    let entries = platform_entries(s, &chosen, platforms);
     if !s.has("searchSpacePath") && algorithms.need_search_space() {
         s.problem(
             "searchSpacePath",
@@ -84,26 +82,31 @@ pub(super) fn read(
         debug,
         ..Shortcuts::default()
     };
-    if let Some(node) = trial {
-        let has_command = kept.iter().any(|entry| v2::has_command(&entry.value));
-        let entry = trial_section(node, platform, has_command, &mut shortcuts, source, problems);
-        kept.extend(entry);
-    }
+    let trial = trial.map(|node| {
+        let has_command = entries.iter().any(|entry| v2::has_command(&entry.value));
+        trial_section(node, &chosen, has_command, &mut shortcuts, source, problems)
+    });
     let space = space_path.and_then(|path| search_space::from_file(&path, "searchSpacePath".into(), problems));
     if let (Some(space), Some(algorithm)) = (&space, algorithms.parameter_source())
         && search_space::is_checked_for(algorithm)
     {
         space.check(problems);
     }
-    let sections = platform.map(|platform| PlatformSection {
+    let sections = chosen.iter().map(|platform| PlatformSection {
         platform: platform.name,
         schema: Schema::V1,
         path: String::new(),
-        node: Arc::new(Node::new(Value::Map(kept), root.line, root.column)),
+        node: Arc::new(Node::new(
+            Value::Map(own_entries(platform, &entries, trial.as_ref())),
+            root.line,
+            root.column,
+        )),
         shortcuts: shortcuts.clone(),
+        share: Share::default(),
         shared_storage: shared_storage.clone(),
         source: Arc::clone(source),
     });
+    let sections = sections.collect();
     ExperimentConfig {
         file: source.file.clone(),
         schema: Schema::V1,
@@ -127,18 +130,54 @@ pub(super) fn read(
         tuner_gpu_indices: algorithms.gpu_indices,
         multi_phase,
         shared_storage,
-        platforms: sections.into_iter().collect(),
+        platforms: sections,
         retry: own.retry,
         seed: own.seed,
     }
 }
 
-/// Takes the top-level sections of the platform; those of other platforms have no effect, as NNI has it for
-/// `localConfig`.
-fn platform_entries(s: &mut Section<'_>, platform: Option<&Platform>, platforms: &[Platform]) -> Vec<Entry> {
-    let mut kept = Vec::new();
-    let own = platform.map_or(&[][..], |p| p.v1_sections);
-    for key in own {
+/// Name of the platform that stands for several. Source: nni v2.0, `nni/tools/nnictl/config_schema.py`.
+const HYBRID: &str = "hybrid";
+
+/// The platform, or those of `hybridConfig`.
+fn chosen_platforms<'p>(s: &mut Section<'_>, name: &str, platforms: &'p [Platform]) -> Vec<&'p Platform> {
+    if name != HYBRID {
+        let found = common::find_platform(platforms, name, |message, help| {
+            s.problem("trainingServicePlatform", message, help);
+        });
+        s.ignored("hybridConfig", "the platform is not `hybrid`");
+        return found.into_iter().collect();
+    }
+    const LIST: &str = "trainingServicePlatforms";
+    let chosen = s.required_section("hybridConfig", |s| {
+        let mut chosen: Vec<&Platform> = Vec::new();
+        let names = s.strings(LIST).unwrap_or_default();
+        if names.is_empty() {
+            s.problem(LIST, "no platform is listed", "write, say, `[local, remote]`");
+        }
+        for name in names {
+            let found = common::find_platform(platforms, &name, |message, help| s.problem(LIST, message, help));
+            match found {
+                Some(platform) if chosen.iter().any(|other| other.name == platform.name) => {
+                    s.problem(LIST, format!("`{name}` is listed twice"), "name each platform once");
+                }
+                found => chosen.extend(found),
+            }
+        }
+        chosen
+    });
+    chosen.unwrap_or_default()
+}
+
+/// Takes the top-level sections of the chosen platforms; those of others have no effect, as NNI has it for `localConfig`.
+fn platform_entries(s: &mut Section<'_>, chosen: &[&Platform], platforms: &[Platform]) -> Vec<Entry> {
+    let mut kept: Vec<Entry> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for key in chosen.iter().flat_map(|p| p.v1_sections) {
+        if seen.contains(key) {
+            continue;
+        }
+        seen.push(key);
         if let Some(value) = s.node(*key) {
             let (line, column) = (value.line, value.column);
             kept.push(Entry {
@@ -149,7 +188,6 @@ fn platform_entries(s: &mut Section<'_>, platform: Option<&Platform>, platforms:
             });
         }
     }
-    let mut seen: Vec<&str> = own.to_vec();
     for key in platforms.iter().flat_map(|p| p.v1_sections) {
         if !seen.contains(key) {
             seen.push(key);
@@ -159,16 +197,36 @@ fn platform_entries(s: &mut Section<'_>, platform: Option<&Platform>, platforms:
     kept
 }
 
-/// Reads the common keys of `trial` and gives the rest, as far as it is the platform's, as an entry `trial`.
-/// `has_command`: whether the platform's own section gives a command.
+/// What of the chosen platforms' entries and of `trial` is this platform's.
+fn own_entries(platform: &Platform, entries: &[Entry], trial: Option<&Node>) -> Vec<Entry> {
+    let is_own = |entry: &&Entry| platform.v1_sections.contains(&entry.key.as_str());
+    let mut own: Vec<Entry> = entries.iter().filter(is_own).cloned().collect();
+    let of_trial = trial.and_then(|trial| trial.entries().map(|entries| (trial, entries)));
+    if let Some((trial, entries)) = of_trial {
+        let is_own = |entry: &&Entry| platform.v1_trial_keys.contains(&entry.key.as_str());
+        let kept: Vec<Entry> = entries.iter().filter(is_own).cloned().collect();
+        if !kept.is_empty() {
+            own.push(Entry {
+                key: "trial".into(),
+                line: trial.line,
+                column: trial.column,
+                value: Node::new(Value::Map(kept), trial.line, trial.column),
+            });
+        }
+    }
+    own
+}
+
+/// Reads the common keys of `trial` and gives the rest, as far as it is the chosen platforms'.
+/// `has_command`: whether a platform's own section gives a command.
 fn trial_section(
     node: &Node,
-    platform: Option<&Platform>,
+    chosen: &[&Platform],
     has_command: bool,
     shortcuts: &mut Shortcuts,
     source: &ConfigSource,
     problems: &mut Problems,
-) -> Option<Entry> {
+) -> Node {
     let mut section = Section::new(node, "trial", Schema::V1, source, problems);
     let s = &mut section;
     shortcuts.trial_command = s.string("command");
@@ -177,13 +235,13 @@ fn trial_section(
     shortcuts.trial_code_directory = Some(code);
     shortcuts.trial_gpu_number = common::gpu_count(s, "gpuNum".into());
     s.choice("nasMode", &["classic_mode", "enas_mode", "oneshot_mode", "darts_mode"]);
-    let own = platform.map_or(&[][..], |p| p.v1_trial_keys);
+    let own: Vec<&'static str> = chosen.iter().flat_map(|p| p.v1_trial_keys).copied().collect();
     s.know(own.iter().copied());
     let mut kept = Vec::new();
     for entry in s.rest() {
         if own.contains(&entry.key.as_str()) {
             kept.push(entry.clone());
-        } else if platform.is_some() {
+        } else if !chosen.is_empty() {
             s.refuse(entry, reference::other_schema(Schema::V1, &entry.key));
         }
     }
@@ -196,12 +254,7 @@ fn trial_section(
         );
     }
     section.finish();
-    (kept.entries() != Some(&[])).then(|| Entry {
-        key: "trial".into(),
-        line: node.line,
-        column: node.column,
-        value: kept,
-    })
+    kept
 }
 
 #[derive(Debug, Default)]

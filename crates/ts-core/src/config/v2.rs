@@ -7,7 +7,7 @@ use super::{
     common::{self, Own},
     model::{Algorithm, AlgorithmKind, ExperimentConfig, SharedStorage},
     node::{Entry, Node, Value},
-    platform_section::{PlatformSection, Shortcuts},
+    platform_section::{PlatformSection, Share, Shortcuts},
     problems::{Problem, Problems},
     reference,
     resolved::Origin,
@@ -278,6 +278,7 @@ fn member(
         debug: s.bool("debug").unwrap_or(top.debug),
     };
     note_shortcuts(s, &shortcuts);
+    let share = if path.ends_with(']') { share(s) } else { Share::default() };
     let platform = common::find_platform(platforms, &name, |message, help| s.problem("platform", message, help));
     let rest: Vec<Entry> = s.rest().into_iter().cloned().collect();
     let platform = platform?;
@@ -292,9 +293,18 @@ fn member(
         path,
         node: Arc::new(node),
         shortcuts,
+        share,
         shared_storage: shared_storage.cloned(),
         source: Arc::clone(source),
     })
+}
+
+/// Keys that a platform has only beside others.
+fn share(s: &mut Section<'_>) -> Share {
+    Share {
+        concurrency: s.u32("trialConcurrency", 1..=u32::MAX),
+        weight: s.u32("weight", 1..=1000),
+    }
 }
 
 fn note_shortcuts(s: &mut Section<'_>, shortcuts: &Shortcuts) {
