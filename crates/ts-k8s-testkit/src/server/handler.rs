@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most bytes of a request's body; kube-apiserver v1.20.2, observed.
 const MOST_BODY: usize = 3 << 20;
@@ -276,8 +277,10 @@ async fn cut(response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let bytes = body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let half = bytes.slice(..bytes.len() / 2);
-    let broken = stream::once(async move { Ok(half) })
-        .chain(stream::once(async { Err(std::io::Error::other("the answer was cut")) }));
+    let broken = stream::once(async move { Ok(half) }).chain(stream::once(async {
+        sent().await;
+        Err(std::io::Error::other("the answer was cut"))
+    }));
     Response::from_parts(parts, Body::from_stream(broken))
 }
 
@@ -289,6 +292,7 @@ fn cut_after(response: Response, length: usize) -> Response {
     let pieces = stream::unfold(begin, |state| async {
         let (mut pieces, left) = state?;
         if left == 0 {
+            sent().await;
             return Some((Err(std::io::Error::other("the answer was cut")), None));
         }
         match pieces.next().await? {
@@ -301,4 +305,9 @@ fn cut_after(response: Response, length: usize) -> Response {
         }
     });
     Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+/// Waits until what was written is on its way: hyper throws away what it still holds when a body fails.
+async fn sent() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
 }

@@ -54,6 +54,7 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
     let policy = RetryPolicy::new();
     let mut phases = log.phase.clone();
     let mut failures = 0;
+    let mut reached = None;
     loop {
         let phase = *phases.borrow_and_update();
         let wait = match read(core, log, phase == Phase::Running).await {
@@ -66,7 +67,10 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
             Err(error) if error.kind() == ErrorKind::NotFound && phase != Phase::Running => return Spoken::Cut,
             Err(error) if phase == Phase::Gone && !error.is_retryable() => return Spoken::Cut,
             Err(error) => {
-                failures += 1;
+                // A stream that was cut after it brought something is no failure like one that cannot be opened.
+                let here = core.mirror.position(&log.trial, &log.uid).ok();
+                failures = if here == reached { failures + 1 } else { 1 };
+                reached = here;
                 tracing::debug!(trial = %log.trial, pod = log.pod, %error, "the log cannot be read now");
                 policy.wait(failures, 0.0)
             }
