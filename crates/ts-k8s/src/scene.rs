@@ -279,3 +279,23 @@ fn phase_of(view: &PodView) -> Phase {
         _ => Phase::Running,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_found_by_the_names_of_its_objects_until_it_is_forgotten() {
+        let trial = |id| TrialId::new(id).expect("legal");
+        let mut scene = Scene::default();
+        scene.enter_name(&trial("a"), "job-a".to_owned());
+        scene.enter_name(&trial("a"), "job-a".to_owned());
+        scene.enter_name(&trial("b"), "job-b".to_owned());
+        assert_eq!(scene.trial_named("job-a"), Some(&trial("a")));
+        assert_eq!(scene.trial_named("job-c"), None);
+        scene.forget(&trial("a"));
+        assert_eq!(scene.trial_named("job-a"), None);
+        assert_eq!(scene.trial_named("job-b"), Some(&trial("b")));
+        assert_eq!((scene.names.of_name.len(), scene.names.of_trial.len()), (1, 1));
+    }
+}

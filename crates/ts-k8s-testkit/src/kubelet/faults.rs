@@ -166,7 +166,7 @@ impl Kubelet {
             if status.is_none_or(|status| status.failed.is_some_and(|failed| failed > 0)) {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            clock::sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -18,6 +18,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Most bytes of a request's body; kube-apiserver v1.20.2, observed.
 const MOST_BODY: usize = 3 << 20;
@@ -309,5 +310,5 @@ fn cut_after(response: Response, length: usize) -> Response {
 
 /// Waits until what was written is on its way: hyper throws away what it still holds when a body fails.
 async fn sent() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    tokio::time::sleep_until(Instant::now() + Duration::from_millis(20)).await;
 }

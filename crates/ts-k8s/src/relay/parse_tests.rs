@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 const T: &str = "2026-11-25T04:34:19.123456789Z ";
 
@@ -178,7 +179,7 @@ fn kept(said: &[Said]) -> (String, String, String) {
         match one {
             Said::Line { n: number, text: line } if *number > n => {
                 n = *number;
-                journal.push_str(&format!("{n}:{}\n", text(line)));
+                let _ = writeln!(journal, "{n}:{}", text(line));
             }
             Said::Rest(rest) => journal.push_str(&text(rest)),
             Said::Stdout(bytes) => stdout.push_str(&text(bytes)),

@@ -2,7 +2,10 @@
 
 use crate::world::World;
 use std::{ops::Range, time::Duration};
-use ts_core::{JournalCursor, LogKind, ReasonCode, TrialId, TrialRecord, TrialSpec, TrialStatus, WatchRequest};
+use ts_core::{
+    Clock as _, JournalCursor, LogKind, ReasonCode, SystemClock, TrialId, TrialRecord, TrialSpec, TrialStatus,
+    WatchRequest,
+};
 use ts_testkit::conformance::{Behavior, Client, DEADLINE, Fixture as _, History, Observer, stamped_processes};
 
 /// So many metrics, by number.
@@ -28,9 +31,10 @@ pub(crate) fn record(trial: &TrialSpec, cursor: JournalCursor) -> TrialRecord {
 
 /// Waits until something is so.
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let clock = SystemClock::new();
     let waited = tokio::time::timeout(DEADLINE, async {
         while !is_so() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            clock.sleep(Duration::from_millis(10)).await;
         }
     });
     assert!(waited.await.is_ok(), "waiting for {what}: not within {DEADLINE:?}");
@@ -113,6 +117,24 @@ pub(crate) async fn goes_on_without_its_manager(world: World, fault: impl AsyncF
     let end = watch.until_end(&bad.id).await;
     assert_whole(&end, &metrics(1..4), TrialStatus::Failed);
     client.finish().await;
+}
+
+/// The manager is killed, if it is to die; the next one takes this trial up, and watches from the beginning.
+pub(crate) async fn reborn<'a>(
+    dies: bool,
+    client: Client<'a>,
+    watch: Observer,
+    trial: &TrialSpec,
+) -> (Client<'a>, Observer) {
+    if !dies {
+        return (client, watch);
+    }
+    drop(watch);
+    let client = client.crash().await;
+    let found = client.recover(&[record(trial, JournalCursor::default())]).await;
+    assert_eq!(found.adopted, std::slice::from_ref(&trial.id), "{found:?}");
+    let watch = client.watch();
+    (client, watch)
 }
 
 /// What a trial has printed so far, as it was seen.

@@ -4,7 +4,6 @@ use crate::{
     faults::{gated, goes_on, goes_on_without_its_manager, until, until_reason},
     world::{MANAGER, World},
 };
-use std::time::Duration;
 use ts_core::{CancelReason, ReasonCode, TrialStatus};
 use ts_k8s_testkit::{Rule, Setting, User};
 use ts_testkit::conformance::{Client, Fixture as _};
@@ -138,7 +137,6 @@ async fn clocks_that_differ_by_hours() {
         };
         goes_on(World::with(setting).await, async |world: &World| {
             world.server.cut_watches();
-            tokio::time::sleep(Duration::from_millis(50)).await;
         })
         .await;
     }

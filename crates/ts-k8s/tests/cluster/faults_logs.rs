@@ -1,7 +1,7 @@
 //! The logs of pods, by which the metrics come: cut anywhere, begun anew by the node, and read by a manager that dies.
 
 use crate::{
-    faults::{metrics, printed, record},
+    faults::{metrics, printed, reborn, record},
     world::{MANAGER, World},
 };
 use ts_core::{LogKind, TrialSpec, TrialStatus, WatchRequest};
@@ -32,11 +32,14 @@ const MIXED: &str = "i=0; while [ $i -lt 8 ]; do metric $i; printf 'begun %s ' $
                      echo problem $i >&2; i=$((i + 1)); done";
 
 fn mixed_stdout() -> String {
-    (0..8).map(|n| format!("begun {n} done\nnext\n")).collect()
+    (0..8)
+        .map(|n| format!("begun {n} done\nnext\n"))
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn mixed_stderr() -> String {
-    (0..8).map(|n| format!("problem {n}\n")).collect()
+    (0..8).map(|n| format!("problem {n}\n")).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,24 +123,26 @@ async fn a_metric_in_pieces_survives_cuts_between_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_that_the_node_begins_anew_lose_no_metric() {
-    let world = World::fresh().await;
+    for dies in [false, true] {
+        reads_rotated_logs(World::fresh().await, dies).await;
+    }
+}
+
+async fn reads_rotated_logs(world: World, dies: bool) {
     // What is behind by more than one file is thrown away before anybody can read it.
     world.kubelet.log_limit(2_500_000);
     let client = Client::start(&world).await;
     let script = "i=0; while [ $i -lt 6 ]; do metric $i; head -c 1000000 /dev/zero | tr '\\0' x | fold -w 1000; \
                   i=$((i + 1)); done";
-    let trials = [trial(&client, script), trial(&client, script)];
+    let trial = trial(&client, script);
     let mut watch = client.watch();
-    for trial in &trials {
-        client.submit_spec(trial).await;
-    }
+    client.submit_spec(&trial).await;
     // Meanwhile the streams are cut, too.
-    watch.until_metrics(&trials[0].id, 2).await;
+    watch.until_metrics(&trial.id, 2).await;
     world.server.reset_connections();
-    for trial in &trials {
-        let end = watch.until_end(&trial.id).await;
-        assert_eq!(end.status(), Some(TrialStatus::Succeeded), "{end:?}");
-        assert_eq!(end.bodies(), metrics(0..6));
-    }
+    let (client, mut watch) = reborn(dies, client, watch, &trial).await;
+    let end = watch.until_end(&trial.id).await;
+    assert_eq!(end.status(), Some(TrialStatus::Succeeded), "{end:?}");
+    assert_eq!(end.bodies(), metrics(0..6));
     client.finish().await;
 }

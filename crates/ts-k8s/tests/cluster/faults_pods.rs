@@ -1,7 +1,7 @@
 //! What befalls pods: evicted, pre-empted, out of memory, on a node that is lost, without an image, without room.
 
 use crate::{
-    faults::{gated, metrics, pod_of, record, until, until_reason},
+    faults::{gated, metrics, pod_of, reborn, record, until, until_reason},
     world::World,
 };
 use ts_core::{ReasonCode, TrialStatus, WatchRequest};
@@ -42,7 +42,7 @@ async fn ends(hurt: impl AsyncFnOnce(&World, &str), status: TrialStatus, code: R
 
 /// The same while no manager is there to see it.
 async fn ends_unseen(hurt: impl AsyncFnOnce(&World, &str), status: TrialStatus, code: ReasonCode) {
-    let world = World::fresh().await;
+    let world = new_cluster().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     let trial = client.submit(&gated(0)).await;
@@ -90,6 +90,11 @@ async fn preempted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preempted_while_the_manager_is_dead() {
+    ends_unseen(preempt, TrialStatus::SysCanceled, ReasonCode::Preempted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_of_memory() {
     ends(oom_kill, TrialStatus::Failed, ReasonCode::OutOfMemory, "memory limit").await;
 }
@@ -111,19 +116,13 @@ async fn a_node_that_is_lost_ends_nothing_before_it_is_gone() {
         let pods = world.server.objects("pods");
         let conditions = pods
             .iter()
-            .flat_map(|pod| pod["status"]["conditions"].as_array().cloned());
+            .filter_map(|pod| pod["status"]["conditions"].as_array().cloned());
         let mut conditions = conditions.flatten();
         conditions.any(|one| one["type"] == "Ready" && one["status"] == "False")
     };
     until("the pod not to be ready", is_unready).await;
     assert!(!watch.of(&trial.id).has_ended(), "nobody said so");
     world.kubelet.node_gone().await.expect("deleted");
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    println!(
-        "{:#?} {:#?}",
-        world.server.objects("pods"),
-        world.server.objects("jobs")
-    );
     let end = watch.until_end(&trial.id).await;
     assert_eq!(end.bodies(), metrics(0..2));
     let why = end.why.clone().expect("a reason");
@@ -135,13 +134,20 @@ async fn a_node_that_is_lost_ends_nothing_before_it_is_gone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_that_cannot_be_pulled_is_waited_for() {
-    let world = World::fresh().await;
+    for dies in [false, true] {
+        waits_for_the_image(World::fresh().await, dies).await;
+    }
+}
+
+async fn waits_for_the_image(world: World, dies: bool) {
     world.kubelet.missing_image("local/busybox:1");
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     let trial = client.submit(&gated(0)).await;
     let why = until_reason(&mut watch, &trial.id, ReasonCode::ImagePull).await;
     assert!(why.contains("local/busybox:1"), "{why}");
+    let (client, mut watch) = reborn(dies, client, watch, &trial).await;
+    until_reason(&mut watch, &trial.id, ReasonCode::ImagePull).await;
     world.kubelet.provide_image("local/busybox:1");
     world.open_gate("go").await;
     assert_eq!(watch.until_end(&trial.id).await.bodies(), metrics(0..4));

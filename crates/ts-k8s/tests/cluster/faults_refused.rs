@@ -1,7 +1,7 @@
 //! The cluster will not have an object: its name is taken, the quota is used up, a webhook says no.
 
 use crate::{
-    faults::{gated, metrics, until_reason},
+    faults::{gated, metrics, reborn, until_reason},
     world::World,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
@@ -49,7 +49,12 @@ async fn a_job_of_that_name_that_is_not_ours_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trial_waits_for_the_quota_and_runs_once_it_is_raised() {
-    let world = World::fresh().await;
+    for dies in [false, true] {
+        waits_for_the_quota(World::fresh().await, dies).await;
+    }
+}
+
+async fn waits_for_the_quota(world: World, dies: bool) {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     let quotas: Api<ResourceQuota> = Api::namespaced(world.server.client("admin"), "default");
@@ -60,6 +65,8 @@ async fn a_trial_waits_for_the_quota_and_runs_once_it_is_raised() {
     let why = until_reason(&mut watch, &trial.id, ReasonCode::Quota).await;
     assert!(why.contains("exceeded quota: tight"), "{why}");
     assert_eq!(watch.of(&trial.id).status(), Some(TrialStatus::Waiting));
+    let (client, mut watch) = reborn(dies, client, watch, &trial).await;
+    until_reason(&mut watch, &trial.id, ReasonCode::Quota).await;
     let raised = Patch::Merge(json!({"spec": {"hard": {"count/jobs.batch": "1"}}}));
     quotas
         .patch("tight", &PatchParams::default(), &raised)
@@ -93,13 +100,19 @@ async fn a_webhook_that_refuses_ends_the_trial_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_that_does_not_answer_is_waited_for() {
-    let world = World::fresh().await;
+    for dies in [false, true] {
+        waits_for_the_webhook(World::fresh().await, dies).await;
+    }
+}
+
+async fn waits_for_the_webhook(world: World, dies: bool) {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     world.server.break_webhook("jobs");
     let trial = client.submit(&gated(0)).await;
     let why = until_reason(&mut watch, &trial.id, ReasonCode::Unreachable).await;
     assert!(why.contains("webhook"), "{why}");
+    let (client, mut watch) = reborn(dies, client, watch, &trial).await;
     world.server.allow("jobs");
     world.open_gate("go").await;
     assert_eq!(watch.until_end(&trial.id).await.bodies(), metrics(0..4));

@@ -1,7 +1,7 @@
 //! The API server goes away, comes back, forgets, is slow, or loses answers, while trials run or begin.
 
 use crate::{
-    faults::{gated, goes_on, goes_on_without_its_manager, metrics, until, until_nothing_runs, until_reason},
+    faults::{gated, goes_on, goes_on_without_its_manager, metrics, reborn, until, until_nothing_runs, until_reason},
     world::{MANAGER, World},
 };
 use futures_util::StreamExt as _;
@@ -57,6 +57,11 @@ async fn a_server_that_stops_and_starts_again_and_a_manager_that_dies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn watches_that_are_cut_within_an_event_or_end() {
     goes_on(World::fresh().await, cuts_watches).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_that_are_cut_and_a_manager_that_dies() {
+    goes_on_without_its_manager(World::fresh().await, cuts_watches).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,9 +144,14 @@ async fn an_answer_that_is_lost_makes_no_second_job() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trial_whose_creation_had_no_answer_is_gone_after_a_cancel() {
-    let world = World::fresh().await;
+    for dies in [false, true] {
+        has_no_answer(World::fresh().await, dies).await;
+    }
+}
+
+async fn has_no_answer(world: World, dies: bool) {
     let client = Client::start(&world).await;
-    let mut watch = client.watch();
+    let watch = client.watch();
     // The job is made, and whoever asked for it does not hear of it before it is not wanted any more.
     world
         .server
@@ -151,6 +161,7 @@ async fn a_trial_whose_creation_had_no_answer_is_gone_after_a_cancel() {
         .fault(ours().verb("create").resource("jobs"), busy(15), 100);
     let trial = client.submit(&gated(0)).await;
     until("the job", || !world.server.objects("jobs").is_empty()).await;
+    let (client, mut watch) = reborn(dies, client, watch, &trial).await;
     client.cancel(&trial.id, CancelReason::User).await;
     let end = watch.until_end(&trial.id).await;
     assert_eq!(end.status(), Some(TrialStatus::UserCanceled));

@@ -3,6 +3,7 @@
 mod conformance;
 mod faults;
 mod faults_access;
+mod faults_late;
 mod faults_logs;
 mod faults_pods;
 mod faults_refused;
