@@ -27,15 +27,14 @@ fn with_logs(trial: &TrialSpec) -> WatchRequest {
     request
 }
 
-/// Text without line ends, lines on both outputs, and metrics between.
-const MIXED: &str = "i=0; while [ $i -lt 8 ]; do metric $i; printf 'begun %s ' $i; sleep 0.3; printf 'done\\nnext\\n'; \
+/// Text without line ends, long lines, lines on both outputs, and metrics between.
+const MIXED: &str = "i=0; while [ $i -lt 8 ]; do metric $i; printf 'begun %s ' $i; sleep 0.3; echo done; seq -s, 1 600; \
                      echo problem $i >&2; i=$((i + 1)); done";
 
 fn mixed_stdout() -> String {
-    (0..8)
-        .map(|n| format!("begun {n} done\nnext\n"))
-        .collect::<Vec<_>>()
-        .concat()
+    let numbers: Vec<String> = (1..=600).map(|n: u32| n.to_string()).collect();
+    let round = |n: u32| format!("begun {n} done\n{}\n", numbers.join(","));
+    (0..8).map(round).collect::<Vec<_>>().concat()
 }
 
 fn mixed_stderr() -> String {
@@ -46,7 +45,7 @@ fn mixed_stderr() -> String {
 async fn streams_that_are_cut_within_lines_lose_and_repeat_nothing() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
-    for n_bytes in [10, 35, 61, 90, 130, 200, 271, 333, 450, 600] {
+    for n_bytes in [10, 61, 200, 900, 1500, 2100, 2900, 3600, 5000, 6000] {
         world.server.fault(logs(), Fault::CutAfter(n_bytes), 1);
     }
     let trial = trial(&client, MIXED);
@@ -64,7 +63,7 @@ async fn streams_that_are_cut_within_lines_lose_and_repeat_nothing() {
 async fn a_manager_that_dies_while_streams_are_cut_loses_and_repeats_nothing() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
-    for n_bytes in [150, 61, 300, 333, 35] {
+    for n_bytes in [150, 900, 61, 2000, 3300] {
         world.server.fault(logs(), Fault::CutAfter(n_bytes), 1);
     }
     let trial = trial(&client, MIXED);

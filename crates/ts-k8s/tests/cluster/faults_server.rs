@@ -6,7 +6,7 @@ use crate::{
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use ts_core::{CancelReason, CleanupScope, Event, ReasonCode, Result, TrialStatus, WatchRequest};
+use ts_core::{CancelReason, CleanupScope, Event, ReasonCode, TrialStatus, WatchRequest};
 use ts_k8s_testkit::{Fault, Matcher, Setting};
 use ts_testkit::conformance::{Client, DEADLINE, Fixture as _};
 
@@ -199,11 +199,25 @@ async fn a_trial_of_a_manager_that_never_reached_the_server_ends_at_once() {
     let ctx = world.ctx();
     let service = world.service(&ctx);
     service.submit(&code, &trial).await.expect("taken");
+    let mut statuses = service.watch(WatchRequest::new()).filter_map(|event| {
+        let status = match event {
+            Ok(Event::Status { status, why, .. }) => Some((status, why.map(|why| why.code))),
+            _ => None,
+        };
+        std::future::ready(status)
+    });
+    let mut next = async |is_so: fn(TrialStatus, Option<ReasonCode>) -> bool| {
+        while let Some((status, code)) = statuses.next().await {
+            if is_so(status, code) {
+                return;
+            }
+        }
+    };
+    let waits = next(|_, code| code == Some(ReasonCode::Unreachable));
+    let waits = tokio::time::timeout(DEADLINE, waits).await;
+    assert!(waits.is_ok(), "it does not say what it waits for");
     service.cancel(&trial.id, CancelReason::User).await.expect("taken");
-    let events = service.watch(WatchRequest::new());
-    let is_end = |event: &Result<Event>| matches!(event, Ok(Event::Status { status, .. }) if status.is_terminal());
-    let mut ends = events.filter(|event| std::future::ready(is_end(event)));
-    let end = tokio::time::timeout(DEADLINE, ends.next()).await;
+    let end = tokio::time::timeout(DEADLINE, next(|status, _| status.is_terminal())).await;
     assert!(end.is_ok(), "a trial that never began does not end");
     world.server.resume().await;
     let report = service.cleanup(&CleanupScope::Experiment).await;
