@@ -21,9 +21,10 @@ pub(crate) fn cancel(running: &Running, trial: &TrialId, why: CancelReason) {
     }
     let created = core.registry.update(trial, |known| {
         known.cancel.get_or_insert(why);
+        known.extra.wish.cancel();
         known.extra.created_at.is_some()
     });
-    // What is not created yet is ended by whoever would create it.
+    // What is not created yet is ended by whoever would create it, who sees the wish.
     if created == Some(true) {
         submit::remove_later(&running.spawner(), trial.clone());
     }

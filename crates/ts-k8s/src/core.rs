@@ -30,9 +30,13 @@ const WRITES: usize = 16;
 const DELIVERIES: usize = 4;
 
 /// What is known of a trial beside its status.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) job: Arc<Job>,
+    /// Whether a request to create its object may have reached the cluster, whatever came of it.
+    pub(crate) may_exist: bool,
+    /// Done once somebody asks to end the trial.
+    pub(crate) wish: CancellationToken,
     /// When its object was created, if this service did it or found it so; monotonic.
     pub(crate) created_at: Option<Duration>,
     /// Since when it waits for what does not mend itself; monotonic.
@@ -56,6 +60,8 @@ impl Place {
     pub(crate) fn new(job: Job) -> Self {
         Self {
             job: Arc::new(job),
+            may_exist: false,
+            wish: CancellationToken::new(),
             created_at: None,
             hopeless_since: None,
             given_up: None,
@@ -69,6 +75,8 @@ impl Place {
 pub(crate) enum News {
     /// Look at a trial again.
     Look(TrialId),
+    /// A list of what is there has been read, or could not be: of the trials that it was read for, these are not there.
+    Listed(Vec<TrialId>),
     /// The object of a trial is not there any more.
     Gone(TrialId),
     /// A pod's log was read to its end.

@@ -9,6 +9,11 @@ use ts_core::{Error, ErrorKind, Retry};
 /// Source: kubernetes v1.20, `apiserver/pkg/server/handler.go`; the body is that of Go's `http.NotFound`.
 const NO_SUCH_KIND: &str = "404 page not found";
 
+/// What hyper says where no connection could be made, so that no request was sent.
+///
+/// Source: hyper-util 0.1, `src/client/legacy/client.rs`, `Display` of `Error` of the kind `Connect`.
+const NO_CONNECTION: &str = "client error (Connect)";
+
 /// The error of a request: `what` was attempted, such as "create TFJob `a`".
 pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
     match error {
@@ -39,12 +44,17 @@ pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
                 .with_help("compare `certificate-authority` of the kubeconfig with the cluster's own")
                 .with_source(other);
             }
+            let retry = if text.contains(NO_CONNECTION) {
+                Retry::NotApplied { after: None }
+            } else {
+                Retry::MaybeApplied { after: None }
+            };
             Error::new(
                 ErrorKind::Unreachable,
                 format!("the API server does not answer: {text}"),
             )
             .with_help("look at the network, and whether `kubectl get pods` works here")
-            .with_retry(Retry::MaybeApplied { after: None })
+            .with_retry(retry)
             .with_source(other)
         }
     }

@@ -1,6 +1,7 @@
 //! Names and labels of our objects: deterministic, so that a request sent twice makes one object, and legal in the cluster.
 
 use crate::JobKind;
+use kube::api::ObjectMeta;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use ts_core::{ExperimentId, TrialId};
@@ -87,6 +88,11 @@ pub(crate) fn label(id: &str) -> String {
     } else {
         format!("x{id}x")
     }
+}
+
+/// The trial whose stamp an object bears.
+pub(crate) fn trial_of(object: &ObjectMeta) -> Option<TrialId> {
+    of_label(object.labels.as_ref()?.get(TRIAL)?)
 }
 
 /// The id that [`label`] made this of.

@@ -1,43 +1,39 @@
 //! The one task that watches the cluster for all trials: objects of the kind, pods, warnings; three watches whatever their number.
 //!
-//! What it sees goes into the `scene`; what follows of that is carried out here: logs are read, code is delivered, ends are told.
+//! Here is the connection: how it is made, how it is seen to be gone. What the watches bring is entered by `seen`, what pods need
+//! is done by `serve`, what a trial is by all that is told by `look`, and what no watch brings is sought by `sweep`.
+
+mod look;
+mod seen;
+mod serve;
+mod sweep;
 
 use crate::{
     core::{Core, News, Ready, Spawner},
-    deliver, kinds, names,
-    pods::{HeldUp, PodView, Wait},
-    relay::{self, PodLog, Spoken},
-    scene::{Finding, Object, Scene},
-    status, submit,
+    names,
+    scene::Scene,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use k8s_openapi::api::core::v1::{Event as Warning, Pod};
 use kube::{
-    Api, ResourceExt as _,
+    Api,
     api::DynamicObject,
     runtime::{
         WatchStreamExt as _,
         watcher::{self, Event, watcher},
     },
 };
-use std::{
-    collections::HashSet,
-    io::{Read as _, Seek as _, SeekFrom},
-    sync::Arc,
-    time::Duration,
-};
+use seen::Listing;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::UnboundedReceiver;
-use ts_core::{
-    Error, ErrorKind, LogKind, Reason, ReasonCode, RetryPolicy, TrialId, TrialStatus,
-    follow::{End, STDERR_TAIL},
-};
+use ts_core::{Error, ErrorKind, Reason, ReasonCode, RetryPolicy, TrialStatus};
 
 /// How often the way to the server is tried while nothing else shows that it is there, and trials that wait too long are sought.
 const PULSE: Duration = Duration::from_secs(10);
 /// How long one such try may take.
 const PULSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an object that was created may be unseen before it is asked for.
-const UNSEEN: Duration = Duration::from_secs(20);
+/// How often it is tried while something is wrong: a watch that goes on where it was has nothing to say.
+const QUICK_PULSE: Duration = Duration::from_secs(2);
 
 type Watch<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 
@@ -51,13 +47,15 @@ pub(crate) async fn observe(spawner: Spawner, mut news: UnboundedReceiver<News>)
         spawner,
         scene: Scene::default(),
         seen: Listing::default(),
+        is_listing: false,
     };
     let mut failures = 0;
     loop {
         let error = match core.connect().await {
             Ok(ready) => {
                 failures = 0;
-                core.set_ready(Arc::new(ready.clone()));
+                let ready = Arc::new(ready);
+                core.set_ready(Arc::clone(&ready));
                 observer.session(&ready, &mut news).await
             }
             Err(error) => error,
@@ -82,25 +80,18 @@ fn trouble(core: &Core, error: &Error) -> Reason {
     error.help().into_iter().fold(reason, Reason::unblocked_by)
 }
 
-/// Which list is being read, and what it held so far.
-#[derive(Debug, Default)]
-struct Listing {
-    objects: HashSet<TrialId>,
-    pods: HashSet<String>,
-    has_objects: bool,
-    has_pods: bool,
-}
-
 struct Observer {
     core: Arc<Core>,
     spawner: Spawner,
     scene: Scene,
     seen: Listing,
+    /// Whether a list of what is there is being read.
+    is_listing: bool,
 }
 
 impl Observer {
     /// Watches over one connection until it fails, and says how.
-    async fn session(&mut self, ready: &Ready, news: &mut UnboundedReceiver<News>) -> Error {
+    async fn session(&mut self, ready: &Arc<Ready>, news: &mut UnboundedReceiver<News>) -> Error {
         let (cluster, selector) = (&ready.cluster, names::experiment_selector(&self.core.experiment));
         let config = watcher::Config::default;
         let objects =
@@ -115,7 +106,12 @@ impl Observer {
         self.seen = Listing::default();
         let mut alive = self.core.ctx.clock.monotonic();
         loop {
-            let pulse = self.core.ctx.clock.sleep(PULSE);
+            let pace = if self.core.trouble().is_some() {
+                QUICK_PULSE
+            } else {
+                PULSE
+            };
+            let pulse = self.core.ctx.clock.sleep(pace);
             tokio::select! {
                 event = objects.next() => match event {
                     Some(Ok(event)) => self.object(event),
@@ -140,12 +136,12 @@ impl Observer {
                 () = pulse => {}
             }
             let now = self.core.ctx.clock.monotonic();
-            if now.saturating_sub(alive) >= PULSE {
+            if now.saturating_sub(alive) >= pace {
                 alive = now;
                 if let Err(error) = self.pulse(ready).await {
                     return error;
                 }
-                self.sweep(ready).await;
+                self.sweep(ready);
             }
         }
     }
@@ -176,194 +172,14 @@ impl Observer {
             | watcher::Error::WatchFailed(e) => crate::error::of_api(what, e),
             watcher::Error::NoResourceVersion => return Some(closed()),
         };
+        if error.kind() == ErrorKind::Conflict {
+            // The list is too old to go on with (410); it is read anew.
+            return None;
+        }
         self.core.set_trouble(Some(trouble(&self.core, &error)));
         self.tell_trouble();
         // Credentials and kinds are looked up anew with the next connection.
         matches!(error.kind(), ErrorKind::Auth | ErrorKind::NotFound).then_some(error)
-    }
-
-    fn object(&mut self, event: Event<DynamicObject>) {
-        match event {
-            Event::Init => self.seen.objects.clear(),
-            Event::InitApply(object) => {
-                let trial = self.enter_object(&object);
-                self.seen.objects.extend(trial);
-            }
-            Event::Apply(object) => drop(self.enter_object(&object)),
-            Event::Delete(object) => {
-                if let Some(trial) = trial_of(&object) {
-                    self.scene.objects.insert(trial.clone(), Object::Gone);
-                    self.look(&trial);
-                }
-            }
-            Event::InitDone => {
-                for trial in self.scene.objects_but(&self.seen.objects) {
-                    self.scene.objects.insert(trial.clone(), Object::Gone);
-                    self.look(&trial);
-                }
-                self.seen.has_objects = true;
-                self.listed();
-            }
-        }
-    }
-
-    fn enter_object(&mut self, object: &DynamicObject) -> Option<TrialId> {
-        let trial = trial_of(object)?;
-        let state = status::state_of(self.core.kind(), &object.data["status"]);
-        self.scene.objects.insert(trial.clone(), Object::There(state));
-        self.look(&trial);
-        Some(trial)
-    }
-
-    fn pod(&mut self, event: Event<Pod>) {
-        match event {
-            Event::Init => self.seen.pods.clear(),
-            Event::InitApply(pod) => {
-                self.seen.pods.extend(pod.uid());
-                self.enter_pod(&pod);
-            }
-            Event::Apply(pod) => self.enter_pod(&pod),
-            Event::Delete(pod) => {
-                // Its last state is in the message of its end.
-                self.enter_pod(&pod);
-                self.pod_gone(&pod.uid().unwrap_or_default());
-            }
-            Event::InitDone => {
-                for uid in self.scene.pods_but(&self.seen.pods) {
-                    self.pod_gone(&uid);
-                }
-                self.seen.has_pods = true;
-                self.listed();
-            }
-        }
-    }
-
-    fn enter_pod(&mut self, pod: &Pod) {
-        let Some(view) = PodView::of(pod) else { return };
-        let (trial, uid) = (view.trial.clone(), view.uid.clone());
-        let is_known = self.core.registry.with(&trial, |known| !known.status.is_terminal());
-        if is_known != Some(true) {
-            // Seen again when it is adopted.
-            if self.core.registry.with(&trial, |_| ()).is_some() {
-                return;
-            }
-        }
-        self.scene.enter_pod(view);
-        self.serve_pod(&uid);
-        self.look(&trial);
-    }
-
-    fn pod_gone(&mut self, uid: &str) {
-        if let Some(trial) = self.scene.remove_pod(uid) {
-            self.look(&trial);
-        }
-    }
-
-    /// Has the log of a pod read and its code brought, once it is so far.
-    fn serve_pod(&mut self, uid: &str) {
-        let core = &self.core;
-        let Some(pod) = self.scene.pods.get_mut(uid) else {
-            return;
-        };
-        let trial = pod.view.trial.clone();
-        let Some((digest, is_live)) = core.registry.with(&trial, |known| {
-            // What another service has is read by that one.
-            let is_ours = !known.status.is_terminal() && !known.extra.is_looked_on;
-            (known.extra.job.digest.clone(), is_ours)
-        }) else {
-            return;
-        };
-        if !is_live {
-            return;
-        }
-        if pod.view.has_begun() && !std::mem::replace(&mut pod.is_heard, true) {
-            let has_many = core.config.roles.iter().map(|role| role.replicas).sum::<u32>() > 1;
-            let log = PodLog {
-                token: names::token(&core.experiment, &trial),
-                pod: pod.view.name.clone(),
-                uid: uid.to_owned(),
-                container: pod.view.container.clone(),
-                prefix: has_many.then(|| format!("[{}] ", short_name(&pod.view))),
-                phase: pod.phase.subscribe(),
-                trial: trial.clone(),
-            };
-            let core = Arc::clone(core);
-            self.spawner.spawn(async move {
-                let spoken = relay::follow(&core, &log).await;
-                core.tell(News::Heard(log.uid.clone(), spoken));
-                if matches!(spoken, Spoken::Ended(_)) {
-                    deliver::acknowledge(&core, &log).await;
-                }
-            });
-        }
-        if pod.view.wants_code && !std::mem::replace(&mut pod.is_served, true) {
-            let (core, name, uid) = (Arc::clone(core), pod.view.name.clone(), uid.to_owned());
-            self.spawner.spawn(async move {
-                let brought = deliver::into_pod(&core, &name, &digest).await;
-                core.tell(News::Delivered(uid, brought));
-            });
-        }
-    }
-
-    fn warning(&mut self, event: Event<Warning>) {
-        let (Event::InitApply(event) | Event::Apply(event)) = event else {
-            return;
-        };
-        let name = event.involved_object.name.clone().unwrap_or_default();
-        let trial = self.scene.trial_of_pod(&name).cloned().or_else(|| {
-            let ids = self.core.registry.ids();
-            ids.into_iter()
-                .find(|id| names::job(self.core.kind(), &self.core.experiment, id) == name)
-        });
-        let Some(trial) = trial else { return };
-        let event = HeldUp {
-            word: event.reason.unwrap_or_default(),
-            message: event.message.unwrap_or_default(),
-        };
-        self.scene.enter_event(&trial, event);
-        self.look(&trial);
-    }
-
-    fn news(&mut self, news: News) {
-        match news {
-            News::Look(trial) => {
-                let uids: Vec<String> = self.scene.pods_of(&trial).map(|pod| pod.view.uid.clone()).collect();
-                for uid in uids {
-                    self.serve_pod(&uid);
-                }
-                self.look(&trial);
-            }
-            News::Gone(trial) => {
-                self.scene.objects.insert(trial.clone(), Object::Gone);
-                self.look(&trial);
-            }
-            News::Heard(uid, spoken) => {
-                if let Some(pod) = self.scene.pods.get_mut(&uid) {
-                    pod.spoken = Some(spoken);
-                    let trial = pod.view.trial.clone();
-                    self.look(&trial);
-                }
-            }
-            News::Delivered(uid, result) => {
-                let Some(pod) = self.scene.pods.get_mut(&uid) else {
-                    return;
-                };
-                if let Err(error) = result {
-                    tracing::warn!(pod = pod.view.name, %error, "the code is sent again");
-                    // Tried again with the next sweep, if the pod still waits for it.
-                    pod.is_served = false;
-                }
-            }
-        }
-    }
-
-    fn listed(&mut self) {
-        if self.seen.has_objects && self.seen.has_pods {
-            self.core.set_trouble(None);
-            for trial in self.core.registry.ids() {
-                self.look(&trial);
-            }
-        }
     }
 
     /// Says that nothing is known for now.
@@ -378,170 +194,9 @@ impl Observer {
             });
         }
     }
-
-    /// Looks at a trial and enters what it is.
-    fn look(&mut self, trial: &TrialId) {
-        let core = Arc::clone(&self.core);
-        let Some(known) = core.registry.get(trial) else { return };
-        if known.status.is_terminal() {
-            self.scene.forget(trial);
-            return;
-        }
-        if !(self.seen.has_objects && self.seen.has_pods) {
-            // Half of what is there tells too little; all are looked at when both lists are read.
-            return;
-        }
-        let (now, elapsed) = (core.ctx.clock.now(), core.ctx.clock.monotonic());
-        let finding = self
-            .scene
-            .look(trial, &known, core.config.grace_period, now, elapsed, || {
-                stderr_tail(&core, trial)
-            });
-        match finding {
-            Finding::Unclear => {}
-            Finding::Waiting(wait) => self.enter_wait(trial, wait),
-            Finding::Running(at) => {
-                if known.status != TrialStatus::Running {
-                    core.registry.update(trial, |known| {
-                        known.status = TrialStatus::Running;
-                        known.at = at;
-                        known.why = None;
-                        known.started.get_or_insert(at);
-                    });
-                }
-            }
-            Finding::Over(end) => {
-                if let Some(at) = self.scene.running(trial) {
-                    core.registry.update(trial, |known| known.started.get_or_insert(at).0);
-                }
-                let is_there = self
-                    .scene
-                    .objects
-                    .get(trial)
-                    .is_some_and(|object| *object != Object::Gone);
-                let status = end.status;
-                core.conclude(trial, end);
-                self.scene.forget(trial);
-                if is_there && submit::is_removed(core.config.deletion_policy, status) && !known.extra.is_looked_on {
-                    submit::remove_later(&self.spawner, trial.clone());
-                }
-            }
-        }
-    }
-
-    fn enter_wait(&mut self, trial: &TrialId, wait: Wait) {
-        self.core.registry.update(trial, |known| {
-            let same = known
-                .why
-                .as_ref()
-                .is_some_and(|why| why.code == wait.reason.code && why.message == wait.reason.message);
-            if known.status != TrialStatus::Waiting && known.started.is_some() {
-                // Between two pods of a job that restarts them.
-                known.status = TrialStatus::Running;
-                known.why = None;
-                return;
-            }
-            known.status = TrialStatus::Waiting;
-            if !same {
-                known.why = Some(wait.reason);
-            }
-            if !wait.is_hopeless {
-                known.extra.hopeless_since = None;
-            }
-        });
-        if wait.is_hopeless {
-            let now = self.core.ctx.clock.monotonic();
-            self.core
-                .registry
-                .update(trial, |known| known.extra.hopeless_since.get_or_insert(now).as_secs());
-        }
-    }
-
-    /// What no event would bring: trials that wait in vain, pods without their code, objects that were never seen.
-    async fn sweep(&mut self, ready: &Ready) {
-        let elapsed = self.core.ctx.clock.monotonic();
-        let uids: Vec<String> = self.scene.pods.keys().cloned().collect();
-        for uid in uids {
-            self.serve_pod(&uid);
-        }
-        for trial in self.core.registry.ids() {
-            let Some(known) = self.core.registry.get(&trial) else {
-                continue;
-            };
-            if known.status.is_terminal() {
-                continue;
-            }
-            let is_in_vain = known
-                .extra
-                .hopeless_since
-                .is_some_and(|since| elapsed.saturating_sub(since) >= self.core.config.start_timeout);
-            if is_in_vain && known.extra.given_up.is_none() && !known.extra.is_looked_on {
-                self.give_up(&trial, known.why);
-            }
-            let is_unseen = known
-                .extra
-                .created_at
-                .is_some_and(|at| elapsed.saturating_sub(at) > UNSEEN);
-            if is_unseen && !self.scene.objects.contains_key(&trial) {
-                let api = kinds::api(&ready.cluster, &ready.served.resource);
-                let name = names::job(self.core.kind(), &self.core.experiment, &trial);
-                if let Ok(None) = api.get_metadata_opt(&name).await {
-                    self.scene.objects.insert(trial.clone(), Object::Gone);
-                }
-            }
-            self.look(&trial);
-        }
-    }
-
-    fn give_up(&self, trial: &TrialId, why: Option<Reason>) {
-        let core = &self.core;
-        let now = core.ctx.clock.now();
-        let said = why.as_ref().map_or("", |why| why.message.as_str());
-        let minutes = core.config.start_timeout.as_secs().div_ceil(60);
-        let reason = Reason::new(
-            ReasonCode::StartRefused,
-            format!("given up after {minutes} min (`startTimeout`): {said}"),
-            now,
-        );
-        let unblock = why.and_then(|why| why.unblock);
-        let end = End {
-            status: TrialStatus::Failed,
-            at: now,
-            why: Some(unblock.into_iter().fold(reason, Reason::unblocked_by)),
-        };
-        core.registry.update(trial, |known| known.extra.given_up = Some(end));
-        submit::remove_later(&self.spawner, trial.clone());
-    }
-}
-
-fn trial_of(object: &DynamicObject) -> Option<TrialId> {
-    names::of_label(object.metadata.labels.as_ref()?.get(names::TRIAL)?)
-}
-
-/// What tells the pods of a trial apart: role and the end of the name.
-fn short_name(view: &PodView) -> String {
-    let index = view
-        .name
-        .rsplit('-')
-        .find(|part| part.chars().all(|c| c.is_ascii_digit()))
-        .unwrap_or("0");
-    format!("{}-{index}", view.role)
 }
 
 fn closed() -> Error {
     Error::new(ErrorKind::Unreachable, "the API server does not answer any more")
         .with_help("the trials go on; looking at them goes on when it is back")
-}
-
-/// The last of what a trial has written to standard error.
-fn stderr_tail(core: &Core, trial: &TrialId) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(core.mirror.paths(trial).log(LogKind::Stderr))?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(u64::from(STDERR_TAIL))))?;
-        let mut bytes = Vec::new();
-        file.take(u64::from(STDERR_TAIL)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }

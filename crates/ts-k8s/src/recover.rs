@@ -22,6 +22,8 @@ pub(crate) fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
     let now = core.ctx.clock.now();
     let is_created = job.is_created;
     let mut place = Place::new(job);
+    // A request may have been under way when the manager before ended.
+    place.may_exist = true;
     if is_created {
         place.created_at = Some(core.ctx.clock.monotonic());
     }

@@ -63,6 +63,28 @@ pub(crate) enum Object {
     Gone,
 }
 
+/// How the objects and pods of trials are called: events name them so.
+#[derive(Debug, Default)]
+struct Names {
+    of_name: HashMap<String, TrialId>,
+    of_trial: HashMap<TrialId, Vec<String>>,
+}
+
+impl Names {
+    fn enter(&mut self, trial: &TrialId, name: String) {
+        if self.of_name.get(&name) != Some(trial) {
+            self.of_trial.entry(trial.clone()).or_default().push(name.clone());
+            self.of_name.insert(name, trial.clone());
+        }
+    }
+
+    fn forget(&mut self, trial: &TrialId) {
+        for name in self.of_trial.remove(trial).into_iter().flatten() {
+            self.of_name.remove(&name);
+        }
+    }
+}
+
 /// What a trial is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Finding {
@@ -79,14 +101,21 @@ pub(crate) struct Scene {
     pub(crate) objects: HashMap<TrialId, Object>,
     pub(crate) pods: HashMap<String, Pod>,
     of_trial: HashMap<TrialId, BTreeSet<String>>,
+    names: Names,
     events: HashMap<TrialId, HeldUp>,
     /// When the object of a trial was first seen to have ended.
     ended: HashMap<TrialId, Duration>,
 }
 
 impl Scene {
+    /// Enters how the object of a trial is called.
+    pub(crate) fn enter_name(&mut self, trial: &TrialId, name: String) {
+        self.names.enter(trial, name);
+    }
+
     /// Enters a pod as it is now.
     pub(crate) fn enter_pod(&mut self, view: PodView) -> &mut Pod {
+        self.names.enter(&view.trial, view.name.clone());
         self.of_trial
             .entry(view.trial.clone())
             .or_default()
@@ -136,12 +165,9 @@ impl Scene {
         self.events.insert(trial.clone(), event);
     }
 
-    /// The trial of the object or pod of this name.
-    pub(crate) fn trial_of_pod(&self, name: &str) -> Option<&TrialId> {
-        self.pods
-            .values()
-            .find(|pod| pod.view.name == name)
-            .map(|pod| &pod.view.trial)
+    /// The trial whose object or pod has this name.
+    pub(crate) fn trial_named(&self, name: &str) -> Option<&TrialId> {
+        self.names.of_name.get(name)
     }
 
     pub(crate) fn pods_of(&self, trial: &TrialId) -> impl Iterator<Item = &Pod> {
@@ -154,6 +180,7 @@ impl Scene {
         self.objects.remove(trial);
         self.events.remove(trial);
         self.ended.remove(trial);
+        self.names.forget(trial);
         for uid in self.of_trial.remove(trial).into_iter().flatten() {
             self.pods.remove(&uid);
         }
@@ -250,5 +277,25 @@ fn phase_of(view: &PodView) -> Phase {
     match view.main {
         Main::Ended(_) => Phase::Ended,
         _ => Phase::Running,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_found_by_the_names_of_its_objects_until_it_is_forgotten() {
+        let trial = |id| TrialId::new(id).expect("legal");
+        let mut scene = Scene::default();
+        scene.enter_name(&trial("a"), "job-a".to_owned());
+        scene.enter_name(&trial("a"), "job-a".to_owned());
+        scene.enter_name(&trial("b"), "job-b".to_owned());
+        assert_eq!(scene.trial_named("job-a"), Some(&trial("a")));
+        assert_eq!(scene.trial_named("job-c"), None);
+        scene.forget(&trial("a"));
+        assert_eq!(scene.trial_named("job-a"), None);
+        assert_eq!(scene.trial_named("job-b"), Some(&trial("b")));
+        assert_eq!((scene.names.of_name.len(), scene.names.of_trial.len()), (1, 1));
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     object::{self, Blueprint, Owner, Patches},
     recover,
 };
-use kube::api::{DeleteParams, DynamicObject, PostParams};
+use kube::api::{DeleteParams, DynamicObject, PostParams, Preconditions};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use ts_core::{
     Error, ErrorKind, Prepared, Reason, ReasonCode, Rendered, Result, Retry, RetryPolicy, Submitted, TrialId,
     TrialSpec, TrialStatus,
@@ -20,6 +21,8 @@ use ts_core::{
     retry,
 };
 
+/// Wait before an object that could not be removed, for all that was tried, is removed again.
+const REMOVAL_PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait between two tries to create an object.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -121,15 +124,18 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
     let policy = RetryPolicy::new();
     let mut failures = 0;
     loop {
-        let ready = core.ready().await;
-        let turn = core.writes.acquire().await;
-        // What was asked to end before it began never begins.
-        let Some(known) = core.registry.get(trial).filter(|known| !known.status.is_terminal()) else {
-            return;
+        let Some(wish) = wanted(spawner, trial) else { return };
+        let turn = async {
+            let ready = core.ready().await;
+            (ready, core.writes.acquire().await)
         };
-        if let Some(why) = known.cancel {
-            return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
-        }
+        let (ready, turn) = tokio::select! {
+            turn = turn => turn,
+            () = wish.cancelled() => continue,
+        };
+        let Some(known) = core.registry.get(trial).filter(|known| known.cancel.is_none()) else {
+            continue;
+        };
         let error = match create_once(core, &ready, &known.extra.job).await {
             Ok(()) => {
                 drop(turn);
@@ -158,8 +164,31 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
             .wait(failures, 0.0)
             .max(after.unwrap_or_default())
             .min(LONGEST_WAIT);
-        core.ctx.clock.sleep(wait).await;
+        tokio::select! {
+            () = core.ctx.clock.sleep(wait) => {}
+            () = wish.cancelled() => {}
+        }
     }
+}
+
+/// What tells that the trial is not wanted any more; `None` if that is so already, and its end is seen to.
+fn wanted(spawner: &Spawner, trial: &TrialId) -> Option<CancellationToken> {
+    let core = &spawner.core;
+    let known = core.registry.get(trial).filter(|known| !known.status.is_terminal())?;
+    let Some(why) = known.cancel else {
+        return Some(known.extra.wish);
+    };
+    if known.extra.may_exist {
+        // It counts as created, so that it is missed if it is nowhere to be seen.
+        let at = core.ctx.clock.monotonic();
+        core.registry
+            .update(trial, |known| *known.extra.created_at.get_or_insert(at));
+        remove_later(spawner, trial.clone());
+    } else {
+        // What was asked to end before it began never begins.
+        core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+    }
+    None
 }
 
 fn refused(core: &Core, error: &Error) -> End {
@@ -187,17 +216,17 @@ async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
     let api = kinds::api(&ready.cluster, &ready.served.resource);
     let name = blueprint.name();
     let what = format!("create {} `{name}`", core.kind().kind());
-    match api.create(&PostParams::default(), &object).await {
+    let trial = &job.spec.id;
+    let might_exist = core
+        .registry
+        .update(trial, |known| std::mem::replace(&mut known.extra.may_exist, true));
+    let outcome = api.create(&PostParams::default(), &object).await;
+    match outcome {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
             // Ours, if a request before had no answer.
             let present = api.get_metadata(&name).await.map_err(|e| error::of_api(&what, e))?;
-            let label = present
-                .metadata
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(names::TRIAL));
-            if label.and_then(|label| names::of_label(label)).as_ref() == Some(&job.spec.id) {
+            if names::trial_of(&present.metadata).as_ref() == Some(trial) {
                 return Ok(());
             }
             Err(Error::new(
@@ -206,10 +235,21 @@ async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
             )
             .with_help("delete or rename it"))
         }
-        Err(kube::Error::Api(status)) if status.code == 404 && status.message.contains("page not found") => {
-            Err(kinds::missing(core.kind()))
+        Err(e) => {
+            let is_unserved = matches!(&e, kube::Error::Api(status)
+                if status.code == 404 && status.message.contains("page not found"));
+            let error = if is_unserved {
+                kinds::missing(core.kind())
+            } else {
+                error::of_api(&what, e)
+            };
+            if !matches!(error.retry(), Retry::MaybeApplied { .. }) {
+                // This request at least has made nothing.
+                core.registry
+                    .update(trial, |known| known.extra.may_exist = might_exist == Some(true));
+            }
+            Err(error)
         }
-        Err(e) => Err(error::of_api(&what, e)),
     }
 }
 
@@ -249,8 +289,15 @@ pub(crate) fn remove_later(spawner: &Spawner, trial: TrialId) {
     spawner.core.removals.send_modify(|n| *n += 1);
     spawner.spawn(async move {
         let core = &own.core;
-        if let Err(error) = remove(core, &trial).await {
-            tracing::warn!(%trial, %error, "the trial's object could not be removed; `tsctl gc` does it");
+        while let Err(error) = remove(core, &trial).await {
+            // A trial that is to end has not ended before; nothing else waits for what it left.
+            let is_live = core.registry.with(&trial, |known| !known.status.is_terminal()) == Some(true);
+            if !is_live && !error.is_retryable() {
+                tracing::warn!(%trial, %error, "the trial's object could not be removed; `tsctl gc` does it");
+                break;
+            }
+            tracing::warn!(%trial, %error, "the trial's object cannot be removed now; it is tried again");
+            core.ctx.clock.sleep(REMOVAL_PAUSE).await;
         }
         core.removals.send_modify(|n| *n = n.saturating_sub(1));
     });
@@ -268,9 +315,20 @@ pub(crate) async fn remove(core: &Core, trial: &TrialId) -> Result<()> {
             let ready = core.ready().await;
             let _turn = core.writes.acquire().await;
             let api = kinds::api(&ready.cluster, &ready.served.resource);
-            match api.delete(name, &propagation(core.kind())).await {
+            let present = api.get_metadata_opt(name).await.map_err(|e| error::of_api(what, e))?;
+            // What only has the name is somebody else's.
+            let Some(present) = present.filter(|present| names::trial_of(&present.metadata).as_ref() == Some(trial))
+            else {
+                core.tell(News::Gone(trial.clone()));
+                return Ok(());
+            };
+            let parameters = propagation(core.kind()).preconditions(Preconditions {
+                uid: present.metadata.uid,
+                resource_version: None,
+            });
+            match api.delete(name, &parameters).await {
                 Ok(_) => Ok(()),
-                Err(kube::Error::Api(status)) if status.code == 404 => {
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                     core.tell(News::Gone(trial.clone()));
                     Ok(())
                 }

@@ -10,7 +10,7 @@ use super::{
     shared::NODE,
     status::Verdict,
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -120,7 +120,8 @@ impl Kubelet {
     /// The machine of a node that was lost is gone for good: its processes end, and its pods are removed as the control plane's
     /// garbage collector does.
     ///
-    /// Source: kubernetes v1.20, `pkg/controller/podgc/gc_controller.go`, `gcOrphaned`.
+    /// Source: kubernetes v1.20, `pkg/controller/podgc/gc_controller.go`, `gcOrphaned`; since v1.26 `markFailedAndDeletePod`, too,
+    /// where a finalizer keeps the pod of a Job until the Job has counted it.
     ///
     /// # Errors
     /// What the API server says.
@@ -129,10 +130,44 @@ impl Kubelet {
         let shared = self.shared.clone();
         // It fails only where the whole program ends.
         let _ = tokio::task::spawn_blocking(move || shared.kill_everything()).await;
+        let version = self.shared.client.apiserver_version().await?;
+        let marks = version
+            .minor
+            .trim_end_matches('+')
+            .parse::<u32>()
+            .is_ok_and(|minor| minor >= 26);
         for run in self.runs() {
+            if marks {
+                self.mark_failed(&run).await?;
+            }
             self.delete(&run, Some(0)).await?;
         }
         Ok(())
+    }
+
+    /// Says that a pod has failed with its node, and waits until the Job that it belongs to has seen it.
+    async fn mark_failed(&self, run: &PodRun) -> kube::Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.shared.client.clone(), &run.id.namespace);
+        let target = json!({"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists", "lastTransitionTime": clock::seconds(clock::now())});
+        let patch = json!({"metadata": {"uid": run.id.uid}, "status": {"phase": "Failed", "conditions": [target]}});
+        let (parameters, patch) = (PatchParams::default(), Patch::Strategic(patch));
+        let patched = pods.patch_status(&run.id.name, &parameters, &patch).await?;
+        let owners = patched.metadata.owner_references.unwrap_or_default();
+        let Some(owner) = owners.iter().find(|owner| owner.kind == "Job") else {
+            return Ok(());
+        };
+        let jobs: Api<Job> = Api::namespaced(self.shared.client.clone(), &run.id.namespace);
+        loop {
+            let status = jobs
+                .get_opt(&owner.name)
+                .await?
+                .map(|job| job.status.unwrap_or_default());
+            if status.is_none_or(|status| status.failed.is_some_and(|failed| failed > 0)) {
+                return Ok(());
+            }
+            clock::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn delete(&self, run: &PodRun, grace: Option<u32>) -> kube::Result<()> {

@@ -20,6 +20,8 @@ pub enum Fault {
     Hang,
     /// All is done, and the connection is cut in the middle of the answer's body.
     CutBody,
+    /// All is done, and the connection is cut behind so many bytes of the answer's body, which may be a stream.
+    CutAfter(usize),
     /// Nothing is done; a proxy in between answers with a web page and status 502.
     Html,
 }
@@ -30,6 +32,7 @@ pub struct Matcher {
     verb: Option<String>,
     resource: Option<String>,
     path: Option<String>,
+    query: Option<String>,
     user: Option<String>,
 }
 
@@ -66,6 +69,15 @@ impl Matcher {
         }
     }
 
+    /// Of these, those whose query contains the text, such as `continue=`.
+    #[must_use]
+    pub fn query(self, part: &str) -> Self {
+        Self {
+            query: Some(part.to_owned()),
+            ..self
+        }
+    }
+
     /// Of these, those of the user.
     #[must_use]
     pub fn user(self, name: &str) -> Self {
@@ -76,11 +88,13 @@ impl Matcher {
     }
 
     fn matches(&self, request: &Request) -> bool {
+        let holds = |part: &Option<String>, text: &str| part.as_deref().is_none_or(|part| text.contains(part));
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         is(&self.verb, &request.verb)
             && is(&self.resource, &request.resource)
             && is(&self.user, &request.user)
-            && self.path.as_deref().is_none_or(|part| request.path.contains(part))
+            && holds(&self.path, &request.path)
+            && holds(&self.query, &request.query)
     }
 }
 

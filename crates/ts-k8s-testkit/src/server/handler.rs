@@ -17,6 +17,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Most bytes of a request's body; kube-apiserver v1.20.2, observed.
 const MOST_BODY: usize = 3 << 20;
@@ -46,7 +48,7 @@ pub(crate) async fn handle(
             return std::future::pending().await;
         }
         Some(Fault::Hang) => return std::future::pending().await,
-        Some(Fault::ResetAfter | Fault::CutBody) | None => {}
+        Some(Fault::ResetAfter | Fault::CutBody | Fault::CutAfter(_)) | None => {}
     }
     let answer = if let Ok(bytes) = body::to_bytes(body, MOST_BODY).await {
         answer(&shared, &mut parts, query, place, user, bytes).await
@@ -61,6 +63,7 @@ pub(crate) async fn handle(
             std::future::pending().await
         }
         Some(Fault::CutBody) => told(&shared, number, cut(response).await),
+        Some(Fault::CutAfter(length)) => told(&shared, number, cut_after(response, length)),
         _ => told(&shared, number, response),
     }
 }
@@ -275,7 +278,37 @@ async fn cut(response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let bytes = body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let half = bytes.slice(..bytes.len() / 2);
-    let broken = stream::once(async move { Ok(half) })
-        .chain(stream::once(async { Err(std::io::Error::other("the answer was cut")) }));
+    let broken = stream::once(async move { Ok(half) }).chain(stream::once(async {
+        sent().await;
+        Err(std::io::Error::other("the answer was cut"))
+    }));
     Response::from_parts(parts, Body::from_stream(broken))
+}
+
+/// So much of the answer as it comes, and then no more.
+fn cut_after(response: Response, length: usize) -> Response {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let begin = Some((body.into_data_stream(), length));
+    let pieces = stream::unfold(begin, |state| async {
+        let (mut pieces, left) = state?;
+        if left == 0 {
+            sent().await;
+            return Some((Err(std::io::Error::other("the answer was cut")), None));
+        }
+        match pieces.next().await? {
+            Ok(mut piece) => {
+                piece.truncate(left);
+                let left = left - piece.len();
+                Some((Ok(piece), Some((pieces, left))))
+            }
+            Err(error) => Some((Err(std::io::Error::other(error)), None)),
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+/// Waits until what was written is on its way: hyper throws away what it still holds when a body fails.
+async fn sent() {
+    tokio::time::sleep_until(Instant::now() + Duration::from_millis(20)).await;
 }

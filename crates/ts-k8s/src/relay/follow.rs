@@ -54,6 +54,7 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
     let policy = RetryPolicy::new();
     let mut phases = log.phase.clone();
     let mut failures = 0;
+    let mut reached = None;
     loop {
         let phase = *phases.borrow_and_update();
         let wait = match read(core, log, phase == Phase::Running).await {
@@ -66,7 +67,10 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
             Err(error) if error.kind() == ErrorKind::NotFound && phase != Phase::Running => return Spoken::Cut,
             Err(error) if phase == Phase::Gone && !error.is_retryable() => return Spoken::Cut,
             Err(error) => {
-                failures += 1;
+                // A stream that was cut after it brought something is no failure like one that cannot be opened.
+                let here = core.mirror.position(&log.trial, &log.uid).ok();
+                failures = if here == reached { failures + 1 } else { 1 };
+                reached = here;
                 tracing::debug!(trial = %log.trial, pod = log.pod, %error, "the log cannot be read now");
                 policy.wait(failures, 0.0)
             }
@@ -88,7 +92,7 @@ async fn read(core: &Core, log: &PodLog, is_live: bool) -> Result<Option<Exit>> 
         container: Some(log.container.clone()),
         follow: is_live,
         timestamps: true,
-        since_time: whole_second(&reader.position.time).parse().ok(),
+        since_time: whole_second(&reader.position.mark.time).parse().ok(),
         ..LogParams::default()
     };
     let opened = tokio::select! {
@@ -142,16 +146,12 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(core: &'a Core, log: &'a PodLog) -> Result<Self> {
         let position = core.mirror.position(&log.trial, &log.uid)?;
-        let mut parser = Parser::new(&log.token);
-        if !position.time.is_empty() {
-            parser.resume(position.time.clone(), position.count);
-        }
         Ok(Self {
             core,
             log,
-            parser,
+            parser: Parser::resumed(&log.token, position.mark.clone()),
+            fresh: position.mark.open.map(|is_open| !is_open),
             position,
-            fresh: [true; 2],
         })
     }
 
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
                     &mut self.fresh[1],
                 ),
                 Said::Began(n) => self.position.n = self.position.n.max(n),
-                Said::Line { n, text } => self.line(n, &text, &mut batch.journal).await,
+                Said::Line { n, text } => self.line(n, &text, &mut batch.journal).await?,
                 Said::Rest(bytes) => {
                     batch.journal.extend_from_slice(&bytes);
                     if self.log.prefix.is_some() {
@@ -185,9 +185,7 @@ impl<'a> Reader<'a> {
                 Said::Ended(exit) => end = Some(exit),
             }
         }
-        let (time, count) = self.parser.position();
-        time.clone_into(&mut self.position.time);
-        self.position.count = count;
+        self.position.mark = self.parser.position();
         self.core
             .mirror
             .add(&self.log.trial, &self.log.uid, &batch, self.position.clone())?;
@@ -195,15 +193,17 @@ impl<'a> Reader<'a> {
         Ok(end)
     }
 
-    async fn line(&mut self, n: u64, text: &[u8], journal: &mut Vec<u8>) {
+    async fn line(&mut self, n: u64, text: &[u8], journal: &mut Vec<u8>) -> Result<()> {
         if n <= self.position.n {
-            return;
+            return Ok(());
         }
         let first = self.position.n + 1;
         if first < n {
             // The log was rotated before it was read. What it held of the journal is still in the container.
             match missing(self.core, self.log, first, n - 1).await {
                 Ok(lines) => journal.extend_from_slice(&lines),
+                // All of this is read again.
+                Err(error) if error.is_retryable() && *self.log.phase.borrow() == Phase::Running => return Err(error),
                 Err(error) => tracing::warn!(
                     trial = %self.log.trial, pod = self.log.pod, %error,
                     "lines {first} to {} of the journal are lost: the node has thrown away the log they were in", n - 1
@@ -213,6 +213,7 @@ impl<'a> Reader<'a> {
         journal.extend_from_slice(text);
         journal.push(b'\n');
         self.position.n = n;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! A trial has one journal here, however many pods write one. Before anything is added, the ledger says what will be, so a
 //! mirror that was left in the middle is put back to the last line of the ledger that is whole, and reading goes on from there.
 
+use super::Mark;
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
@@ -23,9 +24,8 @@ const LONGEST: Lens = [u64::MAX, 1 << 30, 1 << 30];
 pub(crate) struct Position {
     /// Number of the last line of its journal that is here.
     pub(crate) n: u64,
-    /// Time of the last line of its log, and how many lines had it. Empty at the beginning.
-    pub(crate) time: String,
-    pub(crate) count: u32,
+    /// How far its log was read.
+    pub(crate) mark: Mark,
 }
 
 /// What is added at once.
@@ -103,13 +103,7 @@ impl Mirror {
             *len += piece.len() as u64;
         }
         let ledger = self.paths(trial).exchange().join(LEDGER);
-        let time = if to.time.is_empty() { "-" } else { &to.time };
-        let mut line = String::new();
-        let _ = writeln!(
-            line,
-            "{pod} {} {time} {} {} {} {}",
-            to.n, to.count, lens[0], lens[1], lens[2]
-        );
+        let line = line_of(pod, &to, lens);
         let added = append(&ledger, line.as_bytes()).and_then(|()| {
             for ((path, piece), longest) in paths.iter().zip(pieces).zip(LONGEST) {
                 let present = fs::metadata(path).map_or(0, |meta| meta.len());
@@ -223,21 +217,42 @@ fn cut(path: &Path, present: u64, to: u64) -> Result<()> {
     cut.map_err(|e| Error::io("cut back", path, e))
 }
 
+fn line_of(pod: &str, at: &Position, lens: Lens) -> String {
+    let Mark {
+        time,
+        count,
+        within,
+        open,
+    } = &at.mark;
+    let mut line = format!("{pod} {} {} {count} ", at.n, if time.is_empty() { "-" } else { time });
+    let _ = match within {
+        Some(within) => write!(line, "{within}"),
+        None => write!(line, "-"),
+    };
+    let [stdout, stderr] = open.map(u8::from);
+    let _ = writeln!(line, " {stdout} {stderr} {} {} {}", lens[0], lens[1], lens[2]);
+    line
+}
+
 fn parse(line: &str) -> Option<(String, Position, Lens)> {
     let mut fields = line.strip_suffix('\n')?.split(' ');
     let pod = fields.next()?.to_owned();
     let n = fields.next()?.parse().ok()?;
-    let time = fields.next()?;
-    let count = fields.next()?.parse().ok()?;
+    let given = |field: &str| (field != "-").then(|| field.to_owned());
+    let mark = Mark {
+        time: given(fields.next()?).unwrap_or_default(),
+        count: fields.next()?.parse().ok()?,
+        within: match given(fields.next()?) {
+            Some(within) => Some(within.parse().ok()?),
+            None => None,
+        },
+        open: [fields.next()? == "1", fields.next()? == "1"],
+    };
     let mut lens = Lens::default();
     for len in &mut lens {
         *len = fields.next()?.parse().ok()?;
     }
-    let time = if time == "-" { String::new() } else { time.to_owned() };
-    fields
-        .next()
-        .is_none()
-        .then_some((pod, Position { n, time, count }, lens))
+    fields.next().is_none().then_some((pod, Position { n, mark }, lens))
 }
 
 #[cfg(test)]
@@ -264,8 +279,12 @@ mod tests {
     fn at(n: u64) -> Position {
         Position {
             n,
-            time: format!("2026-01-01T00:00:0{n}Z"),
-            count: 1,
+            mark: Mark {
+                time: format!("2026-01-01T00:00:0{n}Z"),
+                count: 1,
+                within: (n > 1).then_some(n),
+                open: [n > 1, false],
+            },
         }
     }
 

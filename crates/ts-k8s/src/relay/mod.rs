@@ -6,4 +6,4 @@ mod parse;
 
 pub(crate) use follow::{Phase, PodLog, Spoken, follow};
 pub(crate) use ledger::{Batch, Mirror, Position};
-pub(crate) use parse::{Exit, Parser, Said};
+pub(crate) use parse::{Exit, Mark, Parser, Said};

@@ -13,7 +13,8 @@
 //! | `c` | | the end of the line is not the trial's |
 //! | `x` | exit code, space, milliseconds | the command has ended, and all it wrote was said |
 //!
-//! All other text is standard output. Nothing here does I/O.
+//! All other text is standard output. A line that the runtime has cut into pieces has a time in front of each. Nothing here does
+//! I/O.
 
 use std::cmp::Ordering;
 
@@ -23,6 +24,24 @@ const RS: u8 = 0x1e;
 const LONGEST_RECORD: usize = 64 * 1024;
 /// Longest time in front of a line: RFC 3339 with nanoseconds and an offset.
 const LONGEST_TIME: usize = 40;
+
+/// Lengths at which runtimes cut lines are multiples of this: 16 KiB in containerd and Docker, 8 KiB in CRI-O.
+///
+/// Source: containerd v1.6, `pkg/cri/config/config.go`, `MaxContainerLogLineSize`; conmon v2.1, `src/ctr_stdio.c`, `STDIO_BUF_SIZE`.
+const CUT: u64 = 4096;
+
+/// How far a log was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Time of the line that was read last; empty at the beginning.
+    pub(crate) time: String,
+    /// How many lines in a row had it, that one included.
+    pub(crate) count: u32,
+    /// How many bytes of that line were read; `None` if all.
+    pub(crate) within: Option<u64>,
+    /// Whether standard output and standard error are in the middle of a line.
+    pub(crate) open: [bool; 2],
+}
 
 /// How the command of a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +76,19 @@ pub(crate) struct Parser {
     at: At,
     /// The time in front of the present line, while it is read.
     time: Vec<u8>,
-    /// The time of the line that was read last, and how many lines had it.
-    last: (String, u32),
+    /// How far it has read.
+    last: Mark,
+    /// How far it counts as read while pieces of a line of the journal are here: to read the first of them again.
+    held: Option<Mark>,
     /// Lines of the time where an earlier stream ended, so far, while this stream may still repeat it.
     repeated: Option<u32>,
-    /// Whether the present line was read before: its text is not told again. Records are, their numbers tell repeats.
+    /// How many bytes of the present line an earlier stream has brought.
+    n_old: u64,
+    /// How many bytes of the present line were read, times within it included.
+    n_line: u64,
+    /// How many of them came behind the last of these times.
+    n_entry: u64,
+    /// Whether what is read was read before: its text is not told again. Numbered records are, their numbers tell repeats.
     is_old: bool,
     line: Line,
     /// What may be a record's beginning.
@@ -76,6 +103,8 @@ pub(crate) struct Parser {
 enum At {
     Time,
     Text,
+    /// Where the runtime may have cut the line.
+    Cut,
     Head,
     Record,
 }
@@ -93,8 +122,12 @@ impl Parser {
             token: token.as_bytes().to_vec(),
             at: At::Time,
             time: Vec::new(),
-            last: (String::new(), 0),
+            last: Mark::default(),
+            held: None,
             repeated: None,
+            n_old: 0,
+            n_line: 0,
+            n_entry: 0,
             is_old: false,
             line: Line::Stdout,
             head: Vec::new(),
@@ -104,22 +137,18 @@ impl Parser {
         }
     }
 
-    /// The time of the line read last, and how many lines in a row had it.
-    pub(crate) fn position(&self) -> (&str, u32) {
-        (&self.last.0, self.last.1)
+    /// Goes on where an earlier parser was. The new stream begins at the second of that, and so may repeat lines before it.
+    pub(crate) fn resumed(token: &str, from: Mark) -> Self {
+        Self {
+            repeated: (!from.time.is_empty()).then_some(0),
+            last: from,
+            ..Self::new(token)
+        }
     }
 
-    /// Goes on behind the position of an earlier parser. A new stream, which begins at its second, may repeat lines before it.
-    pub(crate) fn resume(&mut self, time: String, count: u32) {
-        self.last = (time, count);
-        self.at = At::Time;
-        self.time.clear();
-        self.head.clear();
-        self.record.clear();
-        self.pieces = None;
-        self.line = Line::Stdout;
-        self.is_old = false;
-        self.repeated = Some(0);
+    /// Where another parser goes on and misses nothing.
+    pub(crate) fn position(&self) -> Mark {
+        self.held.as_ref().unwrap_or(&self.last).clone()
     }
 
     /// Reads some bytes of the log and appends what they complete.
@@ -131,11 +160,29 @@ impl Parser {
     }
 
     fn step(&mut self, byte: u8) {
+        if self.at == At::Time {
+            return self.time_byte(byte);
+        }
+        if self.at == At::Text && self.n_entry > 0 && self.n_entry.is_multiple_of(CUT) {
+            self.at = At::Cut;
+        }
+        self.n_entry += 1;
+        if self.repeated.is_none()
+            && let Some(within) = &mut self.last.within
+        {
+            // Bytes that an earlier stream has brought are counted already.
+            self.is_old = self.n_line < self.n_old;
+            self.n_line += 1;
+            *within = self.n_line.max(self.n_old);
+        }
         match self.at {
-            At::Time => self.time_byte(byte),
-            At::Text => self.text_byte(byte),
+            At::Time | At::Text => self.text_byte(byte),
+            At::Cut => self.cut_byte(byte),
             At::Head => self.head_byte(byte),
             At::Record => self.record_byte(byte),
+        }
+        if byte == b'\n' && self.repeated.is_none() {
+            self.last.within = None;
         }
     }
 
@@ -147,6 +194,7 @@ impl Parser {
         let is_time = byte == b' ' && self.time.first().is_some_and(u8::is_ascii_digit);
         let said = std::mem::take(&mut self.time);
         self.at = At::Text;
+        self.n_entry = 0;
         if is_time && let Ok(time) = String::from_utf8(said.clone()) {
             self.note_time(time);
             return;
@@ -159,21 +207,51 @@ impl Parser {
     }
 
     fn note_time(&mut self, time: String) {
+        (self.n_old, self.n_line) = (0, 0);
         if let Some(n) = &mut self.repeated {
-            let order = sortable(&time).cmp(&sortable(&self.last.0));
+            let order = sortable(&time).cmp(&sortable(&self.last.time));
             if order == Ordering::Equal {
                 *n += 1;
             }
-            self.is_old = order == Ordering::Less || (order == Ordering::Equal && *n <= self.last.1);
+            let place = order.then((*n).cmp(&self.last.count));
+            let is_whole = self.last.within.is_none();
+            self.is_old = place == Ordering::Less || (place == Ordering::Equal && is_whole);
             if self.is_old {
                 return;
             }
             self.repeated = None;
+            if place == Ordering::Equal {
+                // It was read in part.
+                self.n_old = self.last.within.unwrap_or_default();
+                return;
+            }
         }
-        if self.last.0 == time {
-            self.last.1 += 1;
-        } else {
-            self.last = (time, 1);
+        let count = if self.last.time == time { self.last.count + 1 } else { 1 };
+        let open = self.last.open;
+        self.last = Mark {
+            time,
+            count,
+            within: Some(0),
+            open,
+        };
+    }
+
+    /// A time at a place where the runtime cuts lines is its own.
+    fn cut_byte(&mut self, byte: u8) {
+        self.time.push(byte);
+        match time_at(&self.time) {
+            Some(false) => {}
+            Some(true) => {
+                self.time.clear();
+                self.n_entry = 0;
+                self.at = At::Text;
+            }
+            None => {
+                self.at = At::Text;
+                for byte in std::mem::take(&mut self.time) {
+                    self.text_byte(byte);
+                }
+            }
         }
     }
 
@@ -244,12 +322,18 @@ impl Parser {
                 };
                 whole.extend_from_slice(text);
                 if letter == b'M' {
+                    if whole.len() == text.len() {
+                        // Within this line, whose record is told again when it is read again.
+                        self.held = Some(self.last.clone());
+                    }
                     self.pieces = Some((n, whole));
                 } else {
+                    self.held = None;
                     self.out.push(Said::Line { n, text: whole });
                 }
             }
-            b'p' => self.out.push(Said::Rest(rest.to_vec())),
+            // It has no number.
+            b'p' if !self.is_old => self.out.push(Said::Rest(rest.to_vec())),
             b'b' => self.out.extend(number(rest).map(Said::Began)),
             b'x' => {
                 let text = String::from_utf8_lossy(rest);
@@ -268,11 +352,43 @@ impl Parser {
         if self.is_old {
             return;
         }
+        let [stdout, stderr] = &mut self.last.open;
+        let open = if self.line == Line::Stdout { stdout } else { stderr };
+        *open = byte != b'\n';
         match (self.line, self.out.last_mut()) {
             (Line::Stdout, Some(Said::Stdout(bytes))) | (Line::Stderr, Some(Said::Stderr(bytes))) => bytes.push(byte),
             (Line::Stdout, _) => self.out.push(Said::Stdout(vec![byte])),
             (Line::Stderr, _) => self.out.push(Said::Stderr(vec![byte])),
         }
+    }
+}
+
+/// Whether this is a time with the space behind it; `None` if it cannot become one.
+fn time_at(text: &[u8]) -> Option<bool> {
+    const SECOND: &[u8] = b"0000-00-00T00:00:00";
+    const OFFSET: &[u8] = b"00:00 ";
+    let is_like = |text: &[u8], form: &[u8]| {
+        let same = |(byte, form): (&u8, &u8)| byte == form || (*form == b'0' && byte.is_ascii_digit());
+        text.iter().zip(form).all(same)
+    };
+    if !is_like(text, SECOND) || text.len() > LONGEST_TIME {
+        return None;
+    }
+    let rest = text.get(SECOND.len()..).unwrap_or_default();
+    let rest = match rest.split_first() {
+        Some((b'.', fraction)) => {
+            let end = fraction.iter().position(|byte| !byte.is_ascii_digit());
+            end.map_or(&[][..], |end| &fraction[end..])
+        }
+        _ => rest,
+    };
+    match rest.split_first() {
+        None => Some(false),
+        Some((b'Z', end)) if end.len() <= 1 => is_like(end, b" ").then_some(end.len() == 1),
+        Some((b'+' | b'-', end)) if end.len() <= OFFSET.len() => {
+            is_like(end, OFFSET).then_some(end.len() == OFFSET.len())
+        }
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 const T: &str = "2026-11-25T04:34:19.123456789Z ";
 
@@ -90,32 +91,135 @@ fn lines_without_a_time_are_read_too() {
     assert_eq!(parse(b"plain text\n", 4), [Said::Stdout(b"plain text\n".to_vec())]);
 }
 
-#[test]
-fn the_position_counts_lines_of_the_same_time() {
-    let mut parser = Parser::new("abcd1234");
-    let mut out = Vec::new();
-    parser.push(
-        b"2026-01-01T00:00:00Z a\n2026-01-01T00:00:01Z b\n2026-01-01T00:00:01Z c\n",
-        &mut out,
-    );
-    assert_eq!(parser.position(), ("2026-01-01T00:00:01Z", 2));
+fn mark(time: &str, count: u32, within: Option<u64>) -> Mark {
+    Mark {
+        time: time.to_owned(),
+        count,
+        within,
+        open: [false; 2],
+    }
 }
 
 #[test]
-fn a_resumed_stream_repeats_no_text_but_every_record() {
-    let a = "2026-01-01T00:00:00.5Z a\n2026-01-01T00:00:00.51Z b\n2026-01-01T00:00:00.51Z c\n";
-    let record = "2026-01-01T00:00:00.4Z \x1eabcd1234m1 x\n";
-    let news = "2026-01-01T00:00:00.51Z d\n2026-01-01T00:00:02Z e\n";
+fn the_position_counts_lines_of_the_same_time_and_the_bytes_of_one_that_is_not_complete() {
     let mut parser = Parser::new("abcd1234");
     let mut out = Vec::new();
-    parser.push(a.as_bytes(), &mut out);
-    let (time, count) = parser.position();
-    let mut second = Parser::new("abcd1234");
-    second.resume(time.to_owned(), count);
-    let mut out = Vec::new();
-    second.push(format!("{record}{a}{news}").as_bytes(), &mut out);
-    assert_eq!(joined(out), [line(1, "x"), Said::Stdout(b"d\ne\n".to_vec())]);
-    assert_eq!(second.position(), ("2026-01-01T00:00:02Z", 1));
+    parser.push(
+        b"2026-01-01T00:00:00Z a\n2026-01-01T00:00:01Z b\n2026-01-01T00:00:01Z cd",
+        &mut out,
+    );
+    let unfinished = Mark {
+        open: [true, false],
+        ..mark("2026-01-01T00:00:01Z", 2, Some(2))
+    };
+    assert_eq!(parser.position(), unfinished);
+    parser.push(b"\n", &mut out);
+    assert_eq!(parser.position(), mark("2026-01-01T00:00:01Z", 2, None));
+}
+
+#[test]
+fn times_within_a_line_that_the_runtime_has_cut_are_not_part_of_it() {
+    for size in [8192, 16384] {
+        for time in [T, "2026-11-25T04:34:19.123456789+08:00 ", "2026-11-25T04:34:19Z "] {
+            let (first, second) = ("x".repeat(size), "y".repeat(size));
+            let log = format!("{T}{first}{time}{second}{time}end\n");
+            let expected = [Said::Stdout(format!("{first}{second}end\n").into_bytes())];
+            for cut in [1, 1000, 100_000] {
+                assert_eq!(parse(log.as_bytes(), cut), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn text_at_such_a_place_that_is_no_time_stays() {
+    for text in [
+        "2026-11-25T04:34:19.1x",
+        "2",
+        "2026-11-25T04:34:19+08:0 ",
+        "\x1eabcd1234m1 x",
+        "",
+    ] {
+        let long = format!("{}{text}", "x".repeat(16384));
+        let expected = [Said::Stdout(format!("{long}\n").into_bytes())];
+        let said = parse(format!("{T}{long}\n").as_bytes(), 7);
+        if text.starts_with('\x1e') {
+            assert_eq!(said[1], line(1, "x"));
+        } else {
+            assert_eq!(said, expected, "{text:?}");
+        }
+    }
+}
+
+/// A log with everything that a stream may be cut in: several lines of one time, records, pieces, text without line ends.
+fn anything() -> Vec<u8> {
+    let lines = [
+        ("00.1", "\x1eabcd1234b0"),
+        ("00.5", "one"),
+        ("00.51", "two\x1enot a record"),
+        ("00.51", "\x1eabcd1234m1 first"),
+        ("00.51", "open\x1eabcd1234c"),
+        ("00.9", "\x1eabcd1234M2 aa"),
+        ("01.2", "\x1eabcd1234M2 bb"),
+        ("02.3", "\x1eabcd1234m2 cc"),
+        ("02.3", "\x1eabcd1234eproblem"),
+        ("02.4", "three"),
+        ("02.5", "\x1eabcd1234ptail"),
+        ("02.6", "\x1eabcd1234x0 12"),
+    ];
+    let lines = lines.map(|(time, text)| format!("2026-01-01T00:00:{time}Z {text}\n"));
+    lines.concat().into_bytes()
+}
+
+/// What the files get of a log: journal, standard output and standard error, each line of the journal by its number once.
+fn kept(said: &[Said]) -> (String, String, String) {
+    let (mut n, mut journal, mut stdout, mut stderr) = (0, String::new(), String::new(), String::new());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    for one in said {
+        match one {
+            Said::Line { n: number, text: line } if *number > n => {
+                n = *number;
+                let _ = writeln!(journal, "{n}:{}", text(line));
+            }
+            Said::Rest(rest) => journal.push_str(&text(rest)),
+            Said::Stdout(bytes) => stdout.push_str(&text(bytes)),
+            Said::Stderr(bytes) => stderr.push_str(&text(bytes)),
+            _ => {}
+        }
+    }
+    (journal, stdout, stderr)
+}
+
+/// What a server sends to one who asks for the log from the second of this time on.
+fn since<'a>(log: &'a [u8], time: &str) -> &'a [u8] {
+    let second = time.split('.').next().unwrap_or_default();
+    let mut from = 0;
+    for line in log.split_inclusive(|b| *b == b'\n') {
+        if line >= second.as_bytes() {
+            break;
+        }
+        from += line.len();
+    }
+    &log[from..]
+}
+
+#[test]
+fn a_stream_that_is_cut_anywhere_twice_loses_and_repeats_nothing() {
+    let log = anything();
+    let whole = kept(&parse(&log, 1000));
+    for first in 0..log.len() {
+        for second in (0..log.len()).step_by(7) {
+            let mut out = Vec::new();
+            let mut mark = Mark::default();
+            for length in [first, second, log.len()] {
+                let mut parser = Parser::resumed("abcd1234", mark);
+                let stream = since(&log, &parser.position().time);
+                parser.push(&stream[..length.min(stream.len())], &mut out);
+                mark = parser.position();
+            }
+            assert_eq!(kept(&out), whole, "cut behind {first} and {second} bytes");
+        }
+    }
 }
 
 proptest! {

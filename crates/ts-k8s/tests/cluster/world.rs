@@ -10,8 +10,11 @@ use ts_core::{
     CodeDirectory, Ctx, ExperimentSpec, IdSource as _, RandomIds, Secret, Support, TrainingService, TrialId,
 };
 use ts_k8s::{JobKind, KubernetesConfig, KubernetesService, Role};
-use ts_k8s_testkit::{ApiServer, Kubelet, Operators, Options, Setting};
+use ts_k8s_testkit::{ApiServer, Kubelet, Operators, Options, Setting, User};
 use ts_testkit::conformance::{Behavior, Fixture, stamped_processes};
+
+/// The user of the API server that the service is.
+pub(crate) const MANAGER: &str = "manager";
 
 /// Everything of one test, in a directory that goes with it.
 pub(crate) struct World {
@@ -23,6 +26,38 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// A world whose API server is so.
+    pub(crate) async fn with(setting: Setting) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for folder in ["code", "gates", "node"] {
+            std::fs::create_dir(directory.path().join(folder)).expect("a folder");
+        }
+        let server = ApiServer::start(setting).await.expect("a server");
+        // The service is another user than the rest of the cluster.
+        server.set_user(User::admin(MANAGER));
+        let kubelet = Kubelet::start(server.client("admin"), directory.path().join("node"));
+        kubelet.allocatable("pods", "1000").allocatable("cpu", "1000");
+        server.set_node(kubelet.clone());
+        let mut options = Options::default();
+        options.job = true;
+        let operators = Operators::start(server.client("admin"), options);
+        let code = CodeDirectory::new(directory.path().join("code"));
+        let world = Self {
+            spec: ExperimentSpec::new(RandomIds.experiment(), code, "exit 0"),
+            server,
+            kubelet,
+            _operators: operators,
+            directory,
+        };
+        world.write_kubeconfig();
+        world
+    }
+
+    /// Gives the service the credentials of its user as they are now.
+    pub(crate) fn write_kubeconfig(&self) {
+        write(&self.path("kubeconfig"), &self.server.kubeconfig(MANAGER));
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -43,26 +78,7 @@ fn write(path: &Path, text: &str) {
 #[async_trait]
 impl Fixture for World {
     async fn fresh() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        for folder in ["code", "gates", "node"] {
-            std::fs::create_dir(directory.path().join(folder)).expect("a folder");
-        }
-        let server = ApiServer::start(Setting::default()).await.expect("a server");
-        write(&directory.path().join("kubeconfig"), &server.kubeconfig("admin"));
-        let kubelet = Kubelet::start(server.client("admin"), directory.path().join("node"));
-        kubelet.allocatable("pods", "1000").allocatable("cpu", "1000");
-        server.set_node(kubelet.clone());
-        let mut options = Options::default();
-        options.job = true;
-        let operators = Operators::start(server.client("admin"), options);
-        let code = CodeDirectory::new(directory.path().join("code"));
-        Self {
-            spec: ExperimentSpec::new(RandomIds.experiment(), code, "exit 0"),
-            server,
-            kubelet,
-            _operators: operators,
-            directory,
-        }
+        Self::with(Setting::default()).await
     }
     fn ctx(&self) -> Ctx {
         Ctx::new(self.path("work"))
@@ -102,6 +118,6 @@ impl Fixture for World {
         left
     }
     fn secrets(&self) -> Vec<Secret> {
-        vec![Secret::new("token-of-admin")]
+        vec![Secret::new("token-of-manager")]
     }
 }

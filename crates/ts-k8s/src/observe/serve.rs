@@ -1,0 +1,112 @@
+//! What a pod needs of us: that its log is read, and that its code is brought; and what comes back of that.
+
+use super::Observer;
+use crate::{
+    core::News,
+    deliver, names,
+    pods::PodView,
+    relay::{self, PodLog, Spoken},
+    scene::Object,
+};
+use std::sync::Arc;
+
+impl Observer {
+    /// Has the log of a pod read and its code brought, once it is so far.
+    pub(super) fn serve_pod(&mut self, uid: &str) {
+        let core = &self.core;
+        let Some(pod) = self.scene.pods.get_mut(uid) else {
+            return;
+        };
+        let trial = pod.view.trial.clone();
+        let Some((digest, is_live)) = core.registry.with(&trial, |known| {
+            // What another service has is read by that one.
+            let is_ours = !known.status.is_terminal() && !known.extra.is_looked_on;
+            (known.extra.job.digest.clone(), is_ours)
+        }) else {
+            return;
+        };
+        if !is_live {
+            return;
+        }
+        if pod.view.has_begun() && !std::mem::replace(&mut pod.is_heard, true) {
+            let has_many = core.config.roles.iter().map(|role| role.replicas).sum::<u32>() > 1;
+            let log = PodLog {
+                token: names::token(&core.experiment, &trial),
+                pod: pod.view.name.clone(),
+                uid: uid.to_owned(),
+                container: pod.view.container.clone(),
+                prefix: has_many.then(|| format!("[{}] ", short_name(&pod.view))),
+                phase: pod.phase.subscribe(),
+                trial: trial.clone(),
+            };
+            let core = Arc::clone(core);
+            self.spawner.spawn(async move {
+                let spoken = relay::follow(&core, &log).await;
+                core.tell(News::Heard(log.uid.clone(), spoken));
+                if matches!(spoken, Spoken::Ended(_)) {
+                    deliver::acknowledge(&core, &log).await;
+                }
+            });
+        }
+        if pod.view.wants_code && !std::mem::replace(&mut pod.is_served, true) {
+            let (core, name, uid) = (Arc::clone(core), pod.view.name.clone(), uid.to_owned());
+            self.spawner.spawn(async move {
+                let brought = deliver::into_pod(&core, &name, &digest).await;
+                core.tell(News::Delivered(uid, brought));
+            });
+        }
+    }
+
+    /// Takes what was told to the observer.
+    pub(super) fn news(&mut self, news: News) {
+        match news {
+            News::Look(trial) => {
+                let name = names::job(self.core.kind(), &self.core.experiment, &trial);
+                self.scene.enter_name(&trial, name);
+                let uids: Vec<String> = self.scene.pods_of(&trial).map(|pod| pod.view.uid.clone()).collect();
+                for uid in uids {
+                    self.serve_pod(&uid);
+                }
+                self.look(&trial);
+            }
+            News::Gone(trial) => {
+                self.scene.objects.insert(trial.clone(), Object::Gone);
+                self.look(&trial);
+            }
+            News::Listed(absent) => {
+                self.is_listing = false;
+                for trial in absent {
+                    self.scene.objects.entry(trial.clone()).or_insert(Object::Gone);
+                    self.look(&trial);
+                }
+            }
+            News::Heard(uid, spoken) => {
+                if let Some(pod) = self.scene.pods.get_mut(&uid) {
+                    pod.spoken = Some(spoken);
+                    let trial = pod.view.trial.clone();
+                    self.look(&trial);
+                }
+            }
+            News::Delivered(uid, result) => {
+                let Some(pod) = self.scene.pods.get_mut(&uid) else {
+                    return;
+                };
+                if let Err(error) = result {
+                    tracing::warn!(pod = pod.view.name, %error, "the code is sent again");
+                    // Tried again with the next sweep, if the pod still waits for it.
+                    pod.is_served = false;
+                }
+            }
+        }
+    }
+}
+
+/// What tells the pods of a trial apart: role and the end of the name.
+fn short_name(view: &PodView) -> String {
+    let index = view
+        .name
+        .rsplit('-')
+        .find(|part| part.chars().all(|c| c.is_ascii_digit()))
+        .unwrap_or("0");
+    format!("{}-{index}", view.role)
+}

@@ -1,0 +1,104 @@
+//! What is only noticed after a while: objects that were never seen, trials that wait in vain. The service's time goes faster here.
+
+use crate::{
+    faults::{gated, until},
+    world::{MANAGER, World},
+};
+use async_trait::async_trait;
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
+use std::{sync::Arc, time::Duration};
+use ts_core::{Clock, Ctx, ReasonCode, SystemClock, Timestamp, TrialStatus};
+use ts_k8s::{KubernetesConfig, KubernetesService};
+use ts_k8s_testkit::{Fault, Matcher, Request};
+use ts_testkit::conformance::{Client, Fixture as _};
+
+/// How many times faster.
+const PACE: u32 = 20;
+
+/// A clock that goes faster than the machine's.
+#[derive(Debug)]
+struct Fast(SystemClock);
+
+#[async_trait]
+impl Clock for Fast {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic() * PACE
+    }
+
+    async fn sleep(&self, d: Duration) {
+        self.0.sleep(d / PACE).await;
+    }
+}
+
+async fn fast(world: &World, config: KubernetesConfig) -> Client<'_> {
+    let mut ctx: Ctx = world.ctx();
+    ctx.clock = Arc::new(Fast(SystemClock::new()));
+    let service = KubernetesService::new(ctx.clone(), config, world.spec.id.clone());
+    Client::with(world, ctx, Arc::new(service)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_that_were_never_seen_are_sought_by_one_list() {
+    const TRIALS: usize = 12;
+    let world = World::fresh().await;
+    let ours = || Matcher::any().user(MANAGER).resource("jobs");
+    // The list of jobs is empty, and nothing is ever told of what comes afterwards.
+    world.server.fault(ours().verb("watch"), Fault::Hang, usize::MAX);
+    let client = fast(&world, world.config()).await;
+    let mut watch = client.watch();
+    let is_watched = || {
+        world
+            .server
+            .requests()
+            .iter()
+            .any(|r| r.verb == "watch" && r.resource == "jobs")
+    };
+    until("the watch of jobs", is_watched).await;
+    let mut trials = Vec::new();
+    for _ in 0..TRIALS {
+        trials.push(client.submit(&gated(0)).await);
+    }
+    until("all jobs", || world.server.objects("jobs").len() == TRIALS).await;
+    let jobs: Api<Job> = Api::namespaced(world.server.client("admin"), "default");
+    let (parameters, all) = (DeleteParams::background(), ListParams::default());
+    jobs.delete_collection(&parameters, &all).await.expect("deleted");
+    world.server.clear_requests();
+    for trial in &trials {
+        let end = watch.until_end(&trial.id).await;
+        assert_eq!(end.status(), Some(TrialStatus::SysCanceled), "{end:?}");
+        assert_eq!(end.why.map(|why| why.code), Some(ReasonCode::Lost));
+    }
+    let requests = world.server.requests();
+    let count = |verb: &str| {
+        let is_one = |r: &&Request| r.user == MANAGER && r.resource == "jobs" && r.verb == verb;
+        requests.iter().filter(is_one).count()
+    };
+    assert_eq!(count("get"), 0, "no trial is asked for by itself");
+    assert!((1..TRIALS).contains(&count("list")), "{} lists", count("list"));
+    client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_that_waits_in_vain_is_given_up() {
+    let world = World::fresh().await;
+    world.kubelet.missing_image("local/busybox:1");
+    let mut config = world.config();
+    config.start_timeout = Duration::from_secs(30);
+    let client = fast(&world, config).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&gated(0)).await;
+    let end = watch.until_end(&trial.id).await;
+    assert_eq!(end.status(), Some(TrialStatus::Failed), "{end:?}");
+    let why = end.why.expect("a reason");
+    assert_eq!(why.code, ReasonCode::StartRefused);
+    assert!(why.message.contains("the image cannot be pulled"), "{why:?}");
+    client.finish().await;
+}
