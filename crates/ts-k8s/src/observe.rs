@@ -3,6 +3,7 @@
 //! What it sees goes into the `scene`; what follows of that is carried out here: logs are read, code is delivered, ends are told.
 
 use crate::{
+    KubernetesConfig,
     core::{Core, News, Ready, Spawner},
     deliver, kinds, names,
     pods::{HeldUp, PodView, Wait},
@@ -277,13 +278,13 @@ impl Observer {
             return;
         }
         if pod.view.has_begun() && !std::mem::replace(&mut pod.is_heard, true) {
-            let has_many = core.config.roles.iter().map(|role| role.replicas).sum::<u32>() > 1;
             let log = PodLog {
                 token: names::token(&core.experiment, &trial),
                 pod: pod.view.name.clone(),
                 uid: uid.to_owned(),
                 container: pod.view.container.clone(),
-                prefix: has_many.then(|| format!("[{}] ", short_name(&pod.view))),
+                prefix: prefix(&core.config, &pod.view),
+                has_others: core.config.n_pods() > 1,
                 phase: pod.phase.subscribe(),
                 trial: trial.clone(),
             };
@@ -490,6 +491,11 @@ impl Observer {
                 }
             }
             self.look(&trial);
+            if !known.extra.is_looked_on {
+                for pod in self.scene.left_running(&trial, elapsed) {
+                    submit::remove_pod(&self.spawner, pod);
+                }
+            }
         }
     }
 
@@ -518,14 +524,11 @@ fn trial_of(object: &DynamicObject) -> Option<TrialId> {
     names::of_label(object.metadata.labels.as_ref()?.get(names::TRIAL)?)
 }
 
-/// What tells the pods of a trial apart: role and the end of the name.
-fn short_name(view: &PodView) -> String {
-    let index = view
-        .name
-        .rsplit('-')
-        .find(|part| part.chars().all(|c| c.is_ascii_digit()))
-        .unwrap_or("0");
-    format!("{}-{index}", view.role)
+/// What is put in front of the lines of a pod: nothing for the trial's first one, whose output reads like that of a trial of one
+/// pod; else role and index.
+fn prefix(config: &KubernetesConfig, view: &PodView) -> Option<String> {
+    let is_first = config.first_role().is_some_and(|first| first.name == view.role) && view.index == "0";
+    (config.n_pods() > 1 && !is_first).then(|| format!("[{}-{}] ", view.role, view.index))
 }
 
 fn closed() -> Error {

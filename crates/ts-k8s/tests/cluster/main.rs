@@ -1,4 +1,5 @@
 //! The platform against a cluster in process: API server, operators, and a node that runs the pods as processes.
 
 mod conformance;
+mod variants;
 mod world;
