@@ -11,12 +11,12 @@ use crate::{
     observe,
     relay::Mirror,
 };
+use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use serde_json::Value;
 use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_codedir::Spool;

@@ -99,7 +99,11 @@ impl PodView {
         }
         let name = pod.metadata.name.clone()?;
         // The names of a Job's pods end in chance; those of operators' own end in the index.
-        let indexed = pod.metadata.annotations.as_ref().and_then(|all| all.get(COMPLETION_INDEX));
+        let indexed = pod
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(COMPLETION_INDEX));
         let index = indexed.map_or_else(|| name.rsplit('-').next().unwrap_or_default(), String::as_str);
         let code = init_statuses.iter().find(|s| s.name == CODE_CONTAINER);
         Some(Self {

@@ -306,7 +306,11 @@ pub(crate) fn remove_pod(spawner: &Spawner, name: String) {
         match pods.delete(&name, &DeleteParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             // Asked for again with the next sweep.
-            Err(error) => tracing::warn!(pod = name, error = error::chain(&error), "a pod still runs though its job is over"),
+            Err(error) => tracing::warn!(
+                pod = name,
+                error = error::chain(&error),
+                "a pod still runs though its job is over"
+            ),
             Ok(_) => {}
         }
     });
@@ -334,7 +338,10 @@ pub(crate) fn render(config: &KubernetesConfig, code: &Prepared, trial: &TrialSp
     };
     if let Some(name) = config.runtime() {
         // Only the cluster knows the configured one; what is ours in it is shown.
-        add("TrainingRuntime", &object::runtime(&blueprint, &object::bare_runtime(name))?)?;
+        add(
+            "TrainingRuntime",
+            &object::runtime(&blueprint, &object::bare_runtime(name))?,
+        )?;
     }
     add(config.kind.kind(), &object::object(&blueprint)?)?;
     Ok(Rendered::new(documents))

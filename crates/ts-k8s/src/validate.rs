@@ -3,8 +3,7 @@
 use crate::{
     KubernetesConfig, Role, StorageKind,
     access::{self, Cluster},
-    error, kinds,
-    object, submit,
+    error, kinds, object, submit,
 };
 use k8s_openapi::api::{
     authorization::v1::SelfSubjectAccessReview,

@@ -190,7 +190,10 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
     }
     if end.code == NOT_BEGUN {
         // Where the log went with the pod, FrameworkController has had its end kept in the status.
-        let last = tail.lines().next_back().or_else(|| end.message.trim().lines().next_back());
+        let last = tail
+            .lines()
+            .next_back()
+            .or_else(|| end.message.trim().lines().next_back());
         let last = last.unwrap_or("see the log of the pod");
         return failed(
             Reason::new(
@@ -225,3 +228,7 @@ fn ended_at(pod: &Pod) -> Option<Timestamp> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

@@ -300,17 +300,26 @@ fn the_runtime_of_a_trial_is_the_configured_one_with_a_pod_that_runs_once() {
     assert_eq!(runtime["metadata"]["labels"]["trialId"], "tr1");
     assert_eq!(runtime["spec"]["mlPolicy"], base["spec"]["mlPolicy"]);
     let set = &runtime["spec"]["template"]["spec"];
-    assert_eq!((set.get("failurePolicy"), set.get("ttlSecondsAfterFinished")), (None, None));
+    assert_eq!(
+        (set.get("failurePolicy"), set.get("ttlSecondsAfterFinished")),
+        (None, None)
+    );
     let before = &base["spec"]["template"]["spec"]["replicatedJobs"][0];
     assert_eq!(&set["replicatedJobs"][0], before, "other jobs are as they were");
     let job = &set["replicatedJobs"][1]["template"]["spec"];
-    assert_eq!((&job["backoffLimit"], job.get("ttlSecondsAfterFinished")), (&json!(0), None));
+    assert_eq!(
+        (&job["backoffLimit"], job.get("ttlSecondsAfterFinished")),
+        (&json!(0), None)
+    );
     let pod = &job["template"];
     assert_eq!(pod["metadata"]["labels"]["trialId"], "tr1");
     assert_eq!(pod["spec"]["restartPolicy"], "Never");
     assert_eq!(pod["spec"]["initContainers"][0]["name"], CODE_CONTAINER);
     let container = &pod["spec"]["containers"][0];
-    assert_eq!((&container["name"], &container["image"]), (&json!("node"), &json!("local/a:1")));
+    assert_eq!(
+        (&container["name"], &container["image"]),
+        (&json!("node"), &json!("local/a:1"))
+    );
     assert_eq!(container["env"][0], json!({"name": "THEIRS", "value": "1"}));
 
     let error = super::runtime(&blueprint, &json!({"metadata": {"name": "empty"}, "spec": {}})).expect_err("no job");

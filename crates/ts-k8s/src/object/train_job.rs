@@ -37,12 +37,20 @@ pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
 pub(crate) fn runtime(b: &Blueprint<'_>, base: &Value) -> Result<Value> {
     let mut spec = base["spec"].clone();
     let job_set = &mut spec["template"]["spec"];
-    let jobs = job_set["replicatedJobs"].as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+    let jobs = job_set["replicatedJobs"]
+        .as_array_mut()
+        .map(Vec::as_mut_slice)
+        .unwrap_or_default();
     let Some(job) = trainer_of(jobs) else {
         let name = base["metadata"]["name"].as_str().unwrap_or_default();
-        return Err(Error::new(ErrorKind::Config, format!("the training runtime `{name}` has no job that trains"))
-            .with_key("runtime")
-            .with_help("name a runtime one of whose jobs bears the label `trainer.kubeflow.org/trainjob-ancestor-step: trainer`"));
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("the training runtime `{name}` has no job that trains"),
+        )
+        .with_key("runtime")
+        .with_help(
+            "name a runtime one of whose jobs bears the label `trainer.kubeflow.org/trainjob-ancestor-step: trainer`",
+        ));
     };
     let job = &mut job["template"]["spec"];
     merge::strategic(&mut job["template"], &pod::template(b, &b.config.roles[0])?);

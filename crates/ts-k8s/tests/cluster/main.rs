@@ -1,5 +1,6 @@
 //! The platform against a cluster in process: API server, operators, and a node that runs the pods as processes.
 
 mod conformance;
+mod roles;
 mod variants;
 mod world;

@@ -17,7 +17,7 @@ const NFS: SharedVolume<'static> = SharedVolume::Nfs {
 };
 
 /// A role that runs the trial's command.
-pub(crate) fn role(name: &str) -> Role {
+fn role(name: &str) -> Role {
     Role::new(name, IMAGE)
 }
 
@@ -94,10 +94,7 @@ pub(crate) struct PyTorchJobs;
 
 impl Variant for PyTorchJobs {
     fn config() -> KubernetesConfig {
-        KubernetesConfig::new(
-            JobKind::PyTorchJob,
-            vec![role("master"), role_with("worker", FOR_EVER)],
-        )
+        KubernetesConfig::new(JobKind::PyTorchJob, vec![role("master"), role_with("worker", FOR_EVER)])
     }
     fn operators(options: &mut Options) {
         options.pytorch = Some(Generation::TrainingOperator);

@@ -20,6 +20,9 @@ use ts_testkit::conformance::{Behavior, Fixture, stamped_processes};
 
 /// Image of the init container in which the tasks of a Framework wait for each other.
 const BARRIER: &str = "frameworkcontroller/frameworkbarrier";
+/// What trials of the suite wait for.
+const GPU: &str = "nvidia.com/gpu";
+const PLENTY: &str = "1000";
 
 /// What a trial becomes in the cluster, and where its files are.
 pub(crate) trait Variant: Send + Sync + 'static {
@@ -55,6 +58,9 @@ impl<V: Variant> World<V> {
         let mut config = V::config();
         config.access.kubeconfig = Some(self.path("kubeconfig"));
         config.grace_period = Duration::from_secs(1);
+        for role in &mut config.roles {
+            role.gpus = 1;
+        }
         config
     }
 
@@ -75,7 +81,9 @@ pub(crate) fn write(path: &Path, text: &str) {
 fn only_serves(process: &str) -> bool {
     let pid = process.split(':').next().unwrap_or_default();
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == b"FC_TASKROLE_NAME=ps")
+    environment
+        .split(|byte| *byte == 0)
+        .any(|entry| entry == b"FC_TASKROLE_NAME=ps")
 }
 
 async fn make_claim(server: &ApiServer, namespace: &str, name: &str) {
@@ -93,7 +101,10 @@ fn entries(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
-    entries.flatten().map(|entry| entry.path().display().to_string()).collect()
+    entries
+        .flatten()
+        .map(|entry| entry.path().display().to_string())
+        .collect()
 }
 
 #[async_trait]
@@ -106,13 +117,17 @@ impl<V: Variant> Fixture for World<V> {
         let server = ApiServer::start(Setting::default()).await.expect("a server");
         write(&directory.path().join("kubeconfig"), &server.kubeconfig("admin"));
         let kubelet = Kubelet::start(server.client("admin"), directory.path().join("node"));
-        kubelet.allocatable("pods", "1000").allocatable("cpu", "1000");
+        for resource in ["pods", "cpu", GPU] {
+            kubelet.allocatable(resource, PLENTY);
+        }
         kubelet.entrypoint(BARRIER, &["/bin/sh", "-c", "true >/mnt/frameworkbarrier/injector.sh"]);
         server.set_node(kubelet.clone());
         let mut options = Options::default();
         options.job = true;
         V::operators(&mut options);
-        install_crds(&server.client("admin"), &options).await.expect("kinds that fit");
+        install_crds(&server.client("admin"), &options)
+            .await
+            .expect("kinds that fit");
         let operators = Operators::start(server.client("admin"), options);
         if let Some(SharedVolume::Claim { namespace, name }) = V::storage() {
             make_claim(&server, namespace, name).await;
@@ -143,7 +158,8 @@ impl<V: Variant> Fixture for World<V> {
         write(&self.path("gates").join(gate), "");
     }
     async fn hold_queue(&self, held: bool) -> Support {
-        self.kubelet.hold_scheduling(held);
+        // Not a halt of all scheduling: pods that bring code or remove files need no GPU, and no queue holds them.
+        self.kubelet.allocatable(GPU, if held { "0" } else { PLENTY });
         Support::Yes
     }
     async fn running(&self, trial: &TrialId) -> Vec<String> {
