@@ -159,6 +159,11 @@ async fn remove_objects(core: &Core, ready: &Ready) -> Result<u64> {
     let removed = removed.map_err(|e| error::of_api("delete the trials", e))?;
     let mut n = removed.left().map_or(0, |list| list.items.len() as u64);
     pods_gone(core, ready, &selector).await?;
+    if ready.runtime.is_some() {
+        let runtimes = kinds::runtimes(&ready.cluster, &ready.served.resource);
+        let removed = runtimes.delete_collection(&DeleteParams::background(), &ours).await;
+        removed.map_err(|e| error::of_api("delete the runtimes of the trials", e))?;
+    }
     let owners = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let removed = owners.delete_collection(&DeleteParams::background(), &ours).await;
     let removed = removed.map_err(|e| error::of_api("delete the ConfigMap of the experiment", e))?;

@@ -24,7 +24,7 @@ pub struct KubernetesConfig {
     pub roles: Vec<Role>,
     /// The user's own Framework (NNI's `configPath`), whose containers get our command.
     pub framework_template: Option<serde_json::Value>,
-    /// Name of the runtime of a [`JobKind::TrainJob`].
+    /// Name of the runtime that those of a [`JobKind::TrainJob`] are made of. Default `torch-distributed`.
     pub runtime: Option<String>,
     /// Where the cluster is.
     pub access: Access,
@@ -158,6 +158,19 @@ pub struct Storage {
     pub mount_path: String,
 }
 
+impl Storage {
+    /// Where NNI has it in containers.
+    pub const MOUNT_PATH: &str = "/tmp/mount";
+
+    /// Storage that containers see at [`MOUNT_PATH`](Self::MOUNT_PATH).
+    pub fn new(kind: StorageKind) -> Self {
+        Self {
+            kind,
+            mount_path: Self::MOUNT_PATH.to_owned(),
+        }
+    }
+}
+
 /// What the storage is.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_enums, reason = "what NNI knows; each needs its own volume")]
@@ -271,6 +284,31 @@ impl KubernetesConfig {
             deletion_policy: DeletionPolicy::default(),
             ttl_after_finished: None,
         }
+    }
+
+    /// How many pods a trial has in all.
+    pub(crate) fn n_pods(&self) -> u32 {
+        self.roles.iter().map(|role| role.replicas).sum()
+    }
+
+    /// The role whose first pod speaks for the trial: the one by which its operator tells how a job ended.
+    ///
+    /// Sources: kubeflow/training-operator 1.9, `pkg/controller.v1/{tensorflow,pytorch}`, `UpdateJobStatus`;
+    /// microsoft/frameworkcontroller, `pkg/apis/frameworkcontroller/v1/types.go`, `CompletionPolicySpec`.
+    pub(crate) fn first_role(&self) -> Option<&Role> {
+        let counts = |role: &&Role| match self.kind {
+            JobKind::TfJob => role.name == "worker",
+            JobKind::PyTorchJob => role.name == "master",
+            JobKind::Framework => role.completion.min_succeeded > 0,
+            JobKind::Job | JobKind::TrainJob => true,
+        };
+        self.roles.iter().find(counts).or(self.roles.first())
+    }
+
+    /// The runtime that those of trials are made of, where their kind has one.
+    pub(crate) fn runtime(&self) -> Option<&str> {
+        let name = self.runtime.as_deref().unwrap_or("torch-distributed");
+        (self.kind == JobKind::TrainJob).then_some(name)
     }
 
     /// Reads the platform's section of an experiment file; all problems go to `problems`.

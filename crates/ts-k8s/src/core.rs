@@ -7,10 +7,11 @@ use crate::{
     access::{self, Cluster},
     job::Job,
     kinds::{self, Served},
-    object::{Owner, Patches},
+    object::Owner,
     observe,
     relay::Mirror,
 };
+use serde_json::Value;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -52,7 +53,8 @@ pub(crate) struct Place {
 pub(crate) struct Ready {
     pub(crate) cluster: Cluster,
     pub(crate) served: Served,
-    pub(crate) patches: Patches,
+    /// What the runtimes of TrainJobs are made of.
+    pub(crate) runtime: Option<Arc<Value>>,
 }
 
 impl Place {
@@ -188,14 +190,14 @@ impl Core {
     pub(crate) async fn connect(&self) -> Result<Ready> {
         let cluster = access::cluster(&self.config.access).await?;
         let served = kinds::discover(&cluster, self.kind(), self.config.api_version.as_deref()).await?;
-        let patches = match self.kind() {
-            JobKind::TrainJob => kinds::patches(&cluster, &served.resource).await?,
-            _ => Patches::default(),
+        let runtime = match self.config.runtime() {
+            Some(name) => Some(Arc::new(kinds::runtime(&cluster, &served.resource, name).await?)),
+            None => None,
         };
         Ok(Ready {
             cluster,
             served,
-            patches,
+            runtime,
         })
     }
 

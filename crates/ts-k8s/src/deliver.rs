@@ -203,7 +203,7 @@ fn failed(said: &str) -> Error {
 
 /// Tells a pod whose log goes with it that all was heard; others end without being told.
 pub(crate) async fn acknowledge(core: &Core, log: &PodLog) {
-    if core.kind() != crate::JobKind::Framework || core.config.storage.is_some() {
+    if !core.kind().removes_pods() {
         return;
     }
     let mark = format!("true >{WORK_DIR}/heard");

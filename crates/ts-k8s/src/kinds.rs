@@ -1,12 +1,15 @@
 //! The kinds of object that a trial can become: where the API has them, and which of their versions this cluster serves.
 
-use crate::{JobKind, access::Cluster, error, object::Patches};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use crate::{JobKind, access::Cluster, error};
 use kube::{
     api::{Api, DynamicObject},
     core::{ApiResource, GroupVersionKind},
 };
+use serde_json::Value;
 use ts_core::{Error, ErrorKind, Result};
+
+/// Plural of the runtimes that belong to a namespace.
+pub(crate) const RUNTIMES: &str = "trainingruntimes";
 
 /// A kind as this cluster serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,13 @@ impl JobKind {
             Self::TrainJob => "Kubeflow Trainer",
             Self::Framework => "FrameworkController",
         }
+    }
+
+    /// Whether each pod is removed as soon as it has ended, and its log with it.
+    ///
+    /// Source: microsoft/frameworkcontroller, `pkg/controller/controller.go`, `syncTaskState`; seen running.
+    pub(crate) const fn removes_pods(self) -> bool {
+        matches!(self, Self::Framework)
     }
 
     /// The resource in this version.
@@ -127,30 +137,37 @@ pub(crate) fn api(cluster: &Cluster, resource: &ApiResource) -> Api<DynamicObjec
     Api::namespaced_with(cluster.client.clone(), &cluster.namespace, resource)
 }
 
-/// How the Trainer of this cluster takes changes of pods, by the schema that its CRD has.
-pub(crate) async fn patches(cluster: &Cluster, resource: &ApiResource) -> Result<Patches> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
-    let name = format!("{}.{}", resource.plural, resource.group);
-    let definition = match definitions.get(&name).await {
-        Ok(definition) => definition,
-        // Definitions belong to the whole cluster, and many may not read them; the newest form is the likeliest.
-        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(Patches::default()),
-        Err(e) => return Err(error::of_api("read the definition of TrainJob", e)),
+/// The runtimes of trials in our namespace.
+pub(crate) fn runtimes(cluster: &Cluster, trials: &ApiResource) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk(&trials.group, &trials.version, "TrainingRuntime");
+    api(cluster, &ApiResource::from_gvk_with_plural(&gvk, RUNTIMES))
+}
+
+/// The training runtime of this name: the cluster's, else that of our namespace, as JSON.
+///
+/// # Errors
+/// `NotFound` if there is none; those of the API server.
+pub(crate) async fn runtime(cluster: &Cluster, trials: &ApiResource, name: &str) -> Result<Value> {
+    let gvk = GroupVersionKind::gvk(&trials.group, &trials.version, "ClusterTrainingRuntime");
+    let of_cluster = ApiResource::from_gvk_with_plural(&gvk, "clustertrainingruntimes");
+    let all: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &of_cluster);
+    let what = format!("read the training runtime `{name}`");
+    let found = match all.get_opt(name).await {
+        Ok(Some(runtime)) => Some(runtime),
+        Ok(None) => runtimes(cluster, trials)
+            .get_opt(name)
+            .await
+            .map_err(|e| error::of_api(&what, e))?,
+        Err(e) => return Err(error::of_api(&what, e)),
     };
-    let versions = definition.spec.versions.into_iter();
-    let schema = versions
-        .filter(|v| v.name == resource.version)
-        .find_map(|v| v.schema?.open_api_v3_schema?.properties?.remove("spec")?.properties);
-    let has = |field: &str| schema.as_ref().is_some_and(|spec| spec.contains_key(field));
-    Ok(
-        match (
-            has("runtimePatches"),
-            has("podTemplateOverrides"),
-            has("podSpecOverrides"),
-        ) {
-            (false, true, _) => Patches::PodTemplate,
-            (false, false, true) => Patches::PodSpec,
-            _ => Patches::Runtime,
-        },
-    )
+    let Some(runtime) = found else {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("the cluster has no training runtime `{name}`"),
+        )
+        .with_key("runtime")
+        .with_help("`kubectl get clustertrainingruntimes,trainingruntimes` lists them"));
+    };
+    serde_json::to_value(runtime)
+        .map_err(|e| Error::new(ErrorKind::Internal, "a training runtime cannot be written as JSON").with_source(e))
 }

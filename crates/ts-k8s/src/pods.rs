@@ -4,6 +4,11 @@ use crate::{names, object::CODE_CONTAINER, status::of_time};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use ts_core::{Reason, ReasonCode, Timestamp, TrialId};
 
+/// Annotation of the pods of an indexed Job.
+///
+/// Source: kubernetes/api, `batch/v1/types.go`, `JobCompletionIndexAnnotation`.
+const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
 /// What of a pod matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PodView {
@@ -11,6 +16,8 @@ pub(crate) struct PodView {
     pub(crate) uid: String,
     pub(crate) trial: TrialId,
     pub(crate) role: String,
+    /// Which pod of its role it is.
+    pub(crate) index: String,
     /// Name of the trial's container.
     pub(crate) container: String,
     pub(crate) main: Main,
@@ -23,6 +30,8 @@ pub(crate) struct PodView {
     pub(crate) ended_by: Option<HeldUp>,
     /// Whether it has ended as a whole.
     pub(crate) is_over: bool,
+    /// Whether somebody has asked for its removal.
+    pub(crate) is_going: bool,
 }
 
 /// State of the trial's container.
@@ -41,6 +50,15 @@ pub(crate) struct ContainerEnd {
     pub(crate) message: String,
     pub(crate) started: Option<Timestamp>,
     pub(crate) at: Option<Timestamp>,
+}
+
+impl ContainerEnd {
+    /// Whether the node does not know how it ended: it found the container no more. The code that it gives then is made up.
+    ///
+    /// Source: kubernetes v1.20, `pkg/kubelet/kubelet_pods.go`, `convertToAPIContainerStatuses`.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.reason == "ContainerStatusUnknown"
+    }
 }
 
 /// A word of the platform and what it says with it.
@@ -79,9 +97,18 @@ impl PodView {
                 at: None,
             });
         }
+        let name = pod.metadata.name.clone()?;
+        // The names of a Job's pods end in chance; those of operators' own end in the index.
+        let indexed = pod
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(COMPLETION_INDEX));
+        let index = indexed.map_or_else(|| name.rsplit('-').next().unwrap_or_default(), String::as_str);
         let code = init_statuses.iter().find(|s| s.name == CODE_CONTAINER);
         Some(Self {
-            name: pod.metadata.name.clone()?,
+            index: index.to_owned(),
+            name,
             uid: pod.metadata.uid.clone()?,
             trial,
             role: labels.get(names::ROLE).cloned().unwrap_or_default(),
@@ -92,6 +119,7 @@ impl PodView {
             held_up: held_up(pod, init_statuses.iter().chain(statuses)),
             ended_by: ended_by(pod),
             is_over,
+            is_going: pod.metadata.deletion_timestamp.is_some(),
         })
     }
 

@@ -129,7 +129,14 @@ impl Scene {
             is_served: false,
             is_gone: false,
         });
-        pod.view = view;
+        let before = std::mem::replace(&mut pod.view, view);
+        if let (Main::Ended(known), Main::Ended(end)) = (&before.main, &pod.view.main)
+            && end.is_unknown()
+            && !known.is_unknown()
+        {
+            // A node that removes a pod may have lost what it said of it before.
+            pod.view.main = before.main;
+        }
         pod.phase
             .send_if_modified(|present| std::mem::replace(present, phase) != phase);
         pod
@@ -235,6 +242,22 @@ impl Scene {
     pub(crate) fn running(&self, trial: &TrialId) -> Option<Timestamp> {
         let begun = self.pods_of(trial).filter(|pod| pod.view.has_begun());
         begun.filter_map(|pod| pod.view.started()).min()
+    }
+
+    /// Pods of an ended job that its operator leaves running.
+    ///
+    /// kubeflow/pytorch-operator does, whatever its policy says, and tf-operator leaves pods that have not begun yet
+    /// (`pkg/controller.v1/pytorch/job.go`, `pkg/controller.v1/tensorflow/job.go`, `deletePodsAndServices`).
+    pub(crate) fn left_running(&self, trial: &TrialId, elapsed: Duration) -> Vec<String> {
+        let is_there = matches!(self.objects.get(trial), Some(Object::There(state)) if state.is_end());
+        let since = self.ended.get(trial).filter(|_| is_there);
+        if since.is_none_or(|since| elapsed.saturating_sub(*since) < UNSEEN_PODS) {
+            return Vec::new();
+        }
+        let left = self
+            .pods_of(trial)
+            .filter(|pod| !(pod.is_gone || pod.view.is_over || pod.view.is_going));
+        left.map(|pod| pod.view.name.clone()).collect()
     }
 
     fn wait(&self, trial: &TrialId, why: Option<&str>, now: Timestamp) -> Wait {

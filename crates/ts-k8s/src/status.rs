@@ -29,6 +29,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// Exit code, where the object has it.
     pub(crate) code: Option<i32>,
+    /// Name of the pod whose end was the job's, where the object has it.
+    pub(crate) pod: Option<String>,
 }
 
 impl JobState {
@@ -124,6 +126,7 @@ fn framework(status: &Value) -> JobState {
                 message: said.chars().take(500).collect(),
                 // Codes below zero are FrameworkController's own.
                 code: code.filter(|code| *code > 0),
+                pod: trigger_of(attempt),
             })
         }
         "AttemptRunning"
@@ -133,6 +136,17 @@ fn framework(status: &Value) -> JobState {
         | "AttemptCompleted" => JobState::Running,
         _ => JobState::Waiting(None),
     }
+}
+
+/// The pod of the task whose end completed an attempt.
+fn trigger_of(attempt: &Value) -> Option<String> {
+    let trigger = &attempt["completionStatus"]["trigger"];
+    let role = trigger["taskRoleName"].as_str()?;
+    let index = trigger["taskIndex"].as_i64()?;
+    let roles = attempt["taskRoleStatuses"].as_array()?;
+    let tasks = roles.iter().find(|status| status["name"] == role)?["taskStatuses"].as_array()?;
+    let task = tasks.iter().find(|task| task["index"] == index)?;
+    task["attemptStatus"]["podName"].as_str().map(str::to_owned)
 }
 
 /// The condition of this type that is true.
@@ -147,6 +161,7 @@ fn failure(condition: &Value, status: &Value) -> Failure {
         reason: text(&condition["reason"]),
         message: text(&condition["message"]),
         code: None,
+        pod: None,
     }
 }
 

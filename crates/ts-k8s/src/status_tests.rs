@@ -171,3 +171,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_framework_names_the_task_that_ended_it() {
+    let task = |pod: &str, index: u32| json!({"index": index, "attemptStatus": {"podName": pod}});
+    let status = json!({
+        "state": "Completed",
+        "attemptStatus": {
+            "completionStatus": {
+                "code": 7, "phrase": "x", "type": {"name": "Failed"},
+                "trigger": {"message": "said", "taskRoleName": "worker", "taskIndex": 1},
+            },
+            "taskRoleStatuses": [
+                {"name": "ps", "taskStatuses": [task("f-ps-0", 0), task("f-ps-1", 1)]},
+                {"name": "worker", "taskStatuses": [task("f-worker-0", 0), task("f-worker-1", 1)]},
+            ],
+        },
+    });
+    let JobState::Failed(failure) = state_of(JobKind::Framework, &status) else {
+        panic!("it failed");
+    };
+    assert_eq!(failure.pod.as_deref(), Some("f-worker-1"));
+}

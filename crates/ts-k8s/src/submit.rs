@@ -8,11 +8,13 @@ use crate::{
     error,
     job::Job,
     kinds, names,
-    object::{self, Blueprint, Owner, Patches},
+    object::{self, Blueprint, Owner},
     recover,
 };
-use kube::api::{DeleteParams, DynamicObject, PostParams, Preconditions};
-use std::time::Duration;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, DynamicObject, PostParams, Preconditions};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use ts_core::{
     Error, ErrorKind, Prepared, Reason, ReasonCode, Rendered, Result, Retry, RetryPolicy, Submitted, TrialId,
@@ -50,7 +52,6 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
         &digest,
         core.kind().usual_version(),
         None,
-        Patches::default(),
     ))?;
     let job = Job {
         spec: trial.clone(),
@@ -100,7 +101,6 @@ pub(crate) fn blueprint<'a>(
     digest: &'a str,
     version: &'a str,
     owner: Option<&'a Owner>,
-    patches: Patches,
 ) -> Blueprint<'a> {
     Blueprint {
         config,
@@ -108,7 +108,6 @@ pub(crate) fn blueprint<'a>(
         digest,
         version,
         owner,
-        patches,
     }
 }
 
@@ -204,14 +203,10 @@ fn refused(core: &Core, error: &Error) -> End {
 async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
     let owner = core.owner(&ready.cluster).await?;
     let version = &ready.served.resource.version;
-    let blueprint = blueprint(
-        &core.config,
-        &job.spec,
-        &job.digest,
-        version,
-        Some(owner),
-        ready.patches,
-    );
+    let blueprint = blueprint(&core.config, &job.spec, &job.digest, version, Some(owner));
+    if let Some(base) = &ready.runtime {
+        make_runtime(ready, &blueprint, base).await?;
+    }
     let object: DynamicObject = crate::anchor::object(object::object(&blueprint)?)?;
     let api = kinds::api(&ready.cluster, &ready.served.resource);
     let name = blueprint.name();
@@ -250,6 +245,21 @@ async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
             }
             Err(error)
         }
+    }
+}
+
+/// Makes the runtime of a trial, before the TrainJob that names it: Trainer's webhook asks for this order.
+async fn make_runtime(ready: &Ready, blueprint: &Blueprint<'_>, base: &Value) -> Result<()> {
+    let runtime: DynamicObject = crate::anchor::object(object::runtime(blueprint, base)?)?;
+    let runtimes = kinds::runtimes(&ready.cluster, &ready.served.resource);
+    match runtimes.create(&PostParams::default(), &runtime).await {
+        Ok(_) => Ok(()),
+        // Made before, when the answer was lost.
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
+        Err(e) => Err(error::of_api(
+            &format!("create TrainingRuntime `{}`", blueprint.name()),
+            e,
+        )),
     }
 }
 
@@ -317,26 +327,53 @@ pub(crate) async fn remove(core: &Core, trial: &TrialId) -> Result<()> {
             let api = kinds::api(&ready.cluster, &ready.served.resource);
             let present = api.get_metadata_opt(name).await.map_err(|e| error::of_api(what, e))?;
             // What only has the name is somebody else's.
-            let Some(present) = present.filter(|present| names::trial_of(&present.metadata).as_ref() == Some(trial))
-            else {
-                core.tell(News::Gone(trial.clone()));
-                return Ok(());
-            };
-            let parameters = propagation(core.kind()).preconditions(Preconditions {
-                uid: present.metadata.uid,
-                resource_version: None,
-            });
-            match api.delete(name, &parameters).await {
-                Ok(_) => Ok(()),
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
-                    core.tell(News::Gone(trial.clone()));
-                    Ok(())
+            match present.filter(|present| names::trial_of(&present.metadata).as_ref() == Some(trial)) {
+                None => core.tell(News::Gone(trial.clone())),
+                Some(present) => {
+                    let parameters = propagation(core.kind()).preconditions(Preconditions {
+                        uid: present.metadata.uid,
+                        resource_version: None,
+                    });
+                    match api.delete(name, &parameters).await {
+                        Ok(_) => {}
+                        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                            core.tell(News::Gone(trial.clone()));
+                        }
+                        Err(e) => return Err(error::of_api(what, e)),
+                    }
                 }
-                Err(e) => Err(error::of_api(what, e)),
+            }
+            if ready.runtime.is_none() {
+                return Ok(());
+            }
+            // Trainer keeps it until no TrainJob names it any more.
+            let runtimes = kinds::runtimes(&ready.cluster, &ready.served.resource);
+            match runtimes.delete(name, &DeleteParams::background()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                removed => removed.map(drop).map_err(|e| error::of_api(what, e)),
             }
         }
     })
     .await
+}
+
+/// Has a pod removed whose job has ended.
+pub(crate) fn remove_pod(spawner: &Spawner, name: String) {
+    let core = Arc::clone(&spawner.core);
+    spawner.spawn(async move {
+        let ready = core.ready().await;
+        let pods: Api<Pod> = Api::namespaced(ready.cluster.client.clone(), &ready.cluster.namespace);
+        match pods.delete(&name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            // Asked for again with the next sweep.
+            Err(error) => tracing::warn!(
+                pod = name,
+                error = error::chain(&error),
+                "a pod still runs though its job is over"
+            ),
+            Ok(_) => {}
+        }
+    });
 }
 
 /// How what depends on an object goes with it. FrameworkController wants its objects to wait for their pods.
@@ -351,11 +388,21 @@ pub(crate) fn propagation(kind: JobKind) -> DeleteParams {
 pub(crate) fn render(config: &KubernetesConfig, code: &Prepared, trial: &TrialSpec) -> Result<Rendered> {
     let digest = code.digest.as_deref().unwrap_or_default();
     let version = config.api_version.as_deref().unwrap_or(config.kind.usual_version());
-    let object = object::object(&blueprint(config, trial, digest, version, None, Patches::default()))?;
-    let text = serde_json::to_string_pretty(&object)
-        .map_err(|e| Error::new(ErrorKind::Internal, "an object cannot be written as JSON").with_source(e))?;
-    Ok(Rendered::new(vec![
-        ("code".to_owned(), code.location.clone()),
-        (format!("{}.json", config.kind.kind()), text),
-    ]))
+    let blueprint = blueprint(config, trial, digest, version, None);
+    let mut documents = vec![("code".to_owned(), code.location.clone())];
+    let mut add = |kind: &str, object: &Value| {
+        let text = serde_json::to_string_pretty(object)
+            .map_err(|e| Error::new(ErrorKind::Internal, "an object cannot be written as JSON").with_source(e))?;
+        documents.push((format!("{kind}.json"), text));
+        Ok(())
+    };
+    if let Some(name) = config.runtime() {
+        // Only the cluster knows the configured one; what is ours in it is shown.
+        add(
+            "TrainingRuntime",
+            &object::runtime(&blueprint, &object::bare_runtime(name))?,
+        )?;
+    }
+    add(config.kind.kind(), &object::object(&blueprint)?)?;
+    Ok(Rendered::new(documents))
 }

@@ -3,9 +3,7 @@
 use crate::{
     KubernetesConfig, Role, StorageKind,
     access::{self, Cluster},
-    error, kinds,
-    object::{self, Patches},
-    submit,
+    error, kinds, object, submit,
 };
 use k8s_openapi::api::{
     authorization::v1::SelfSubjectAccessReview,
@@ -27,6 +25,11 @@ pub(crate) fn permissions(config: &KubernetesConfig) -> Vec<(&'static str, &'sta
     for verb in ["create", "get", "list", "watch", "delete", "deletecollection"] {
         needed.push((kind.group(), kind.plural(), verb));
     }
+    if config.runtime().is_some() {
+        for verb in ["create", "get", "delete", "deletecollection"] {
+            needed.push((kind.group(), kinds::RUNTIMES, verb));
+        }
+    }
     for verb in ["get", "list", "watch"] {
         needed.push(("", "pods", verb));
     }
@@ -36,9 +39,9 @@ pub(crate) fn permissions(config: &KubernetesConfig) -> Vec<(&'static str, &'sta
         needed.push(("", "configmaps", verb));
     }
     needed.push(("", "configmaps", "deletecollection"));
+    needed.push(("", "pods", "delete"));
     if config.storage.is_some() {
         needed.push(("", "pods", "create"));
-        needed.push(("", "pods", "delete"));
     }
     let has_secrets = config.roles.iter().any(|role| role.private_registry_auth.is_some());
     let has_azure = config
@@ -85,14 +88,18 @@ pub(crate) async fn validate(config: &KubernetesConfig, spec: &ExperimentSpec) -
     }
     missing_permissions(config, &cluster).await?;
     named_things(config, &cluster).await?;
-    let patches = match config.kind {
-        crate::JobKind::TrainJob => kinds::patches(&cluster, &served.resource).await?,
-        _ => Patches::default(),
-    };
     let trial = TrialSpec::new(spec, RandomIds.trial(), 0, Parameters::new("{}"));
-    let blueprint = submit::blueprint(config, &trial, "sha256:0", &served.resource.version, None, patches);
-    let object: DynamicObject = crate::anchor::object(object::object(&blueprint)?)?;
-    let api = kinds::api(&cluster, &served.resource);
+    let blueprint = submit::blueprint(config, &trial, "sha256:0", &served.resource.version, None);
+    // A TrainJob is refused as long as its runtime is not there; what can be wrong is in the runtime.
+    let (api, object) = match config.runtime() {
+        Some(name) => {
+            let base = kinds::runtime(&cluster, &served.resource, name).await?;
+            let runtimes = kinds::runtimes(&cluster, &served.resource);
+            (runtimes, object::runtime(&blueprint, &base)?)
+        }
+        None => (kinds::api(&cluster, &served.resource), object::object(&blueprint)?),
+    };
+    let object: DynamicObject = crate::anchor::object(object)?;
     let dry = PostParams {
         dry_run: true,
         ..PostParams::default()

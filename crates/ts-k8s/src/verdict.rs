@@ -14,11 +14,12 @@ use ts_core::{
 /// The exit code of our own script where it cannot begin the trial; see `pod/trial.sh`.
 const NOT_BEGUN: i32 = 125;
 
-/// A job that ended well: the time is that of its last pod, which knows it better than the object.
+/// A job that ended well: the time is that of its last pod that did, which knows it better than the object.
 pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) -> End {
     let said = pods
         .iter()
         .filter_map(|pod| pod.exit())
+        .filter(|exit| exit.code == 0)
         .map(|exit| exit.at)
         .max()
         .filter(|at| *at > 0);
@@ -28,16 +29,12 @@ pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) ->
 /// A job that failed: because of a pod, or of something that no pod shows.
 pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &str) -> End {
     let at = failure.at.unwrap_or(now);
-    if let Some(pod) = pods.iter().find(|pod| pod.view.ended_by.is_some()) {
-        return taken(pod, at);
-    }
-    let mut failing: Vec<&&Pod> = pods
-        .iter()
-        .filter(|pod| code_of(pod).is_some_and(|code| code != 0))
-        .collect();
-    failing.sort_by_key(|pod| ended_at(pod));
-    if let Some(pod) = failing.first() {
-        return of_pod(pod, at, tail);
+    if let Some(pod) = culprit(pods, failure) {
+        return if pod.view.ended_by.is_some() {
+            taken(pod, at)
+        } else {
+            of_pod(pod, at, tail)
+        };
     }
     if let Some(code) = failure.code {
         return of_exit(code, tail, at);
@@ -65,6 +62,16 @@ pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &st
             .unblocked_by("`kubectl describe` of the job shows its events"),
         ),
     }
+}
+
+/// The pod that ended its job: the one that the object names, else the first that failed or was taken. Later ones are followers.
+fn culprit<'a>(pods: &[&'a Pod], failure: &Failure) -> Option<&'a Pod> {
+    let failed = |pod: &&Pod| pod.view.ended_by.is_some() || code_of(pod).is_some_and(|code| code != 0);
+    let mut failing: Vec<&Pod> = pods.iter().copied().filter(failed).collect();
+    failing.sort_by_key(|pod| ended_at(pod));
+    let is_named = |pod: &&Pod| failure.pod.as_ref() == Some(&pod.view.name);
+    let named = failing.iter().copied().find(is_named);
+    named.or_else(|| failing.first().copied())
 }
 
 /// An object that was removed: by us, or by somebody else.
@@ -123,6 +130,23 @@ fn taken(pod: &Pod, at: Timestamp) -> End {
     }
 }
 
+/// The node knows no more how the pod ended, and the pod had not said it.
+fn lost(pod: &Pod, at: Timestamp) -> End {
+    let node = pod.view.node.as_deref().unwrap_or("?");
+    let text = format!(
+        "node `{node}` lost the container of pod `{}` and does not know how it ended",
+        pod.view.name
+    );
+    End {
+        status: TrialStatus::SysCanceled,
+        at,
+        why: Some(
+            Reason::new(ReasonCode::Lost, text, at)
+                .unblocked_by("look whether the node was restarted or ran out of disk; then retry the trial"),
+        ),
+    }
+}
+
 fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
     let container = match &pod.view.main {
         Main::Ended(end) => Some(end),
@@ -150,6 +174,9 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
     let Some(end) = container else {
         return of_exit(code_of(pod).unwrap_or(1), tail, at);
     };
+    if end.is_unknown() {
+        return lost(pod, at);
+    }
     if is_start_failure(end) {
         let text = format!(
             "the container of pod `{}` could not be started: {}",
@@ -162,7 +189,12 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
         );
     }
     if end.code == NOT_BEGUN {
-        let last = tail.lines().next_back().unwrap_or("see the log of the pod");
+        // Where the log went with the pod, FrameworkController has had its end kept in the status.
+        let last = tail
+            .lines()
+            .next_back()
+            .or_else(|| end.message.trim().lines().next_back());
+        let last = last.unwrap_or("see the log of the pod");
         return failed(
             Reason::new(
                 ReasonCode::StartFailed,
@@ -196,3 +228,7 @@ fn ended_at(pod: &Pod) -> Option<Timestamp> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

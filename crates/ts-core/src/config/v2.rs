@@ -278,7 +278,11 @@ fn member(
         debug: s.bool("debug").unwrap_or(top.debug),
     };
     note_shortcuts(s, &shortcuts);
-    let share = if path.ends_with(']') { share(s) } else { Share::default() };
+    let share = if path.ends_with(']') {
+        share(s)
+    } else {
+        Share::default()
+    };
     let platform = common::find_platform(platforms, &name, |message, help| s.problem("platform", message, help));
     let rest: Vec<Entry> = s.rest().into_iter().cloned().collect();
     let platform = platform?;

@@ -7,7 +7,7 @@ use super::failure::{Failure, qualified};
 use super::kinds::Kind;
 use super::store::Key;
 use super::world::{self, Denial, World};
-use super::{decode, defaults, limits, quota, validate};
+use super::{decode, defaults, definitions, limits, quota, validate};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -21,6 +21,9 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Result<(u16, Value), Fai
     let dry_run = call.dry_run()?;
     let object = decode::body(call, world.minor)?;
     let stored = insert(world, call, object, dry_run)?;
+    if call.kind.is("CustomResourceDefinition") && !dry_run {
+        definitions::establish(world, &stored);
+    }
     Ok((201, call.shown(&stored)))
 }
 
@@ -45,6 +48,9 @@ pub(crate) fn insert(world: &mut World, call: &Call, mut object: Value, dry_run:
     admit(world, kind, &namespace, &mut object)?;
     stamp(world, kind, &mut object);
     validate::create(kind, &object)?;
+    if kind.is("CustomResourceDefinition") {
+        definitions::check(&object)?;
+    }
     if kind.is("Job") {
         defaults::job_labels(&mut object);
     }

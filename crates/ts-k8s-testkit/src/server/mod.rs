@@ -8,6 +8,7 @@ mod controllers;
 mod create;
 mod decode;
 mod defaults;
+mod definitions;
 mod delete;
 mod discovery;
 mod exec;

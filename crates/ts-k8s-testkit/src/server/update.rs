@@ -7,6 +7,7 @@
 use super::call::Call;
 use super::create;
 use super::decode;
+use super::definitions;
 use super::failure::{Cause, Failure};
 use super::patch::{self, PatchType};
 use super::store::Key;
@@ -36,7 +37,14 @@ pub(crate) fn update(world: &mut World, call: &Call) -> Result<(u16, Value), Fai
         let cause = Cause::invalid("metadata.resourceVersion", "0x0", "must be specified for an update");
         return Err(Failure::invalid(&kind.group, &kind.plural, &key.name, &[cause]));
     }
+    let is_definition = kind.is("CustomResourceDefinition") && call.place.subresource.is_empty();
+    if is_definition {
+        definitions::check(&new)?;
+    }
     let stored = store(world, call, &key, &old, new, dry_run)?;
+    if is_definition && !dry_run {
+        definitions::establish(world, &stored);
+    }
     Ok((200, call.shown(&stored)))
 }
 

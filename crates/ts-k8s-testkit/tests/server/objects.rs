@@ -318,3 +318,21 @@ async fn jobs_get_a_selector_and_labels_of_their_own() {
     let (status, told) = merge(&client, &format!("{JOBS}/j/status"), &json!({"status": {"active": 1}})).await;
     assert_eq!((status, &told["status"]), (200, &json!({"active": 1})));
 }
+
+#[tokio::test]
+async fn a_kind_is_served_once_its_definition_is_created() {
+    let server = server().await;
+    let client = server.client("admin");
+    let mut options = ts_k8s_testkit::Options::default();
+    options.frameworks = true;
+    ts_k8s_testkit::install_crds(&client, &options)
+        .await
+        .expect("established");
+    assert_eq!(get(&client, FRAMEWORKS).await.0, 200);
+    // Again, as the next installation does.
+    ts_k8s_testkit::install_crds(&client, &options).await.expect("replaced");
+    assert_eq!(server.objects("frameworks").len(), 0);
+    let definitions = server.objects("customresourcedefinitions");
+    assert_eq!(definitions.len(), 1);
+    assert_eq!(definitions[0]["status"]["conditions"][1]["type"], "Established");
+}

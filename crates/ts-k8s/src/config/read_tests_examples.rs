@@ -59,7 +59,7 @@ fn reads_back(text: &str, file: &Path) -> KubernetesConfig {
 }
 
 fn example(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(crate) use pod::{
     CODE_CONTAINER, RECEIVE, WORK_DIR, azure_secret, code_dir, experiment_dir, ready_mark, registry_secret,
     storage_mount, storage_volume,
 };
-pub(crate) use train_job::Patches;
+pub(crate) use train_job::{bare_runtime, runtime};
 
 use crate::{JobKind, KubernetesConfig, Role, names};
 use serde_json::{Map, Value, json};
@@ -47,8 +47,6 @@ pub(crate) struct Blueprint<'a> {
     /// Version of the kind's group.
     pub(crate) version: &'a str,
     pub(crate) owner: Option<&'a Owner>,
-    /// How the cluster's Trainer takes changes of pods.
-    pub(crate) patches: Patches,
 }
 
 impl Blueprint<'_> {
@@ -58,7 +56,7 @@ impl Blueprint<'_> {
 
     /// How many pods the trial has in all.
     fn n_pods(&self) -> u32 {
-        self.config.roles.iter().map(|role| role.replicas).sum()
+        self.config.n_pods()
     }
 
     /// Labels of the object, and without a role those of its pods too.

@@ -30,7 +30,7 @@ fn trial(command: &str, parameters: &str) -> TrialSpec {
     )
 }
 
-fn made(config: &KubernetesConfig, patches: Patches) -> Value {
+fn made(config: &KubernetesConfig) -> Value {
     let owner = Owner {
         name: "nni-exp1".to_owned(),
         uid: "u-1".to_owned(),
@@ -42,7 +42,6 @@ fn made(config: &KubernetesConfig, patches: Patches) -> Value {
         digest: "sha256:d",
         version: "v1",
         owner: Some(&owner),
-        patches,
     })
     .expect("an object")
 }
@@ -74,7 +73,7 @@ fn every_object_bears_its_stamp_and_its_owner() {
         JobKind::TrainJob,
         JobKind::Framework,
     ] {
-        let object = made(&config(kind, vec![role("worker", 1)]), Patches::Runtime);
+        let object = made(&config(kind, vec![role("worker", 1)]));
         let labels = &object["metadata"]["labels"];
         assert_eq!(labels["app"], "nni-kubernetes-trial");
         assert_eq!((&labels["expId"], &labels["trialId"]), (&json!("exp1"), &json!("tr1")));
@@ -92,18 +91,18 @@ fn no_pod_is_ever_started_again_in_its_place() {
         (JobKind::PyTorchJob, "master"),
         (JobKind::Framework, "ps"),
     ] {
-        let object = made(&config(kind, vec![role(first, 1), role("worker", 2)]), Patches::Runtime);
+        let object = made(&config(kind, vec![role(first, 1), role("worker", 2)]));
         let pods = pods(&object);
         assert_eq!(pods.len(), 2, "{kind:?}");
         assert!(pods.iter().all(|pod| pod["restartPolicy"] == "Never"));
     }
-    let job = made(&config(JobKind::Job, vec![role("worker", 3)]), Patches::Runtime);
+    let job = made(&config(JobKind::Job, vec![role("worker", 3)]));
     assert_eq!(job["spec"]["backoffLimit"], 0);
     assert_eq!(
         (&job["spec"]["completions"], &job["spec"]["completionMode"]),
         (&json!(3), &json!("Indexed"))
     );
-    let pytorch = made(&config(JobKind::PyTorchJob, roles()), Patches::Runtime);
+    let pytorch = made(&config(JobKind::PyTorchJob, roles()));
     let replicas = &pytorch["spec"]["pytorchReplicaSpecs"];
     assert_eq!(
         replicas["Master"]["restartPolicy"], "Never",
@@ -119,7 +118,7 @@ fn no_pod_is_ever_started_again_in_its_place() {
 
 #[test]
 fn requests_and_limits_are_the_same_and_gpus_are_whole() {
-    let object = made(&config(JobKind::Job, vec![role("worker", 1)]), Patches::Runtime);
+    let object = made(&config(JobKind::Job, vec![role("worker", 1)]));
     let container = &object["spec"]["template"]["spec"]["containers"][0];
     let resources = &container["resources"];
     assert_eq!(resources["limits"], resources["requests"]);
@@ -131,7 +130,7 @@ fn requests_and_limits_are_the_same_and_gpus_are_whole() {
     assert_eq!(init, &json!({"memory": "512Mi", "cpu": "2"}), "the code needs no GPU");
     let mut none = role("worker", 1);
     none.gpus = 0;
-    let object = made(&config(JobKind::Job, vec![none]), Patches::Runtime);
+    let object = made(&config(JobKind::Job, vec![none]));
     let env = object["spec"]["template"]["spec"]["containers"][0]["env"]
         .as_array()
         .expect("variables");
@@ -143,7 +142,7 @@ fn requests_and_limits_are_the_same_and_gpus_are_whole() {
 
 #[test]
 fn dollars_come_through_the_kubelet_as_they_are() {
-    let object = made(&config(JobKind::Job, vec![role("worker", 1)]), Patches::Runtime);
+    let object = made(&config(JobKind::Job, vec![role("worker", 1)]));
     let script = object["spec"]["template"]["spec"]["containers"][0]["command"][2]
         .as_str()
         .expect("a script");
@@ -162,7 +161,6 @@ fn large_parameters_are_given_in_pieces_that_linux_takes() {
         digest: "d",
         version: "v1",
         owner: None,
-        patches: Patches::Runtime,
     };
     let object = object(&blueprint).expect("an object");
     let args = object["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -183,7 +181,7 @@ fn storage_is_mounted_where_nni_has_it_and_no_code_is_waited_for() {
         },
         mount_path: "/tmp/mount".to_owned(),
     });
-    let object = made(&config, Patches::Runtime);
+    let object = made(&config);
     let pod = &object["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"];
     assert_eq!(
         pod["volumes"][1],
@@ -204,7 +202,7 @@ fn tasks_of_a_framework_find_each_other_by_its_barrier() {
         min_succeeded: 2,
     };
     let config = config(JobKind::Framework, vec![role("ps", 1), worker]);
-    let object = made(&config, Patches::Runtime);
+    let object = made(&config);
     assert_eq!(object["metadata"]["name"], "nniexpexp1trialtr1");
     let roles = object["spec"]["taskRoles"].as_array().expect("roles");
     assert_eq!(
@@ -235,7 +233,7 @@ fn a_framework_of_the_users_own_keeps_what_is_not_ours() {
             "containers": [{"name": "mine", "image": "own:2", "command": ["x"], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
         }}}}],
     }}));
-    let object = made(&config, Patches::Runtime);
+    let object = made(&config);
     assert_eq!(object["spec"]["retryPolicy"]["maxRetryCount"], 2);
     let task = &object["spec"]["taskRoles"][0]["task"];
     assert_eq!(task["retryPolicy"]["fancyRetryPolicy"], true);
@@ -261,20 +259,71 @@ fn a_framework_of_the_users_own_keeps_what_is_not_ours() {
 }
 
 #[test]
-fn each_minor_of_trainer_gets_the_patches_that_it_knows() {
+fn the_runtime_of_a_trial_is_the_configured_one_with_a_pod_that_runs_once() {
     let config = config(JobKind::TrainJob, vec![role("worker", 2)]);
-    let field = |patches| {
-        let object = made(&config, patches);
-        assert_eq!(object["spec"]["trainer"]["numNodes"], 2);
-        let fields = ["runtimePatches", "podTemplateOverrides", "podSpecOverrides"];
-        fields
-            .into_iter()
-            .filter(|field| object["spec"].get(field).is_some())
-            .collect::<Vec<_>>()
+    let job = made(&config);
+    assert_eq!(job["spec"]["trainer"]["numNodes"], 2);
+    assert_eq!(job["spec"]["trainer"]["resourcesPerNode"]["limits"]["cpu"], "2");
+    let base = json!({
+        "metadata": {"name": "torch", "labels": {"trainer.kubeflow.org/framework": "torch"}, "resourceVersion": "1"},
+        "spec": {
+            "mlPolicy": {"numNodes": 1, "torch": {"numProcPerNode": "auto"}},
+            "template": {"spec": {
+                "failurePolicy": {"maxRestarts": 3},
+                "ttlSecondsAfterFinished": 5,
+                "replicatedJobs": [
+                    {"name": "data", "template": {"spec": {"backoffLimit": 2, "template": {"spec": {"containers": []}}}}},
+                    {"name": "train", "template": {
+                        "metadata": {"labels": {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}},
+                        "spec": {"ttlSecondsAfterFinished": 5, "template": {"spec": {
+                            "restartPolicy": "OnFailure",
+                            "containers": [{"name": "node", "image": "theirs", "env": [{"name": "THEIRS", "value": "1"}]}],
+                        }}},
+                    }},
+                ],
+            }},
+        },
+    });
+    let trial = trial("true", "{}");
+    let blueprint = Blueprint {
+        config: &config,
+        trial: &trial,
+        digest: "sha256:d",
+        version: "v1alpha1",
+        owner: None,
     };
-    assert_eq!(field(Patches::Runtime), ["runtimePatches"]);
-    assert_eq!(field(Patches::PodTemplate), ["podTemplateOverrides"]);
-    assert_eq!(field(Patches::PodSpec), ["podSpecOverrides"]);
+    let runtime = runtime(&blueprint, &base).expect("a runtime");
+    assert_eq!(runtime["kind"], job["spec"]["runtimeRef"]["kind"]);
+    assert_eq!(runtime["metadata"]["name"], job["spec"]["runtimeRef"]["name"]);
+    assert_eq!(runtime["metadata"].get("resourceVersion"), None);
+    assert_eq!(runtime["metadata"]["labels"]["trainer.kubeflow.org/framework"], "torch");
+    assert_eq!(runtime["metadata"]["labels"]["trialId"], "tr1");
+    assert_eq!(runtime["spec"]["mlPolicy"], base["spec"]["mlPolicy"]);
+    let set = &runtime["spec"]["template"]["spec"];
+    assert_eq!(
+        (set.get("failurePolicy"), set.get("ttlSecondsAfterFinished")),
+        (None, None)
+    );
+    let before = &base["spec"]["template"]["spec"]["replicatedJobs"][0];
+    assert_eq!(&set["replicatedJobs"][0], before, "other jobs are as they were");
+    let job = &set["replicatedJobs"][1]["template"]["spec"];
+    assert_eq!(
+        (&job["backoffLimit"], job.get("ttlSecondsAfterFinished")),
+        (&json!(0), None)
+    );
+    let pod = &job["template"];
+    assert_eq!(pod["metadata"]["labels"]["trialId"], "tr1");
+    assert_eq!(pod["spec"]["restartPolicy"], "Never");
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], CODE_CONTAINER);
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!(
+        (&container["name"], &container["image"]),
+        (&json!("node"), &json!("local/a:1"))
+    );
+    assert_eq!(container["env"][0], json!({"name": "THEIRS", "value": "1"}));
+
+    let error = super::runtime(&blueprint, &json!({"metadata": {"name": "empty"}, "spec": {}})).expect_err("no job");
+    assert!(error.message().contains("`empty`"), "{error}");
 }
 
 #[test]
@@ -286,7 +335,7 @@ fn the_users_pod_template_is_merged_and_cannot_hide_a_pod() {
         "metadata": {"labels": {"trialId": "other", "team": "a"}, "annotations": {"sidecar.istio.io/inject": "false"}},
         "spec": {"priorityClassName": "low", "containers": [{"name": "trial", "workingDir": "/x"}, {"name": "side", "image": "s"}]},
     }));
-    let object = made(&config, Patches::Runtime);
+    let object = made(&config);
     let template = &object["spec"]["template"];
     assert_eq!(template["metadata"]["labels"]["trialId"], "tr1");
     assert_eq!(template["metadata"]["labels"]["team"], "a");

@@ -30,8 +30,8 @@ const GPU: &str = "nvidia.com/gpu";
 const LONGEST_ARGUMENT: usize = 120_000;
 /// etcd takes 1.5 MiB for an object.
 const MOST_PARAMETERS: usize = 1_000_000;
-/// How long a pod whose log goes with it waits for us, in seconds.
-const HOLD: u32 = 3600;
+/// How long a pod whose log goes with it waits for us, in fifths of a second.
+const HOLD: u32 = 5 * 3600;
 /// NNI's SDK writes its metrics to the journal on this platform.
 const SDK_PLATFORM: &str = "local";
 
@@ -274,12 +274,7 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
         .render()?;
     let shared_code = storage.map(|s| code_dir(s, &trial.experiment, b.digest));
     let is_one_of_many = b.n_pods() > 1;
-    // A Framework's pods are removed as it ends (microsoft/frameworkcontroller, seen running), and their logs with them.
-    let hold = if b.config.kind == JobKind::Framework && storage.is_none() {
-        HOLD
-    } else {
-        0
-    };
+    let hold = if b.config.kind.removes_pods() { HOLD } else { 0 };
     let mut text = String::new();
     for (name, value) in [
         ("ts_token", names::token(&trial.experiment, &trial.id)),

@@ -2,6 +2,7 @@
 
 use super::Observer;
 use crate::{
+    KubernetesConfig,
     core::News,
     deliver, names,
     pods::PodView,
@@ -29,13 +30,13 @@ impl Observer {
             return;
         }
         if pod.view.has_begun() && !std::mem::replace(&mut pod.is_heard, true) {
-            let has_many = core.config.roles.iter().map(|role| role.replicas).sum::<u32>() > 1;
             let log = PodLog {
                 token: names::token(&core.experiment, &trial),
                 pod: pod.view.name.clone(),
                 uid: uid.to_owned(),
                 container: pod.view.container.clone(),
-                prefix: has_many.then(|| format!("[{}] ", short_name(&pod.view))),
+                prefix: prefix(&core.config, &pod.view),
+                has_others: core.config.n_pods() > 1,
                 phase: pod.phase.subscribe(),
                 trial: trial.clone(),
             };
@@ -101,12 +102,9 @@ impl Observer {
     }
 }
 
-/// What tells the pods of a trial apart: role and the end of the name.
-fn short_name(view: &PodView) -> String {
-    let index = view
-        .name
-        .rsplit('-')
-        .find(|part| part.chars().all(|c| c.is_ascii_digit()))
-        .unwrap_or("0");
-    format!("{}-{index}", view.role)
+/// What is put in front of the lines of a pod: nothing for the trial's first one, whose output reads like that of a trial of one
+/// pod; else role and index.
+fn prefix(config: &KubernetesConfig, view: &PodView) -> Option<String> {
+    let is_first = config.first_role().is_some_and(|first| first.name == view.role) && view.index == "0";
+    (config.n_pods() > 1 && !is_first).then(|| format!("[{}-{}] ", view.role, view.index))
 }

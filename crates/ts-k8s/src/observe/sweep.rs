@@ -32,9 +32,10 @@ impl Observer {
                 let is_in_vain =
                     is_ours && is_over(known.extra.hopeless_since, elapsed, self.core.config.start_timeout);
                 let is_late = is_over(known.extra.created_at, elapsed, UNSEEN);
-                Some((is_in_vain.then(|| known.why.clone()), is_late))
+                let in_vain = is_in_vain.then(|| known.why.clone());
+                Some((in_vain, is_late, known.extra.is_looked_on))
             });
-            let Some((in_vain, is_late)) = told.flatten() else {
+            let Some((in_vain, is_late, is_looked_on)) = told.flatten() else {
                 continue;
             };
             if let Some(why) = in_vain {
@@ -44,6 +45,11 @@ impl Observer {
                 unseen.push(trial.clone());
             }
             self.look(&trial);
+            if !is_looked_on {
+                for pod in self.scene.left_running(&trial, elapsed) {
+                    submit::remove_pod(&self.spawner, pod);
+                }
+            }
         }
         if !unseen.is_empty() && !std::mem::replace(&mut self.is_listing, true) {
             let (core, ready) = (Arc::clone(&self.core), Arc::clone(ready));

@@ -175,6 +175,6 @@ printf '\036%sx%s %s\n' "$ts_token" "$ts_code" "$ts_ms"
 # Where the log goes with the pod, the end waits until somebody has heard it.
 while [ "$ts_hold" -gt 0 ] && [ ! -e "$ts_work/heard" ]; do
   ts_hold=$((ts_hold - 1))
-  sleep 1
+  sleep 0.2 2>/dev/null || sleep 1
 done
 exit "$ts_code"

@@ -33,8 +33,10 @@ pub(crate) struct PodLog {
     pub(crate) uid: String,
     pub(crate) container: String,
     pub(crate) token: String,
-    /// Put in front of each line of output, where a trial has several pods.
+    /// Put in front of each line of output.
     pub(crate) prefix: Option<String>,
+    /// Whether the trial has other pods.
+    pub(crate) has_others: bool,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -178,7 +180,7 @@ impl<'a> Reader<'a> {
                 Said::Line { n, text } => self.line(n, &text, &mut batch.journal).await?,
                 Said::Rest(bytes) => {
                     batch.journal.extend_from_slice(&bytes);
-                    if self.log.prefix.is_some() {
+                    if self.log.has_others {
                         batch.journal.push(b'\n'); // the lines of other pods follow
                     }
                 }

@@ -1,12 +1,15 @@
 //! What the tests of faults share: trials that are hurt in the middle and must lose nothing, and the manager that may die of it.
 
-use crate::world::World;
+use crate::{variants::Jobs, world};
 use std::{ops::Range, time::Duration};
 use ts_core::{
     Clock as _, JournalCursor, LogKind, ReasonCode, SystemClock, TrialId, TrialRecord, TrialSpec, TrialStatus,
     WatchRequest,
 };
 use ts_testkit::conformance::{Behavior, Client, DEADLINE, Fixture as _, History, Observer, stamped_processes};
+
+/// Faults are tried on plain jobs.
+pub(crate) type World = world::World<Jobs>;
 
 /// So many metrics, by number.
 pub(crate) fn metrics(numbers: Range<usize>) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! Who the manager is, what it may do, and what time it is, as the cluster sees it.
 
 use crate::{
-    faults::{gated, goes_on, goes_on_without_its_manager, until, until_reason},
-    world::{MANAGER, World},
+    faults::{World, gated, goes_on, goes_on_without_its_manager, until, until_reason},
+    world::MANAGER,
 };
 use ts_core::{CancelReason, ReasonCode, TrialStatus};
 use ts_k8s_testkit::{Rule, Setting, User};

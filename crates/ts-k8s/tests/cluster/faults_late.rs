@@ -1,8 +1,8 @@
 //! What is only noticed after a while: objects that were never seen, trials that wait in vain. The service's time goes faster here.
 
 use crate::{
-    faults::{gated, until},
-    world::{MANAGER, World},
+    faults::{World, gated, until},
+    world::MANAGER,
 };
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::Job;

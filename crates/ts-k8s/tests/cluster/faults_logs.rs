@@ -1,8 +1,8 @@
 //! The logs of pods, by which the metrics come: cut anywhere, begun anew by the node, and read by a manager that dies.
 
 use crate::{
-    faults::{metrics, printed, reborn, record},
-    world::{MANAGER, World},
+    faults::{World, metrics, printed, reborn, record},
+    world::MANAGER,
 };
 use ts_core::{LogKind, TrialSpec, TrialStatus, WatchRequest};
 use ts_k8s_testkit::{Fault, Matcher};

@@ -1,9 +1,6 @@
 //! What befalls pods: evicted, pre-empted, out of memory, on a node that is lost, without an image, without room.
 
-use crate::{
-    faults::{gated, metrics, pod_of, reborn, record, until, until_reason},
-    world::World,
-};
+use crate::faults::{World, gated, metrics, pod_of, reborn, record, until, until_reason};
 use ts_core::{ReasonCode, TrialStatus, WatchRequest};
 use ts_k8s_testkit::Setting;
 use ts_testkit::conformance::{Client, Fixture as _};

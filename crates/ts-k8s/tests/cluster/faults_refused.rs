@@ -1,9 +1,6 @@
 //! The cluster will not have an object: its name is taken, the quota is used up, a webhook says no.
 
-use crate::{
-    faults::{gated, metrics, reborn, until_reason},
-    world::World,
-};
+use crate::faults::{World, gated, metrics, reborn, until_reason};
 use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
 use kube::{
     Api,

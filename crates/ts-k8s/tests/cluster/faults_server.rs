@@ -1,8 +1,10 @@
 //! The API server goes away, comes back, forgets, is slow, or loses answers, while trials run or begin.
 
 use crate::{
-    faults::{gated, goes_on, goes_on_without_its_manager, metrics, reborn, until, until_nothing_runs, until_reason},
-    world::{MANAGER, World},
+    faults::{
+        World, gated, goes_on, goes_on_without_its_manager, metrics, reborn, until, until_nothing_runs, until_reason,
+    },
+    world::MANAGER,
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};

@@ -8,4 +8,6 @@ mod faults_logs;
 mod faults_pods;
 mod faults_refused;
 mod faults_server;
+mod roles;
+mod variants;
 mod world;

@@ -11,7 +11,6 @@ use crate::config::{AzureKey, Storage, StorageKind};
 use ts_core::config::{Schema, SecretRef, Section};
 
 /// Source: nni v1.9, `src/nni_manager/training_service/kubernetes/kubernetesTrainingService.ts`, `CONTAINER_MOUNT_PATH`.
-const DEFAULT_MOUNT: &str = "/tmp/mount";
 const KINDS: [&str; 3] = ["nfs", "azureStorage", "pvc"];
 const CLAIM_HELP: &str = "add `claimName:` with the name of a PersistentVolumeClaim of the namespace";
 
@@ -28,7 +27,7 @@ pub(super) fn read(s: &mut Section<'_>, claim_at: impl FnOnce(&str) -> Option<St
         return None;
     }
     let own = values::named(s, "mountPath", "where storage is mounted", names::mount_path);
-    let mount_path = own.or(mounted_at).unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
+    let mount_path = own.or(mounted_at).unwrap_or_else(|| Storage::MOUNT_PATH.to_owned());
     if is_given && !s.has("mountPath") {
         s.note_default("mountPath", mount_path.as_str());
     }
