@@ -25,6 +25,8 @@ use ts_core::{
 
 /// Wait before an object that could not be removed, for all that was tried, is removed again.
 const REMOVAL_PAUSE: Duration = Duration::from_secs(5);
+/// How long the answer to a creation is waited for once the trial is not wanted any more.
+const LAST_ANSWER: Duration = Duration::from_secs(3);
 /// Longest wait between two tries to create an object.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
@@ -135,7 +137,16 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
         let Some(known) = core.registry.get(trial).filter(|known| known.cancel.is_none()) else {
             continue;
         };
-        let error = match create_once(core, &ready, &known.extra.job).await {
+        let given_up = async {
+            wish.cancelled().await;
+            core.ctx.clock.sleep(LAST_ANSWER).await;
+        };
+        let outcome = tokio::select! {
+            outcome = create_once(core, &ready, &known.extra.job) => outcome,
+            // The client may be waiting because the server asked it to. Whether there is an object is seen to by `wanted`.
+            () = given_up => continue,
+        };
+        let error = match outcome {
             Ok(()) => {
                 drop(turn);
                 return created(spawner, trial, &known.extra.job);

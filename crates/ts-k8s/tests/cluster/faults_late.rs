@@ -17,7 +17,7 @@ use ts_k8s_testkit::{Fault, Matcher, Request};
 use ts_testkit::conformance::{Client, Fixture as _};
 
 /// How many times faster.
-const PACE: u32 = 20;
+const PACE: u32 = 5;
 
 /// A clock that goes faster than the machine's.
 #[derive(Debug)]
