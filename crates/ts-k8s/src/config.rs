@@ -11,6 +11,11 @@ use ts_core::{
     config::{PlatformSection, Problems, SecretRef},
 };
 
+/// Where containers see the storage.
+///
+/// Source: nni v1.9, `src/nni_manager/training_service/kubernetes/kubernetesTrainingService.ts`, `CONTAINER_MOUNT_PATH`.
+const DEFAULT_MOUNT: &str = "/tmp/mount";
+
 /// Settings of an experiment on Kubernetes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -156,6 +161,16 @@ pub struct Storage {
     pub kind: StorageKind,
     /// Absolute path where containers see it. Default `/tmp/mount`, as in NNI.
     pub mount_path: String,
+}
+
+impl Storage {
+    /// Storage that containers see at the default path.
+    pub fn new(kind: StorageKind) -> Self {
+        Self {
+            kind,
+            mount_path: DEFAULT_MOUNT.to_owned(),
+        }
+    }
 }
 
 /// What the storage is.

@@ -7,11 +7,9 @@ use super::{
     names::{self, Check},
     values,
 };
-use crate::config::{AzureKey, Storage, StorageKind};
+use crate::config::{AzureKey, DEFAULT_MOUNT, Storage, StorageKind};
 use ts_core::config::{Schema, SecretRef, Section};
 
-/// Source: nni v1.9, `src/nni_manager/training_service/kubernetes/kubernetesTrainingService.ts`, `CONTAINER_MOUNT_PATH`.
-const DEFAULT_MOUNT: &str = "/tmp/mount";
 const KINDS: [&str; 3] = ["nfs", "azureStorage", "pvc"];
 const CLAIM_HELP: &str = "add `claimName:` with the name of a PersistentVolumeClaim of the namespace";
 
@@ -119,7 +117,7 @@ fn v2(s: &mut Section<'_>) -> Option<StorageKind> {
             let has_vault = s.has("keyVaultName") || s.has("keyVaultKey");
             let vault = has_vault.then(|| AzureKey::KeyVault {
                 vault: values::required_named(s, "keyVaultName", "a vault", names::azure_vault),
-                secret: values::required_named(s, "keyVaultKey", "a secret of a vault", names::azure_vault),
+                secret: values::required_named(s, "keyVaultKey", "a secret of a vault", names::azure_secret),
             });
             let key = azure_key(s, vault, "`keyVaultName` and `keyVaultKey`")?;
             Some(StorageKind::AzureFiles { account, share, key })
@@ -145,7 +143,7 @@ fn nfs(s: &mut Section<'_>) -> StorageKind {
 fn azure_v1(s: &mut Section<'_>) -> Option<StorageKind> {
     let vault = s.section("keyVault", |s| AzureKey::KeyVault {
         vault: values::required_named(s, "vaultName", "a vault", names::azure_vault),
-        secret: values::required_named(s, "name", "a secret of a vault", names::azure_vault),
+        secret: values::required_named(s, "name", "a secret of a vault", names::azure_secret),
     });
     s.required_section("azureStorage", |s| {
         Some(StorageKind::AzureFiles {
