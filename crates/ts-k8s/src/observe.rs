@@ -3,11 +3,12 @@
 //! What it sees goes into the `scene`; what follows of that is carried out here: logs are read, code is delivered, ends are told.
 
 use crate::{
-    core::{Core, News, Ready, Spawner},
+    core::{Core, News, Place, Ready, Spawner},
     deliver, kinds, names,
     pods::{HeldUp, PodView, Wait},
-    relay::{self, PodLog, Spoken},
-    scene::{Finding, Object, Scene},
+    relay::{self, PodLog, Source, Spoken},
+    rest,
+    scene::{Finding, Object, Rest, Scene},
     status, submit,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
@@ -20,16 +21,11 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use std::{
-    collections::HashSet,
-    io::{Read as _, Seek as _, SeekFrom},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::mpsc::UnboundedReceiver;
 use ts_core::{
     Error, ErrorKind, LogKind, Reason, ReasonCode, RetryPolicy, TrialId, TrialStatus,
-    follow::{End, STDERR_TAIL},
+    follow::{End, Known, STDERR_TAIL, tail},
 };
 
 /// How often the way to the server is tried while nothing else shows that it is there, and trials that wait too long are sought.
@@ -266,38 +262,46 @@ impl Observer {
             return;
         };
         let trial = pod.view.trial.clone();
-        let Some((digest, is_live)) = core.registry.with(&trial, |known| {
-            // What another service has is read by that one.
-            let is_ours = !known.status.is_terminal() && !known.extra.is_looked_on;
-            (known.extra.job.digest.clone(), is_ours)
-        }) else {
+        let Some(known) = core.registry.get(&trial).filter(|known| !known.status.is_terminal()) else {
             return;
         };
-        if !is_live {
-            return;
-        }
-        if pod.view.has_begun() && !std::mem::replace(&mut pod.is_heard, true) {
-            let has_many = core.config.roles.iter().map(|role| role.replicas).sum::<u32>() > 1;
+        let (place, view) = (known.extra, &pod.view);
+        if view.has_begun() && pod.heard != Some(place.is_apart) {
+            pod.heard = Some(place.is_apart);
+            pod.spoken = None;
+            let n_pods = rest::n_pods(core);
+            let journal = match core.config.storage {
+                Some(_) => rest::journal_of(core, &view.role, &view.index),
+                None => uid.to_owned(),
+            };
             let log = PodLog {
                 token: names::token(&core.experiment, &trial),
-                pod: pod.view.name.clone(),
-                uid: uid.to_owned(),
-                container: pod.view.container.clone(),
-                prefix: has_many.then(|| format!("[{}] ", short_name(&pod.view))),
+                pod: view.name.clone(),
+                container: view.container.clone(),
+                source: Source {
+                    pod: uid.to_owned(),
+                    journal,
+                },
+                mirror: core.mirror_of(&trial),
+                prefix: (n_pods > 1).then(|| format!("[{}-{}] ", view.role, view.index)),
                 phase: pod.phase.subscribe(),
-                trial: trial.clone(),
+                trial,
             };
             let core = Arc::clone(core);
             self.spawner.spawn(async move {
                 let spoken = relay::follow(&core, &log).await;
-                core.tell(News::Heard(log.uid.clone(), spoken));
-                if matches!(spoken, Spoken::Ended(_)) {
+                core.tell(News::Heard(log.source.pod.clone(), place.is_apart, spoken));
+                if matches!(spoken, Spoken::Ended(_)) && !place.is_looked_on {
                     deliver::acknowledge(&core, &log).await;
                 }
             });
         }
-        if pod.view.wants_code && !std::mem::replace(&mut pod.is_served, true) {
-            let (core, name, uid) = (Arc::clone(core), pod.view.name.clone(), uid.to_owned());
+        let digest = place.job.filter(|_| !place.is_looked_on).map(|job| job.digest.clone());
+        if let Some(digest) = digest
+            && view.wants_code
+            && !std::mem::replace(&mut pod.is_served, true)
+        {
+            let (core, name, uid) = (Arc::clone(core), view.name.clone(), uid.to_owned());
             self.spawner.spawn(async move {
                 let brought = deliver::into_pod(&core, &name, &digest).await;
                 core.tell(News::Delivered(uid, brought));
@@ -337,12 +341,16 @@ impl Observer {
                 self.scene.objects.insert(trial.clone(), Object::Gone);
                 self.look(&trial);
             }
-            News::Heard(uid, spoken) => {
-                if let Some(pod) = self.scene.pods.get_mut(&uid) {
+            News::Heard(uid, is_apart, spoken) => {
+                if let Some(pod) = self.scene.pods.get_mut(&uid).filter(|pod| pod.heard == Some(is_apart)) {
                     pod.spoken = Some(spoken);
                     let trial = pod.view.trial.clone();
                     self.look(&trial);
                 }
+            }
+            News::Rest(trial, is_apart, exit) => {
+                self.scene.enter_rest(&trial, is_apart, Rest::Here(exit));
+                self.look(&trial);
             }
             News::Delivered(uid, result) => {
                 let Some(pod) = self.scene.pods.get_mut(&uid) else {
@@ -410,6 +418,13 @@ impl Observer {
                     });
                 }
             }
+            Finding::Over(_) if self.must_wait_for_rest(trial, &known) => {}
+            Finding::Over(_) if self.is_unknown(trial, &known) => core.waits(
+                trial,
+                ReasonCode::Lost,
+                "nothing of the trial is left in the cluster, and no log of it is here",
+                None,
+            ),
             Finding::Over(end) => {
                 if let Some(at) = self.scene.running(trial) {
                     core.registry.update(trial, |known| known.started.get_or_insert(at).0);
@@ -427,6 +442,35 @@ impl Observer {
                 }
             }
         }
+    }
+
+    /// Whether what a trial left on the storage is not here yet; has it read.
+    fn must_wait_for_rest(&mut self, trial: &TrialId, known: &Known<Place>) -> bool {
+        let core = &self.core;
+        let is_apart = known.extra.is_apart;
+        if core.config.storage.is_none() || !self.scene.lacks_rest(trial, known, rest::n_pods(core)) {
+            return false;
+        }
+        match self.scene.rest(trial, is_apart) {
+            Some(Rest::Here(_)) => false,
+            Some(Rest::Wanted) => true,
+            None => {
+                self.scene.enter_rest(trial, is_apart, Rest::Wanted);
+                core.want_rest(trial);
+                true
+            }
+        }
+    }
+
+    /// Whether nobody here can say anything of a trial of another service.
+    fn is_unknown(&self, trial: &TrialId, known: &Known<Place>) -> bool {
+        known.extra.is_looked_on
+            && self.scene.object(trial, known) == Some(&Object::Gone)
+            && self
+                .core
+                .mirror_of(trial)
+                .heard(trial)
+                .is_ok_and(|heard| heard == (0, [0, 0]))
     }
 
     fn enter_wait(&mut self, trial: &TrialId, wait: Wait) {
@@ -518,16 +562,6 @@ fn trial_of(object: &DynamicObject) -> Option<TrialId> {
     names::of_label(object.metadata.labels.as_ref()?.get(names::TRIAL)?)
 }
 
-/// What tells the pods of a trial apart: role and the end of the name.
-fn short_name(view: &PodView) -> String {
-    let index = view
-        .name
-        .rsplit('-')
-        .find(|part| part.chars().all(|c| c.is_ascii_digit()))
-        .unwrap_or("0");
-    format!("{}-{index}", view.role)
-}
-
 fn closed() -> Error {
     Error::new(ErrorKind::Unreachable, "the API server does not answer any more")
         .with_help("the trials go on; looking at them goes on when it is back")
@@ -535,13 +569,6 @@ fn closed() -> Error {
 
 /// The last of what a trial has written to standard error.
 fn stderr_tail(core: &Core, trial: &TrialId) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(core.mirror.paths(trial).log(LogKind::Stderr))?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(u64::from(STDERR_TAIL))))?;
-        let mut bytes = Vec::new();
-        file.take(u64::from(STDERR_TAIL)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+    let path = core.mirror_of(trial).paths(trial).log(LogKind::Stderr);
+    tail(&path, STDERR_TAIL).unwrap_or_default()
 }

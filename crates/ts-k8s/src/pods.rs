@@ -11,6 +11,8 @@ pub(crate) struct PodView {
     pub(crate) uid: String,
     pub(crate) trial: TrialId,
     pub(crate) role: String,
+    /// What tells it from the other pods of its role, as `pod/trial.sh` has it.
+    pub(crate) index: String,
     /// Name of the trial's container.
     pub(crate) container: String,
     pub(crate) main: Main,
@@ -85,6 +87,7 @@ impl PodView {
             uid: pod.metadata.uid.clone()?,
             trial,
             role: labels.get(names::ROLE).cloned().unwrap_or_default(),
+            index: index_of(pod),
             container: container.name.clone(),
             main,
             wants_code: code.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
@@ -112,6 +115,15 @@ impl PodView {
             Main::Ended(end) => end.started,
         }
     }
+}
+
+/// Source: kubernetes v1.21, `pkg/controller/job/indexed_job_utils.go`; the other operators end a pod's name with its index.
+fn index_of(pod: &Pod) -> String {
+    let annotations = pod.metadata.annotations.as_ref();
+    let index = annotations.and_then(|annotations| annotations.get("batch.kubernetes.io/job-completion-index"));
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let end = || name.rsplit('-').next().unwrap_or_default();
+    index.map_or_else(end, String::as_str).to_owned()
 }
 
 fn main_of(status: &ContainerStatus) -> Main {

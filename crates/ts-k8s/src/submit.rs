@@ -58,10 +58,7 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
     let why = core
         .trouble()
         .unwrap_or_else(|| Reason::new(ReasonCode::Queued, "its object is being created", now));
-    if core
-        .registry
-        .claim(&trial.id, Known::waiting(now, why, Place::new(job.clone())))
-    {
+    if claim(core, &trial.id, &Known::waiting(now, why, Place::new(job.clone()))) {
         let stored = store(running, &job);
         if stored.is_err() {
             core.registry.remove(&trial.id);
@@ -73,11 +70,23 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
     Ok(Submitted::new(url(&core.config, trial)))
 }
 
+/// Claims a trial, also from a watcher that looked on before anybody had it; `false` if it is ours already.
+fn claim(core: &Core, trial: &TrialId, known: &Known<Place>) -> bool {
+    let take_over = |present: &mut Known<Place>| {
+        let is_looked_on = present.extra.is_looked_on;
+        if is_looked_on {
+            present.clone_from(known);
+        }
+        is_looked_on
+    };
+    core.registry.claim(trial, known.clone()) || core.registry.update(trial, take_over) == Some(true)
+}
+
 /// Stores the request; `false` if an earlier manager did, and the trial goes on from there.
 fn store(running: &Running, job: &Job) -> Result<bool> {
     let core = &running.core;
     let trial = &job.spec.id;
-    if !core.mirror.claim(trial)? && recover::resume(running, trial)? {
+    if !core.mirror.dirs().claim(trial)? && recover::resume(running, trial)? {
         return Ok(false);
     }
     job.save(&core.mirror.paths(trial))?;
@@ -130,10 +139,11 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
         if let Some(why) = known.cancel {
             return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
         }
-        let error = match create_once(core, &ready, &known.extra.job).await {
+        let Some(job) = known.extra.job else { return };
+        let error = match create_once(core, &ready, &job).await {
             Ok(()) => {
                 drop(turn);
-                return created(spawner, trial, &known.extra.job);
+                return created(spawner, trial, &job);
             }
             Err(error) => error,
         };
@@ -180,7 +190,7 @@ async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
         &job.spec,
         &job.digest,
         version,
-        Some(owner),
+        Some(&owner),
         ready.patches,
     );
     let object: DynamicObject = crate::anchor::object(object::object(&blueprint)?)?;

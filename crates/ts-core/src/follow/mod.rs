@@ -3,12 +3,14 @@
 //!
 //! How the files get here, and when a trial's status changes, is each platform's own.
 
+mod dirs;
 mod end;
 mod intent;
 mod logs;
 mod registry;
 mod watch;
 
+pub use dirs::{TrialDirs, tail};
 pub use end::{End, STDERR_TAIL, of_canceled, of_exit, of_lost};
 pub use intent::{load_cancel, save_cancel, write_whole};
 pub use registry::{Inbox, Known, Registry};

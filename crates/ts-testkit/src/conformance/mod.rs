@@ -11,7 +11,7 @@ mod processes;
 pub use behavior::Behavior;
 pub use client::Client;
 pub use fixture::{Fixture, run};
-pub use observer::{DEADLINE, Observer};
+pub use observer::{DEADLINE, History, Observer};
 pub use processes::stamped_processes;
 
 /// Makes one test of each case of the suite for a [`Fixture`].
