@@ -23,7 +23,7 @@ async fn back(client: &Client<'_>, trial: &TrialSpec, seen: &History) -> History
     let mut watch = client.watch_from(WatchRequest::new().resuming(trial.id.clone(), seen.cursor()));
     let record = TrialRecord::new(trial.clone(), true, TrialStatus::Running, seen.cursor());
     let recovered = client.recover(&[record]).await;
-    assert_eq!(recovered.adopted, [trial.id.clone()]);
+    assert_eq!(recovered.adopted, std::slice::from_ref(&trial.id));
     watch.until_end(&trial.id).await
 }
 
