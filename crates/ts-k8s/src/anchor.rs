@@ -47,6 +47,31 @@ pub(crate) async fn ensure(core: &Core, cluster: &Cluster) -> Result<Owner> {
     })
 }
 
+/// Finds the owner, and makes none.
+pub(crate) async fn find(core: &Core, cluster: &Cluster) -> Result<Option<Owner>> {
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let name = names::shared(&core.experiment, "");
+    let found = api.get_opt(&name).await;
+    let found = found.map_err(|e| error::of_api(&format!("look at ConfigMap `{name}`"), e))?;
+    let uid = found
+        .filter(|found| found.metadata.deletion_timestamp.is_none())
+        .and_then(|found| found.metadata.uid);
+    Ok(uid.map(|uid| Owner { name, uid }))
+}
+
+/// Makes the Secrets anew if one of them is gone: without it no pod can mount the storage, or be pulled.
+pub(crate) async fn restore_secrets(core: &Core, cluster: &Cluster) -> Result<()> {
+    let api: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    for name in secret_names(core) {
+        let found = api.get_metadata_opt(&name).await;
+        let found = found.map_err(|e| error::of_api(&format!("look at Secret `{name}`"), e))?;
+        if found.is_none() {
+            return ensure_secrets(core, cluster).await;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the Secrets that pods of this experiment need. One that is there is replaced: keys are renewed.
 pub(crate) async fn ensure_secrets(core: &Core, cluster: &Cluster) -> Result<()> {
     let owner = core.owner(cluster).await?.reference();

@@ -1,7 +1,9 @@
 //! Removes what trials left: their objects and pods, what the experiment has beside them, its files on the storage and here.
 
 use crate::{
-    anchor, cancel,
+    anchor,
+    apart::LOOKS,
+    cancel,
     core::{Core, Ready, Running},
     error, kinds, names, recover, submit, volume,
 };
@@ -111,9 +113,11 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
         Err(error) => return report.failures.push(("cluster".to_owned(), error)),
     };
     let mut trials: BTreeSet<TrialId> = core.registry.ids().into_iter().collect();
-    match core.mirror.trials() {
+    match core.mirror.dirs().trials() {
         Ok(found) => trials.extend(found),
-        Err(error) => report.failures.push((core.mirror.dir().display().to_string(), error)),
+        Err(error) => report
+            .failures
+            .push((core.mirror.dirs().dir().display().to_string(), error)),
     }
     for trial in &trials {
         if core.registry.with(trial, |_| ()).is_none()
@@ -142,8 +146,10 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
         }
         core.registry.remove(trial);
     }
-    for dir in [core.mirror.dir(), &core.ctx.work_dir.join(ts_codedir::PACKAGES)] {
-        remove_dir(dir, report);
+    remove_dir(core.mirror.dirs().dir(), report);
+    core.forget_spools();
+    for dir in [ts_codedir::PACKAGES, LOOKS] {
+        remove_dir(&core.ctx.work_dir.join(dir), report);
     }
 }
 
@@ -167,6 +173,7 @@ async fn remove_objects(core: &Core, ready: &Ready) -> Result<u64> {
     let owners = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let removed = owners.delete_collection(&DeleteParams::background(), &ours).await;
     let removed = removed.map_err(|e| error::of_api("delete the ConfigMap of the experiment", e))?;
+    core.forget_owner().await;
     n += removed.left().map_or(0, |list| list.items.len() as u64);
     // The garbage collector would do it, too, a little later.
     let secrets = Api::<Secret>::namespaced(client, namespace);

@@ -11,6 +11,11 @@ use ts_core::{
     config::{PlatformSection, Problems, SecretRef},
 };
 
+/// Where containers see the storage.
+///
+/// Source: nni v1.9, `src/nni_manager/training_service/kubernetes/kubernetesTrainingService.ts`, `CONTAINER_MOUNT_PATH`.
+const DEFAULT_MOUNT: &str = "/tmp/mount";
+
 /// Settings of an experiment on Kubernetes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -159,14 +164,11 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Where NNI has it in containers.
-    pub const MOUNT_PATH: &str = "/tmp/mount";
-
-    /// Storage that containers see at [`MOUNT_PATH`](Self::MOUNT_PATH).
+    /// Storage that containers see at the default path.
     pub fn new(kind: StorageKind) -> Self {
         Self {
             kind,
-            mount_path: Self::MOUNT_PATH.to_owned(),
+            mount_path: DEFAULT_MOUNT.to_owned(),
         }
     }
 }

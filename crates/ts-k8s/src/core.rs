@@ -5,19 +5,21 @@
 use crate::{
     JobKind, KubernetesConfig,
     access::{self, Cluster},
+    apart::Apart,
     job::Job,
     kinds::{self, Served},
     object::Owner,
     observe,
     relay::Mirror,
+    rest,
 };
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_codedir::Spool;
 use ts_core::{
@@ -33,7 +35,10 @@ const DELIVERIES: usize = 4;
 /// What is known of a trial beside its status.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    pub(crate) job: Arc<Job>,
+    /// The stored request. One of another service may be unknown here.
+    pub(crate) job: Option<Arc<Job>>,
+    /// Whether an earlier service has created its object: if it is not there, it is gone.
+    pub(crate) was_created: bool,
     /// Whether a request to create its object may have reached the cluster, whatever came of it.
     pub(crate) may_exist: bool,
     /// Done once somebody asks to end the trial.
@@ -46,6 +51,8 @@ pub(crate) struct Place {
     pub(crate) given_up: Option<End>,
     /// Whether another service has it, and this one only looks on.
     pub(crate) is_looked_on: bool,
+    /// Whether what it says is kept apart from the files of whoever has it.
+    pub(crate) is_apart: bool,
 }
 
 /// The cluster once it has answered.
@@ -61,13 +68,31 @@ impl Place {
     /// A trial of ours.
     pub(crate) fn new(job: Job) -> Self {
         Self {
-            job: Arc::new(job),
+            was_created: job.is_created,
+            job: Some(Arc::new(job)),
             may_exist: false,
             wish: CancellationToken::new(),
             created_at: None,
             hopeless_since: None,
             given_up: None,
             is_looked_on: false,
+            is_apart: false,
+        }
+    }
+
+    /// A trial that another service has, with its request if that is stored here.
+    pub(crate) fn looked_on(job: Option<Job>) -> Self {
+        Self {
+            // Nobody wants the log of what was never submitted.
+            was_created: job.as_ref().is_none_or(|job| job.is_created),
+            job: job.map(Arc::new),
+            may_exist: true,
+            wish: CancellationToken::new(),
+            created_at: None,
+            hopeless_since: None,
+            given_up: None,
+            is_looked_on: true,
+            is_apart: true,
         }
     }
 }
@@ -81,8 +106,10 @@ pub(crate) enum News {
     Listed(Vec<TrialId>),
     /// The object of a trial is not there any more.
     Gone(TrialId),
-    /// A pod's log was read to its end.
-    Heard(String, crate::relay::Spoken),
+    /// A pod's log was read to its end, and whether into the files of a service that only looks on.
+    Heard(String, bool, crate::relay::Spoken),
+    /// What a trial left on the storage was read, into which files, and how its command ended if that is known there.
+    Rest(TrialId, bool, Option<crate::relay::Exit>),
     /// A pod has the code, or why it has not.
     Delivered(String, Result<()>),
 }
@@ -94,7 +121,9 @@ pub(crate) struct Core {
     pub(crate) config: KubernetesConfig,
     pub(crate) experiment: ExperimentId,
     pub(crate) registry: Arc<Registry<Place>>,
-    pub(crate) mirror: Mirror,
+    pub(crate) mirror: Arc<Mirror>,
+    apart: OnceLock<Apart>,
+    rests: mpsc::UnboundedSender<TrialId>,
     ready: watch::Sender<Option<Arc<Ready>>>,
     /// Why the cluster cannot be used at present.
     trouble: watch::Sender<Option<Reason>>,
@@ -102,7 +131,7 @@ pub(crate) struct Core {
     cuts: watch::Sender<u64>,
     news: mpsc::UnboundedSender<News>,
     is_needed: Notify,
-    owner: OnceCell<Owner>,
+    owner: tokio::sync::Mutex<Option<Owner>>,
     spools: Mutex<HashMap<String, Arc<Spool>>>,
     pub(crate) writes: Semaphore,
     pub(crate) deliveries: Semaphore,
@@ -122,15 +151,18 @@ impl Running {
     /// Starts the observer, which goes to the cluster once it is needed.
     pub(crate) fn start(ctx: Ctx, config: KubernetesConfig, experiment: ExperimentId, mirror: Mirror) -> Arc<Self> {
         let (news, inbox) = mpsc::unbounded_channel();
+        let (rests, wanted) = mpsc::unbounded_channel();
         let core = Arc::new(Core {
             registry: Arc::default(),
-            mirror,
+            mirror: Arc::new(mirror),
+            apart: OnceLock::new(),
+            rests,
             ready: watch::Sender::default(),
             trouble: watch::Sender::default(),
             cuts: watch::Sender::default(),
             news,
             is_needed: Notify::new(),
-            owner: OnceCell::new(),
+            owner: tokio::sync::Mutex::default(),
             spools: Mutex::default(),
             writes: Semaphore::new(WRITES),
             deliveries: Semaphore::new(DELIVERIES),
@@ -150,6 +182,7 @@ impl Running {
             stop,
         };
         spawner.spawn(observe::observe(spawner.clone(), inbox));
+        spawner.spawn(rest::serve(Arc::clone(&core), wanted));
         running
     }
 
@@ -267,9 +300,43 @@ impl Core {
     }
 
     /// The owner of all that the experiment has in the cluster; made if it is not there.
-    pub(crate) async fn owner(&self, cluster: &Cluster) -> Result<&Owner> {
-        let make = || crate::anchor::ensure(self, cluster);
-        self.owner.get_or_try_init(make).await
+    pub(crate) async fn owner(&self, cluster: &Cluster) -> Result<Owner> {
+        let mut owner = self.owner.lock().await;
+        if let Some(owner) = &*owner {
+            return Ok(owner.clone());
+        }
+        let made = crate::anchor::ensure(self, cluster).await?;
+        Ok(owner.insert(made).clone())
+    }
+
+    /// Forgets the owner, which was removed.
+    pub(crate) async fn forget_owner(&self) {
+        *self.owner.lock().await = None;
+    }
+
+    /// Has the rest of a trial read from the storage; [`News::Rest`] says when it is.
+    pub(crate) fn want_rest(&self, trial: &TrialId) {
+        // Without a reader there is nobody to tell either: the service is being dropped.
+        let _ = self.rests.send(trial.clone());
+    }
+
+    /// Whether what a trial says is kept apart.
+    pub(crate) fn is_apart(&self, trial: &TrialId) -> bool {
+        self.registry.with(trial, |known| known.extra.is_apart) == Some(true)
+    }
+
+    /// Where what a trial says is kept.
+    pub(crate) fn mirror_of(&self, trial: &TrialId) -> Arc<Mirror> {
+        let apart = self.apart.get().filter(|_| self.is_apart(trial));
+        Arc::clone(apart.map_or(&self.mirror, Apart::mirror))
+    }
+
+    /// Where a service that only looks on keeps what trials say.
+    pub(crate) fn apart(&self) -> Result<&Arc<Mirror>> {
+        if self.apart.get().is_none() {
+            let _ = self.apart.set(Apart::make(&self.ctx.work_dir)?);
+        }
+        Ok(self.apart.get().map_or(&self.mirror, Apart::mirror))
     }
 
     pub(crate) fn add_spool(&self, spool: Spool) -> Arc<Spool> {
@@ -281,6 +348,11 @@ impl Core {
         )
     }
 
+    /// Forgets packages, which were removed.
+    pub(crate) fn forget_spools(&self) {
+        self.spools.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(crate) fn spool(&self, digest: &str) -> Option<Arc<Spool>> {
         let spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
         spools.get(digest).cloned()
@@ -289,7 +361,8 @@ impl Core {
     /// Enters the end of a trial; what it has not begun it never will.
     pub(crate) fn conclude(&self, trial: &TrialId, end: End) {
         tracing::debug!(%trial, status = %end.status, "ended");
-        if let Err(error) = crate::job::save_end(&self.mirror.paths(trial), &end) {
+        let mirror = self.mirror_of(trial);
+        if let Err(error) = crate::job::save_end(&mirror.paths(trial), &end) {
             tracing::warn!(%trial, %error, "the trial's end is not on disk");
         }
         self.registry.update(trial, |known| {
@@ -297,7 +370,7 @@ impl Core {
             known.at = end.at;
             known.why = end.why;
         });
-        self.mirror.forget(trial);
+        mirror.forget(trial);
     }
 
     /// Has a waiting trial say why it waits.

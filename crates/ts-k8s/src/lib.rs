@@ -2,6 +2,7 @@
 
 mod access;
 mod anchor;
+mod apart;
 mod cancel;
 mod cleanup;
 mod config;
@@ -20,6 +21,7 @@ mod pods;
 mod prepare;
 mod recover;
 mod relay;
+mod rest;
 mod scene;
 mod service;
 mod status;

@@ -16,7 +16,7 @@ pub(crate) struct PodView {
     pub(crate) uid: String,
     pub(crate) trial: TrialId,
     pub(crate) role: String,
-    /// Which pod of its role it is.
+    /// What tells it from the other pods of its role, as `pod/trial.sh` has it.
     pub(crate) index: String,
     /// Name of the trial's container.
     pub(crate) container: String,
@@ -98,20 +98,13 @@ impl PodView {
             });
         }
         let name = pod.metadata.name.clone()?;
-        // The names of a Job's pods end in chance; those of operators' own end in the index.
-        let indexed = pod
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(COMPLETION_INDEX));
-        let index = indexed.map_or_else(|| name.rsplit('-').next().unwrap_or_default(), String::as_str);
         let code = init_statuses.iter().find(|s| s.name == CODE_CONTAINER);
         Some(Self {
-            index: index.to_owned(),
             name,
             uid: pod.metadata.uid.clone()?,
             trial,
             role: labels.get(names::ROLE).cloned().unwrap_or_default(),
+            index: index_of(pod),
             container: container.name.clone(),
             main,
             wants_code: code.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
@@ -140,6 +133,15 @@ impl PodView {
             Main::Ended(end) => end.started,
         }
     }
+}
+
+/// The names of a Job's pods end in chance; those of operators' own end in the index.
+fn index_of(pod: &Pod) -> String {
+    let annotations = pod.metadata.annotations.as_ref();
+    let index = annotations.and_then(|annotations| annotations.get(COMPLETION_INDEX));
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let end = || name.rsplit('-').next().unwrap_or_default();
+    index.map_or_else(end, String::as_str).to_owned()
 }
 
 fn main_of(status: &ContainerStatus) -> Main {

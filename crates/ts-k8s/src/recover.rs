@@ -41,6 +41,8 @@ pub(crate) fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
         core.registry.update(trial, |present| *present = known);
     }
     if end.is_some() {
+        // Whoever watches already has not seen it.
+        core.registry.tell(trial);
         return Ok(true);
     }
     if is_created {
@@ -55,26 +57,33 @@ pub(crate) fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
     Ok(true)
 }
 
-/// Looks on at a trial that another service has, because somebody wants its logs. Nothing of it is changed.
+/// Looks on at a trial that another service has, because somebody wants its logs. Nothing of it is changed: what its pods say is
+/// kept apart, behind a copy of what is here already. Of one that has ended, all is here.
 pub(crate) fn look_on(core: &Core, trial: &TrialId) {
-    let paths = crate::relay::Mirror::new(&core.ctx.work_dir).paths(trial);
-    let job = match Job::load(&paths) {
-        Ok(job) => job,
-        Err(error) => return tracing::warn!(%trial, %error, "its stored request cannot be read"),
+    let known = match looked_on(core, trial) {
+        Ok(known) => known,
+        Err(error) => return tracing::warn!(%trial, %error, "its log cannot be kept here"),
     };
-    let Some(job) = job else { return };
-    let now = core.ctx.clock.now();
-    let mut place = Place::new(job);
-    place.created_at = Some(core.ctx.clock.monotonic());
-    place.is_looked_on = true;
-    let why = Reason::new(ReasonCode::Starting, "the cluster is being asked", now);
-    if core.registry.claim(trial, Known::waiting(now, why, place)) {
-        if let Err(error) = core.mirror.claim(trial) {
-            tracing::warn!(%trial, %error, "its log cannot be kept here");
-        }
+    let has_ended = known.status.is_terminal();
+    if core.registry.claim(trial, known) && !has_ended {
         core.need();
         core.tell(News::Look(trial.clone()));
     }
+}
+
+fn looked_on(core: &Core, trial: &TrialId) -> Result<Known<Place>> {
+    let theirs = core.mirror.paths(trial);
+    let job = Job::load(&theirs)?;
+    let now = core.ctx.clock.now();
+    let why = Reason::new(ReasonCode::Starting, "the cluster is being asked", now);
+    let mut known = Known::waiting(now, why, Place::looked_on(job));
+    if let Some(end) = job::load_end(&theirs)? {
+        (known.status, known.at, known.why) = (end.status, end.at, end.why);
+        known.extra.is_apart = false;
+        return Ok(known);
+    }
+    core.apart()?.copy(&theirs, trial)?;
+    Ok(known)
 }
 
 /// Compares what we and the cluster hold with the trials that the store knows as not ended.

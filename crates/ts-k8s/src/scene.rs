@@ -30,7 +30,8 @@ const UNSEEN_PODS: Duration = Duration::from_secs(5);
 pub(crate) struct Pod {
     pub(crate) view: PodView,
     pub(crate) phase: watch::Sender<Phase>,
-    pub(crate) is_heard: bool,
+    /// Whether its log is read, and then whether into files that are kept apart.
+    pub(crate) heard: Option<bool>,
     pub(crate) spoken: Option<Spoken>,
     pub(crate) is_served: bool,
     pub(crate) is_gone: bool,
@@ -46,9 +47,15 @@ impl Pod {
         }
     }
 
+    /// Whether every line of its journal is here, or it has never begun to write one.
+    fn has_told_all(&self) -> bool {
+        let is_refused = matches!(&self.view.main, Main::Ended(end) if end.code == verdict::NOT_BEGUN);
+        is_refused || matches!(self.spoken, Some(Spoken::Ended(_)))
+    }
+
     pub(crate) fn exit(&self) -> Option<Exit> {
         match self.spoken {
-            Some(Spoken::Ended(exit)) => Some(exit),
+            Some(Spoken::Ended(exit) | Spoken::Holed(exit)) => Some(exit),
             _ => None,
         }
     }
@@ -95,6 +102,15 @@ pub(crate) enum Finding {
     Over(End),
 }
 
+/// What a trial has left on the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It is being read.
+    Wanted,
+    /// It is here; how the command ended, if that was there.
+    Here(Option<Exit>),
+}
+
 /// All that is seen.
 #[derive(Debug, Default)]
 pub(crate) struct Scene {
@@ -103,6 +119,8 @@ pub(crate) struct Scene {
     of_trial: HashMap<TrialId, BTreeSet<String>>,
     names: Names,
     events: HashMap<TrialId, HeldUp>,
+    /// What is known of the rests of trials on the storage, and whether it is kept apart.
+    rests: HashMap<TrialId, (bool, Rest)>,
     /// When the object of a trial was first seen to have ended.
     ended: HashMap<TrialId, Duration>,
 }
@@ -124,7 +142,7 @@ impl Scene {
         let pod = self.pods.entry(view.uid.clone()).or_insert_with(|| Pod {
             view: view.clone(),
             phase: watch::Sender::new(phase),
-            is_heard: false,
+            heard: None,
             spoken: None,
             is_served: false,
             is_gone: false,
@@ -182,12 +200,34 @@ impl Scene {
         uids.filter_map(|uid| self.pods.get(uid))
     }
 
+    /// Whether something that a trial wrote may be on the storage only. `n_pods` is how many it has.
+    pub(crate) fn lacks_rest(&self, trial: &TrialId, known: &Known<Place>, n_pods: usize) -> bool {
+        let has_begun = known.extra.was_created || self.pods_of(trial).any(|pod| pod.view.has_begun());
+        let told: HashSet<_> = self
+            .pods_of(trial)
+            .filter(|pod| pod.has_told_all())
+            .map(|pod| (&pod.view.role, &pod.view.index))
+            .collect();
+        has_begun && told.len() < n_pods
+    }
+
+    /// What is known of a trial's rest; `is_apart` says in whose files it is wanted.
+    pub(crate) fn rest(&self, trial: &TrialId, is_apart: bool) -> Option<Rest> {
+        let (apart, rest) = self.rests.get(trial)?;
+        (*apart == is_apart).then_some(*rest)
+    }
+
+    pub(crate) fn enter_rest(&mut self, trial: &TrialId, is_apart: bool, rest: Rest) {
+        self.rests.insert(trial.clone(), (is_apart, rest));
+    }
+
     /// Forgets a trial that has ended.
     pub(crate) fn forget(&mut self, trial: &TrialId) {
         self.objects.remove(trial);
         self.events.remove(trial);
         self.ended.remove(trial);
         self.names.forget(trial);
+        self.rests.remove(trial);
         for uid in self.of_trial.remove(trial).into_iter().flatten() {
             self.pods.remove(&uid);
         }
@@ -203,8 +243,7 @@ impl Scene {
         elapsed: Duration,
         tail: impl Fn() -> String,
     ) -> Finding {
-        let object = self.objects.get(trial);
-        let is_over = match object {
+        let is_over = match self.object(trial, known) {
             Some(Object::There(state)) => state.is_end(),
             Some(Object::Gone) => true,
             None => false,
@@ -212,7 +251,7 @@ impl Scene {
         if is_over {
             let since = *self.ended.entry(trial.clone()).or_insert(elapsed);
             let is_late = elapsed.saturating_sub(since) > grace + LEFTOVER;
-            let is_gone = self.objects.get(trial) == Some(&Object::Gone);
+            let is_gone = self.object(trial, known) == Some(&Object::Gone);
             // What was removed has ended once nothing of it is left; what ended by itself, once all it said is here.
             let has_ended = self
                 .pods_of(trial)
@@ -228,14 +267,21 @@ impl Scene {
             }
             return Finding::Over(self.end(trial, known, now, &tail()));
         }
+        self.ended.remove(trial);
         if let Some(at) = self.running(trial) {
             return Finding::Running(at);
         }
-        match object {
+        match self.object(trial, known) {
             Some(Object::There(JobState::Running)) => Finding::Running(now),
             Some(Object::There(JobState::Waiting(why))) => Finding::Waiting(self.wait(trial, why.as_deref(), now)),
             _ => Finding::Unclear,
         }
+    }
+
+    /// The object of a trial, once all are listed: one that an earlier service created and that is not there is gone.
+    pub(crate) fn object(&self, trial: &TrialId, known: &Known<Place>) -> Option<&Object> {
+        let gone = known.extra.was_created.then_some(&Object::Gone);
+        self.objects.get(trial).or(gone)
     }
 
     /// When the first of a trial's containers was started.
@@ -286,12 +332,22 @@ impl Scene {
         }
     }
 
+    /// How the command ended, by its only pod or by what it left.
+    fn exit_of(&self, trial: &TrialId, known: &Known<Place>) -> Option<Exit> {
+        if let Some(Rest::Here(Some(exit))) = self.rest(trial, known.extra.is_apart) {
+            return Some(exit);
+        }
+        let mut pods = self.pods_of(trial);
+        let only = pods.next().filter(|_| pods.next().is_none());
+        only.and_then(Pod::exit)
+    }
+
     fn end(&self, trial: &TrialId, known: &Known<Place>, now: Timestamp, tail: &str) -> End {
         let pods: Vec<&Pod> = self.pods_of(trial).collect();
-        match self.objects.get(trial) {
+        match self.object(trial, known) {
             Some(Object::There(JobState::Succeeded(at))) => verdict::succeeded(&pods, *at, now),
             Some(Object::There(JobState::Failed(failure))) => verdict::failed(&pods, failure, now, tail),
-            _ => verdict::gone(&pods, known, now, tail),
+            _ => verdict::gone(&pods, self.exit_of(trial, known), known, now, tail),
         }
     }
 }

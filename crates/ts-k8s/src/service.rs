@@ -1,14 +1,8 @@
 //! `KubernetesService`: the thin implementation of `TrainingService`; each body calls a module of the lifecycle's step.
 
 use crate::{
-    JobKind, KubernetesConfig, cancel, cleanup,
-    core::Running,
-    exec, names,
-    object::WORK_DIR,
-    prepare, recover,
-    relay::Mirror,
-    submit, validate,
-    watch::{self, Files},
+    JobKind, KubernetesConfig, cancel, cleanup, core::Running, exec, names, object::WORK_DIR, prepare, recover,
+    relay::Mirror, submit, validate,
 };
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -19,7 +13,7 @@ use std::{
 use ts_core::{
     CancelReason, Capabilities, CleanupReport, CleanupScope, CodeDirectory, Ctx, Error, ErrorKind, Event, ExperimentId,
     ExperimentSpec, GpuPlacement, Parameters, Prepared, Recovered, Rendered, Result, Submitted, TrainingService,
-    TrialId, TrialRecord, TrialSpec, Warnings, WatchRequest, launch::quote,
+    TrialId, TrialRecord, TrialSpec, Warnings, WatchRequest, follow, launch::quote,
 };
 
 /// Runs the trials of one experiment as objects of a Kubernetes cluster.
@@ -102,7 +96,9 @@ impl TrainingService for KubernetesService {
     }
 
     fn watch(&self, what: WatchRequest) -> BoxStream<'static, Result<Event>> {
-        watch::stream(Files::new(self.running()), what)
+        let running = self.running();
+        let (registry, clock) = (Arc::clone(&running.core.registry), Arc::clone(&running.core.ctx.clock));
+        follow::watch(registry, running, clock, what)
     }
 
     async fn cancel(&self, trial: &TrialId, why: CancelReason) -> Result<()> {

@@ -64,10 +64,7 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
     let why = core
         .trouble()
         .unwrap_or_else(|| Reason::new(ReasonCode::Queued, "its object is being created", now));
-    if core
-        .registry
-        .claim(&trial.id, Known::waiting(now, why, Place::new(job.clone())))
-    {
+    if claim(core, &trial.id, &Known::waiting(now, why, Place::new(job.clone()))) {
         let stored = store(running, &job);
         if stored.is_err() {
             core.registry.remove(&trial.id);
@@ -79,11 +76,23 @@ pub(crate) fn submit(running: &Running, prepared: &Prepared, trial: &TrialSpec) 
     Ok(Submitted::new(url(&core.config, trial)))
 }
 
+/// Claims a trial, also from a watcher that looked on before anybody had it; `false` if it is ours already.
+fn claim(core: &Core, trial: &TrialId, known: &Known<Place>) -> bool {
+    let take_over = |present: &mut Known<Place>| {
+        let is_looked_on = present.extra.is_looked_on;
+        if is_looked_on {
+            present.clone_from(known);
+        }
+        is_looked_on
+    };
+    core.registry.claim(trial, known.clone()) || core.registry.update(trial, take_over) == Some(true)
+}
+
 /// Stores the request; `false` if an earlier manager did, and the trial goes on from there.
 fn store(running: &Running, job: &Job) -> Result<bool> {
     let core = &running.core;
     let trial = &job.spec.id;
-    if !core.mirror.claim(trial)? && recover::resume(running, trial)? {
+    if !core.mirror.dirs().claim(trial)? && recover::resume(running, trial)? {
         return Ok(false);
     }
     job.save(&core.mirror.paths(trial))?;
@@ -137,19 +146,20 @@ async fn create(spawner: &Spawner, trial: &TrialId) {
         let Some(known) = core.registry.get(trial).filter(|known| known.cancel.is_none()) else {
             continue;
         };
+        let Some(job) = known.extra.job else { return };
         let given_up = async {
             wish.cancelled().await;
             core.ctx.clock.sleep(LAST_ANSWER).await;
         };
         let outcome = tokio::select! {
-            outcome = create_once(core, &ready, &known.extra.job) => outcome,
+            outcome = create_once(core, &ready, &job) => outcome,
             // The client may be waiting because the server asked it to. Whether there is an object is seen to by `wanted`.
             () = given_up => continue,
         };
         let error = match outcome {
             Ok(()) => {
                 drop(turn);
-                return created(spawner, trial, &known.extra.job);
+                return created(spawner, trial, &job);
             }
             Err(error) => error,
         };
@@ -214,7 +224,7 @@ fn refused(core: &Core, error: &Error) -> End {
 async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
     let owner = core.owner(&ready.cluster).await?;
     let version = &ready.served.resource.version;
-    let blueprint = blueprint(&core.config, &job.spec, &job.digest, version, Some(owner));
+    let blueprint = blueprint(&core.config, &job.spec, &job.digest, version, Some(&owner));
     if let Some(base) = &ready.runtime {
         make_runtime(ready, &blueprint, base).await?;
     }

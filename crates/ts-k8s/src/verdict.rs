@@ -3,6 +3,7 @@
 use crate::{
     core::Place,
     pods::{ContainerEnd, Main},
+    relay::Exit,
     scene::Pod,
     status::Failure,
 };
@@ -12,7 +13,7 @@ use ts_core::{
 };
 
 /// The exit code of our own script where it cannot begin the trial; see `pod/trial.sh`.
-const NOT_BEGUN: i32 = 125;
+pub(crate) const NOT_BEGUN: i32 = 125;
 
 /// A job that ended well: the time is that of its last pod that did, which knows it better than the object.
 pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) -> End {
@@ -75,17 +76,15 @@ fn culprit<'a>(pods: &[&'a Pod], failure: &Failure) -> Option<&'a Pod> {
 }
 
 /// An object that was removed: by us, or by somebody else.
-pub(crate) fn gone(pods: &[&Pod], known: &Known<Place>, now: Timestamp, tail: &str) -> End {
+pub(crate) fn gone(pods: &[&Pod], exit: Option<Exit>, known: &Known<Place>, now: Timestamp, tail: &str) -> End {
     if let Some(end) = &known.extra.given_up {
         return end.clone();
     }
     if let Some(why) = known.cancel {
         return of_canceled(why, &[], now);
     }
-    // It may have ended by itself first; then some pod has said so.
-    if let [pod] = pods
-        && let Some(exit) = pod.exit()
-    {
+    // It may have ended by itself first; then its pod has said so, or the storage does.
+    if let Some(exit) = exit {
         let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
         return of_exit(exit.code, tail, at);
     }

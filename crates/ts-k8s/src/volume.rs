@@ -7,7 +7,7 @@ use crate::{
     core::Core,
     deliver::{self, Target},
     error, exec, names,
-    object::{code_dir, experiment_dir, ready_mark, storage_mount, storage_volume},
+    object::{Owner, code_dir, experiment_dir, ready_mark, storage_mount, storage_volume},
 };
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -22,7 +22,7 @@ use ts_codedir::Spool;
 use ts_core::{Error, ErrorKind, IdSource as _, RandomIds, Result, Retry, launch::quote};
 
 /// Name of its container.
-const CONTAINER: &str = "stager";
+pub(crate) const CONTAINER: &str = "stager";
 /// How long it may take to run.
 const START: Duration = Duration::from_mins(5);
 /// It ends by itself after this time, should nobody be left to remove it.
@@ -32,6 +32,7 @@ const LIFE_SECONDS: u32 = 3600;
 pub(crate) async fn prepare(core: &Core, storage: &Storage, cluster: &Cluster, spool: &Arc<Spool>) -> Result<()> {
     let folder = code_dir(storage, &core.experiment, spool.digest());
     let mark = ready_mark(&folder);
+    core.owner(cluster).await?;
     with_pod(core, storage, cluster, async |pod| {
         let target = Target {
             cluster,
@@ -48,6 +49,7 @@ pub(crate) async fn prepare(core: &Core, storage: &Storage, cluster: &Cluster, s
 /// Removes all that the experiment has on the storage.
 pub(crate) async fn remove(core: &Core, storage: &Storage, cluster: &Cluster) -> Result<()> {
     let command = format!("rm -rf -- {}", quote(&experiment_dir(storage, &core.experiment)));
+    anchor::restore_secrets(core, cluster).await?;
     with_pod(core, storage, cluster, async |pod| {
         let done = exec::run(&*core.ctx.clock, cluster, pod, CONTAINER, &["/bin/sh", "-c", &command]).await?;
         done.into_stdout("remove the experiment's files").map(drop)
@@ -55,17 +57,17 @@ pub(crate) async fn remove(core: &Core, storage: &Storage, cluster: &Cluster) ->
     .await
 }
 
-/// Runs `work` with such a pod, and removes the pod.
-async fn with_pod<T>(
+/// Runs `work` with such a pod, and removes the pod. Should we die, it goes with the experiment's owner, if there is one.
+pub(crate) async fn with_pod<T>(
     core: &Core,
     storage: &Storage,
     cluster: &Cluster,
     work: impl AsyncFnOnce(&str) -> Result<T>,
 ) -> Result<T> {
-    let owner = core.owner(cluster).await?.reference();
+    let owner = anchor::find(core, cluster).await?;
     let name = names::shared(&core.experiment, &format!("stager-{}", RandomIds.experiment()));
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let pod = pod(core, storage, &name, &owner);
+    let pod = pod(core, storage, &name, owner.as_ref());
     let pod: Pod = anchor::object(pod)?;
     let what = format!("create pod `{name}`, which mounts the storage");
     api.create(&PostParams::default(), &pod)
@@ -89,7 +91,7 @@ async fn with_pod<T>(
     done
 }
 
-fn pod(core: &Core, storage: &Storage, name: &str, owner: &Value) -> Value {
+fn pod(core: &Core, storage: &Storage, name: &str, owner: Option<&Owner>) -> Value {
     let pods = &core.config.pods;
     let role = core.config.roles.first();
     // The image of the trials: it is needed anyway, and it has what is needed.
@@ -131,8 +133,9 @@ fn pod(core: &Core, storage: &Storage, name: &str, owner: &Value) -> Value {
     if let Some(context) = context {
         spec["securityContext"] = context.clone();
     }
+    let owners: Vec<Value> = owner.into_iter().map(Owner::reference).collect();
     json!({
-        "metadata": {"name": name, "labels": anchor::labels(core), "ownerReferences": [owner]},
+        "metadata": {"name": name, "labels": anchor::labels(core), "ownerReferences": owners},
         "spec": spec,
     })
 }

@@ -1,28 +1,12 @@
-//! The stream behind `watch`: the shared engine over the mirror.
+//! What the shared engine behind `watch` asks of this platform: the mirrored files, which grow while pods are heard.
 
 use crate::{core::Running, recover};
-use futures_util::stream::BoxStream;
-use std::sync::Arc;
-use ts_core::{
-    Event, LogKind, Result, TrialId, WatchRequest,
-    follow::{self, TrialFiles},
-    launch::TrialPaths,
-};
+use ts_core::{LogKind, TrialId, follow::TrialFiles, launch::TrialPaths};
 
-/// The mirrored files of all trials; keeps the cluster observed while somebody watches.
-pub(crate) struct Files {
-    running: Arc<Running>,
-}
-
-impl Files {
-    pub(crate) fn new(running: Arc<Running>) -> Arc<Self> {
-        Arc::new(Self { running })
-    }
-}
-
-impl TrialFiles for Files {
+/// Keeps the cluster observed while somebody watches.
+impl TrialFiles for Running {
     fn paths(&self, trial: &TrialId) -> TrialPaths {
-        self.running.core.mirror.paths(trial)
+        self.core.mirror_of(trial).paths(trial)
     }
 
     /// Logs come with the journal, wanted or not.
@@ -32,17 +16,9 @@ impl TrialFiles for Files {
         true
     }
 
-    fn forget(&self, _trial: &TrialId) {}
-}
-
-/// A stream of everything that happens to the experiment's trials. Trials of another service are looked on at if their logs are
-/// wanted.
-pub(crate) fn stream(files: Arc<Files>, what: WatchRequest) -> BoxStream<'static, Result<Event>> {
-    let core = Arc::clone(&files.running.core);
-    for (trial, _) in &what.logs {
-        if core.registry.with(trial, |_| ()).is_none() {
-            recover::look_on(&core, trial);
-        }
+    fn look_on(&self, trial: &TrialId) {
+        recover::look_on(&self.core, trial);
     }
-    follow::watch(Arc::clone(&core.registry), files, Arc::clone(&core.ctx.clock), what)
+
+    fn forget(&self, _trial: &TrialId) {}
 }

@@ -3,14 +3,10 @@
 //! Only facts decide: `.nni/state` as the launch script wrote it, `.nni/cancel` as `cancel` wrote it. When to look is
 //! `supervise`'s and `recover`'s business.
 
-use std::{
-    fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
-    path::Path,
-};
+use std::path::Path;
 use ts_core::{
     CancelReason, LogKind, Timestamp,
-    follow::{End, STDERR_TAIL, of_exit, of_lost},
+    follow::{End, STDERR_TAIL, of_exit, of_lost, tail},
     launch::{self, TrialPaths},
 };
 
@@ -32,7 +28,7 @@ pub(crate) fn of_ended(paths: &TrialPaths, signal: Option<i32>, now: Timestamp) 
     let at = exit.at.or_else(|| modified(&paths.state())).unwrap_or(now);
     let tail = match exit.code {
         0 => String::new(),
-        _ => tail_of(&paths.log(LogKind::Stderr)).unwrap_or_default(),
+        _ => tail(&paths.log(LogKind::Stderr), STDERR_TAIL).unwrap_or_default(),
     };
     of_exit(exit.code, &tail, at)
 }
@@ -48,14 +44,4 @@ pub(crate) fn modified(path: &Path) -> Option<Timestamp> {
     let modified = std::fs::metadata(path).ok()?.modified().ok()?;
     let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since.as_millis()).ok().map(Timestamp)
-}
-
-fn tail_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    if file.seek(SeekFrom::End(-i64::from(STDERR_TAIL))).is_err() {
-        file.rewind()?; // shorter than that
-    }
-    let mut tail = Vec::new();
-    file.take(u64::from(STDERR_TAIL)).read_to_end(&mut tail)?;
-    Ok(String::from_utf8_lossy(&tail).into_owned())
 }

@@ -39,9 +39,11 @@ pub(crate) async fn cleanup(core: &Arc<Core>, scope: &CleanupScope) -> CleanupRe
         _ => {
             core.first_contacts().await;
             let mut trials: BTreeSet<TrialId> = core.registry.ids().into_iter().collect();
-            match core.mirror.trials() {
+            match core.mirror.dirs().trials() {
                 Ok(found) => trials.extend(found),
-                Err(error) => report.failures.push((core.mirror.dir().display().to_string(), error)),
+                Err(error) => report
+                    .failures
+                    .push((core.mirror.dirs().dir().display().to_string(), error)),
             }
             for trial in &trials {
                 if core.registry.get(trial).is_none()
@@ -195,7 +197,7 @@ async fn remove_experiment(core: &Core, trials: &BTreeSet<TrialId>, report: &mut
         }
         core.registry.remove(trial);
     }
-    for dir in [core.mirror.dir(), &core.ctx.work_dir.join(ts_codedir::PACKAGES)] {
+    for dir in [core.mirror.dirs().dir(), &core.ctx.work_dir.join(ts_codedir::PACKAGES)] {
         remove_all(dir, report);
     }
 }

@@ -4,19 +4,18 @@
 //! mirror is decides from where a machine is asked to go on.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::{self, OpenOptions},
-    io,
     os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use ts_core::{Error, ErrorKind, LogKind, Result, TrialId, launch::TrialPaths};
+use ts_core::{Error, ErrorKind, LogKind, Result, TrialId, follow::TrialDirs, launch::TrialPaths};
 
 /// Mirrored files of all trials of an experiment.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    dir: PathBuf,
+    dirs: TrialDirs,
     state: Mutex<State>,
 }
 
@@ -37,28 +36,18 @@ struct Log {
 impl Mirror {
     pub(crate) fn new(work_dir: &Path) -> Self {
         Self {
-            dir: work_dir.join("trials"),
+            dirs: TrialDirs::new(work_dir.join("trials")),
             state: Mutex::default(),
         }
     }
 
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+    /// Where the mirrored files are.
+    pub(crate) fn dirs(&self) -> &TrialDirs {
+        &self.dirs
     }
 
     pub(crate) fn paths(&self, trial: &TrialId) -> TrialPaths {
-        TrialPaths::new(self.dir.join(trial.as_str()))
-    }
-
-    /// Makes the trial's place; `false` if it was there.
-    pub(crate) fn claim(&self, trial: &TrialId) -> Result<bool> {
-        let exchange = self.paths(trial).exchange();
-        if exchange.is_dir() {
-            return Ok(false);
-        }
-        fs::create_dir_all(&exchange)
-            .map(|()| true)
-            .map_err(|e| Error::io("make the trial's directory", &exchange, e))
+        self.dirs.paths(trial)
     }
 
     /// How many bytes of the journal are here.
@@ -162,26 +151,7 @@ impl Mirror {
             state.journals.remove(trial);
             state.logs.remove(trial);
         }
-        let dir = self.paths(trial).dir().to_owned();
-        match fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &dir, e)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Trials that have a place here.
-    pub(crate) fn trials(&self) -> Result<HashSet<TrialId>> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-            Err(e) => return Err(Error::io("list", &self.dir, e)),
-        };
-        let mut found = HashSet::new();
-        for entry in entries {
-            let name = entry.map_err(|e| Error::io("list", &self.dir, e))?.file_name();
-            found.extend(name.to_str().and_then(|name| TrialId::new(name).ok()));
-        }
-        Ok(found)
+        self.dirs.remove(trial).map(drop)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -229,8 +199,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mirror = Mirror::new(dir.path());
         let trial = TrialId::new("a-1").expect("legal");
-        assert!(mirror.claim(&trial).expect("room"));
-        assert!(!mirror.claim(&trial).expect("room"), "claimed twice");
+        mirror.dirs().claim(&trial).expect("room");
         (dir, mirror, trial)
     }
 

@@ -1,12 +1,6 @@
 //! `RemoteService`: the thin implementation of `TrainingService`; each body calls a module of the lifecycle's step.
 
-use crate::{
-    RemoteConfig, cancel, cleanup,
-    core::Running,
-    prepare, recover, submit, validate,
-    warm::Warm,
-    watch::{self, Files},
-};
+use crate::{RemoteConfig, cancel, cleanup, core::Running, prepare, recover, submit, validate, warm::Warm};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::{
@@ -16,7 +10,7 @@ use std::{
 use ts_core::{
     CancelReason, Capabilities, CleanupReport, CleanupScope, CodeDirectory, Ctx, Event, ExperimentId, ExperimentSpec,
     GpuPlacement, Parameters, Prepared, Recovered, Rendered, Result, Submitted, TrainingService, TrialId, TrialRecord,
-    TrialSpec, Warnings, WatchRequest,
+    TrialSpec, Warnings, WatchRequest, follow,
 };
 
 /// Runs the trials of one experiment on machines that are reached by SSH.
@@ -109,7 +103,9 @@ impl TrainingService for RemoteService {
     }
 
     fn watch(&self, what: WatchRequest) -> BoxStream<'static, Result<Event>> {
-        watch::stream(Files::new(self.looking_on()), what)
+        let running = self.looking_on();
+        let (registry, clock) = (Arc::clone(&running.core.registry), Arc::clone(&running.core.ctx.clock));
+        follow::watch(registry, running, clock, what)
     }
 
     async fn cancel(&self, trial: &TrialId, why: CancelReason) -> Result<()> {

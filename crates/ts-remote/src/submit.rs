@@ -75,7 +75,7 @@ pub(crate) fn submit(core: &Arc<Core>, prepared: &Prepared, trial: &TrialSpec) -
 fn store(core: &Arc<Core>, job: &Job) -> Result<bool> {
     let trial = &job.spec.id;
     let paths = core.mirror.paths(trial);
-    if !core.mirror.claim(trial)? && recover::resume(core, trial)? {
+    if !core.mirror.dirs().claim(trial)? && recover::resume(core, trial)? {
         return Ok(false);
     }
     job.save(&paths)?;

@@ -3,6 +3,7 @@
 //!
 //! How the files get here, and when a trial's status changes, is each platform's own.
 
+mod dirs;
 mod end;
 mod growth;
 mod intent;
@@ -10,6 +11,7 @@ mod logs;
 mod registry;
 mod watch;
 
+pub use dirs::{TrialDirs, tail};
 pub use end::{End, STDERR_TAIL, of_canceled, of_exit, of_lost};
 pub use growth::notice_growth;
 pub use intent::{load_cancel, save_cancel, write_whole};

@@ -37,6 +37,8 @@ pub trait TrialFiles: Send + Sync + 'static {
     /// Whether the file holds every byte of the log of a trial that has ended. Until it does, the trial's end is not told to
     /// whoever follows the log.
     fn log_is_complete(&self, trial: &TrialId, log: LogKind) -> bool;
+    /// A watcher wants logs of a trial that is not in the table: another service may have it, and this one may look on.
+    fn look_on(&self, trial: &TrialId);
     /// A watcher has told the end of `trial`.
     fn forget(&self, trial: &TrialId);
 }
@@ -88,6 +90,11 @@ struct Follow<X> {
 
 impl<X: Clone, F: TrialFiles> Watch<X, F> {
     fn new(registry: Arc<Registry<X>>, files: Arc<F>, clock: Arc<dyn Clock>, what: WatchRequest) -> Self {
+        for (trial, _) in &what.logs {
+            if registry.with(trial, |_| ()).is_none() {
+                files.look_on(trial);
+            }
+        }
         let inbox = registry.subscribe();
         let listing = registry.ids().into();
         let mut wanted_logs: HashMap<TrialId, Vec<LogKind>> = HashMap::new();

@@ -304,8 +304,10 @@ fn every_source_of_an_azure_key() {
             other => panic!("{other:?}"),
         }
     };
-    let vault = key("keyVaultName: v, keyVaultKey: k");
-    assert!(matches!(vault, AzureKey::KeyVault { vault, secret } if (&*vault, &*secret) == ("v", "k")));
+    let vault = key("keyVaultName: my-vault.vault.azure.net, keyVaultKey: k");
+    assert!(
+        matches!(vault, AzureKey::KeyVault { vault, secret } if (&*vault, &*secret) == ("my-vault.vault.azure.net", "k"))
+    );
     assert!(matches!(key("secretName: s"), AzureKey::Existing(name) if name == "s"));
     let given = key("azureStorageKey: '${env:KEY}'");
     assert!(matches!(given, AzureKey::Given(SecretRef::Reference(name)) if name == "${env:KEY}"));

@@ -140,7 +140,7 @@ fn storage_of_schema_2() {
         ),
         (
             &["storage.keyVaultKey"],
-            "{storageType: azureStorage, azureAccount: abc, azureShare: abc, keyVaultName: v}",
+            "{storageType: azureStorage, azureAccount: abc, azureShare: abc, keyVaultName: vault}",
         ),
         (
             &["storage.keyVaultName", "storage.keyVaultKey"],
@@ -201,7 +201,7 @@ fn storage_of_schema_1() {
         ),
         (
             &["kubeflowConfig.azureStorage.azureStorageKey"],
-            "keyVault: {vaultName: a, name: b}, azureStorage: {accountName: abc, azureShare: abc, secretName: s}",
+            "keyVault: {vaultName: abc, name: b}, azureStorage: {accountName: abc, azureShare: abc, secretName: s}",
         ),
         (
             &["kubeflowConfig.keyVault.vaultName", "kubeflowConfig.keyVault.name"],

@@ -9,7 +9,7 @@ mod train_job;
 
 pub(crate) use pod::{
     CODE_CONTAINER, RECEIVE, WORK_DIR, azure_secret, code_dir, experiment_dir, ready_mark, registry_secret,
-    storage_mount, storage_volume,
+    storage_mount, storage_volume, trial_dir,
 };
 pub(crate) use train_job::{bare_runtime, runtime};
 

@@ -7,7 +7,7 @@ use crate::{JobKind, Role, Storage, StorageKind, names};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use ts_core::{
-    Error, ErrorKind, ExperimentId, Result,
+    Error, ErrorKind, ExperimentId, Result, TrialId,
     launch::{LaunchScript, StateClock, TrialContext, quote, trial_environment},
 };
 
@@ -38,6 +38,11 @@ const SDK_PLATFORM: &str = "local";
 /// Where the experiment's files are on the storage; NNI's place.
 pub(crate) fn experiment_dir(storage: &Storage, experiment: &ExperimentId) -> String {
     format!("{}/nni/{experiment}", storage.mount_path.trim_end_matches('/'))
+}
+
+/// Where the files of a trial are on the storage.
+pub(crate) fn trial_dir(storage: &Storage, experiment: &ExperimentId, trial: &TrialId) -> String {
+    format!("{}/{trial}", experiment_dir(storage, experiment))
 }
 
 /// Where code of this digest is on the storage.
@@ -257,7 +262,7 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
     let dir = format!("{WORK_DIR}/trial");
     let code = format!("{dir}/code");
     let storage = b.config.storage.as_ref();
-    let volume = storage.map(|s| format!("{}/{}", experiment_dir(s, &trial.experiment), trial.id));
+    let volume = storage.map(|s| trial_dir(s, &trial.experiment, &trial.id));
     let output = format!("{}/output/{}_output", volume.as_deref().unwrap_or(&dir), role.name);
     let command = role.command.as_deref().filter(|c| !c.trim().is_empty());
     let run = LaunchScript::new(&dir, &code, command.unwrap_or(&trial.command))

@@ -2,16 +2,17 @@
 
 use super::Observer;
 use crate::{
-    core::Core,
+    core::{Core, Place},
     pods::Wait,
-    scene::{Finding, Object},
+    rest,
+    scene::{Finding, Object, Rest},
     submit,
 };
-use std::{
-    io::{Read as _, Seek as _, SeekFrom},
-    sync::Arc,
+use std::sync::Arc;
+use ts_core::{
+    LogKind, ReasonCode, TrialId, TrialStatus,
+    follow::{Known, STDERR_TAIL, tail},
 };
-use ts_core::{LogKind, TrialId, TrialStatus, follow::STDERR_TAIL};
 
 impl Observer {
     /// Looks at a trial and enters what it is.
@@ -45,6 +46,13 @@ impl Observer {
                     });
                 }
             }
+            Finding::Over(_) if self.must_wait_for_rest(trial, &known) => {}
+            Finding::Over(_) if self.is_unknown(trial, &known) => core.waits(
+                trial,
+                ReasonCode::Lost,
+                "nothing of the trial is left in the cluster, and no log of it is here",
+                None,
+            ),
             Finding::Over(end) => {
                 if let Some(at) = self.scene.running(trial) {
                     core.registry.update(trial, |known| known.started.get_or_insert(at).0);
@@ -62,6 +70,35 @@ impl Observer {
                 }
             }
         }
+    }
+
+    /// Whether what a trial left on the storage is not here yet; has it read.
+    fn must_wait_for_rest(&mut self, trial: &TrialId, known: &Known<Place>) -> bool {
+        let core = &self.core;
+        let is_apart = known.extra.is_apart;
+        if core.config.storage.is_none() || !self.scene.lacks_rest(trial, known, rest::n_pods(core)) {
+            return false;
+        }
+        match self.scene.rest(trial, is_apart) {
+            Some(Rest::Here(_)) => false,
+            Some(Rest::Wanted) => true,
+            None => {
+                self.scene.enter_rest(trial, is_apart, Rest::Wanted);
+                core.want_rest(trial);
+                true
+            }
+        }
+    }
+
+    /// Whether nobody here can say anything of a trial of another service.
+    fn is_unknown(&self, trial: &TrialId, known: &Known<Place>) -> bool {
+        known.extra.is_looked_on
+            && self.scene.object(trial, known) == Some(&Object::Gone)
+            && self
+                .core
+                .mirror_of(trial)
+                .heard(trial)
+                .is_ok_and(|heard| heard == (0, [0, 0]))
     }
 
     fn enter_wait(&mut self, trial: &TrialId, wait: Wait) {
@@ -95,13 +132,6 @@ impl Observer {
 
 /// The last of what a trial has written to standard error.
 fn stderr_tail(core: &Core, trial: &TrialId) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(core.mirror.paths(trial).log(LogKind::Stderr))?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(u64::from(STDERR_TAIL))))?;
-        let mut bytes = Vec::new();
-        file.take(u64::from(STDERR_TAIL)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+    let path = core.mirror_of(trial).paths(trial).log(LogKind::Stderr);
+    tail(&path, STDERR_TAIL).unwrap_or_default()
 }

@@ -6,8 +6,9 @@ use crate::{
     core::News,
     deliver, names,
     pods::PodView,
-    relay::{self, PodLog, Spoken},
-    scene::Object,
+    relay::{self, PodLog, Source, Spoken},
+    rest,
+    scene::{Object, Rest},
 };
 use std::sync::Arc;
 
@@ -19,38 +20,46 @@ impl Observer {
             return;
         };
         let trial = pod.view.trial.clone();
-        let Some((digest, is_live)) = core.registry.with(&trial, |known| {
-            // What another service has is read by that one.
-            let is_ours = !known.status.is_terminal() && !known.extra.is_looked_on;
-            (known.extra.job.digest.clone(), is_ours)
-        }) else {
+        let Some(known) = core.registry.get(&trial).filter(|known| !known.status.is_terminal()) else {
             return;
         };
-        if !is_live {
-            return;
-        }
-        if pod.view.has_begun() && !std::mem::replace(&mut pod.is_heard, true) {
+        let (place, view) = (known.extra, &pod.view);
+        if view.has_begun() && pod.heard != Some(place.is_apart) {
+            pod.heard = Some(place.is_apart);
+            pod.spoken = None;
+            let journal = match core.config.storage {
+                Some(_) => rest::journal_of(core, &view.role, &view.index),
+                None => uid.to_owned(),
+            };
             let log = PodLog {
                 token: names::token(&core.experiment, &trial),
-                pod: pod.view.name.clone(),
-                uid: uid.to_owned(),
-                container: pod.view.container.clone(),
-                prefix: prefix(&core.config, &pod.view),
+                pod: view.name.clone(),
+                container: view.container.clone(),
+                source: Source {
+                    pod: uid.to_owned(),
+                    journal,
+                },
+                mirror: core.mirror_of(&trial),
+                prefix: prefix(&core.config, view),
                 has_others: core.config.n_pods() > 1,
                 phase: pod.phase.subscribe(),
-                trial: trial.clone(),
+                trial,
             };
             let core = Arc::clone(core);
             self.spawner.spawn(async move {
                 let spoken = relay::follow(&core, &log).await;
-                core.tell(News::Heard(log.uid.clone(), spoken));
-                if matches!(spoken, Spoken::Ended(_)) {
+                core.tell(News::Heard(log.source.pod.clone(), place.is_apart, spoken));
+                if matches!(spoken, Spoken::Ended(_)) && !place.is_looked_on {
                     deliver::acknowledge(&core, &log).await;
                 }
             });
         }
-        if pod.view.wants_code && !std::mem::replace(&mut pod.is_served, true) {
-            let (core, name, uid) = (Arc::clone(core), pod.view.name.clone(), uid.to_owned());
+        let digest = place.job.filter(|_| !place.is_looked_on).map(|job| job.digest.clone());
+        if let Some(digest) = digest
+            && view.wants_code
+            && !std::mem::replace(&mut pod.is_served, true)
+        {
+            let (core, name, uid) = (Arc::clone(core), view.name.clone(), uid.to_owned());
             self.spawner.spawn(async move {
                 let brought = deliver::into_pod(&core, &name, &digest).await;
                 core.tell(News::Delivered(uid, brought));
@@ -81,12 +90,16 @@ impl Observer {
                     self.look(&trial);
                 }
             }
-            News::Heard(uid, spoken) => {
-                if let Some(pod) = self.scene.pods.get_mut(&uid) {
+            News::Heard(uid, is_apart, spoken) => {
+                if let Some(pod) = self.scene.pods.get_mut(&uid).filter(|pod| pod.heard == Some(is_apart)) {
                     pod.spoken = Some(spoken);
                     let trial = pod.view.trial.clone();
                     self.look(&trial);
                 }
+            }
+            News::Rest(trial, is_apart, exit) => {
+                self.scene.enter_rest(&trial, is_apart, Rest::Here(exit));
+                self.look(&trial);
             }
             News::Delivered(uid, result) => {
                 let Some(pod) = self.scene.pods.get_mut(&uid) else {

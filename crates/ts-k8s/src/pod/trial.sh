@@ -61,7 +61,7 @@ ts_pump() {
   done
   ts_part=$ts_part$ts_line ts_at=$((ts_at + ${#ts_line}))
   if [ "$ts_n" != "$ts_told" ]; then
-    printf '%s\n' "$ts_n" >"$ts_dir/.nni/relayed"
+    printf '%s %s\n' "$ts_n" "$ts_base" >"$ts_dir/.nni/relayed"
     ts_told=$ts_n
   fi
   # Few lines are copied by the shell itself, which starts no process for them; many by one program.
@@ -99,28 +99,34 @@ ts_pump() {
   fi
 }
 
-# NNI's SDK before 2.3 empties the journal when it opens it.
+# NNI's SDK before 2.3 empties the journal when it opens it. The numbers of its lines go on: `ts_base` is that before its first.
 ts_check_journal() {
   ts_size=$(wc -c <"$ts_dir/.nni/metrics") || return 0
-  [ "$ts_size" -ge "$ts_at" ] || ts_open_journal
+  [ "$ts_size" -lt "$ts_at" ] || return 0
+  ts_base=$ts_n ts_told=''
+  ts_open_journal
 }
 
 ts_relay() {
   trap '' TERM INT HUP
   export LC_ALL=C
   ts_mark=$(printf '\036%se' "$ts_token")
-  ts_n=0 ts_skip=0 ts_ticks=0 ts_last='' ts_open=''
+  ts_n=0 ts_skip=0 ts_base=0 ts_ticks=0 ts_last='' ts_open=''
   ts_open_journal
   exec 4<"$ts_dir/stdout" 5<"$ts_dir/stderr"
   # An earlier pod with the same directory has said these.
-  if [ -s "$ts_dir/.nni/relayed" ] && read -r ts_skip <"$ts_dir/.nni/relayed"; then
+  if [ -s "$ts_dir/.nni/relayed" ] && read -r ts_skip ts_base <"$ts_dir/.nni/relayed"; then
+    ts_base=${ts_base:-0} ts_n=${ts_base:-0}
     while [ "$ts_n" -lt "$ts_skip" ] && IFS= read -r ts_line <&3; do
       ts_n=$((ts_n + 1)) ts_at=$((ts_at + ${#ts_line} + 1))
     done
+    if [ "$ts_n" -lt "$ts_skip" ]; then
+      ts_base=$ts_skip ts_n=$ts_skip
+      ts_open_journal
+    fi
   fi
   ts_told=$ts_n
   printf '\036%sb%s\n' "$ts_token" "$ts_n"
-  ts_first=$ts_n
   while :; do
     [ ! -e "$ts_work/over" ] || ts_last=1
     ts_ticks=$(((ts_ticks + 1) % 10))
@@ -132,7 +138,7 @@ ts_relay() {
   # Where much was said, the beginning of the log may be gone when it is read: the journal is said again.
   ts_said=$(cat "$ts_dir/stdout" "$ts_dir/stderr" | wc -c)
   if [ "$ts_said" -gt 2000000 ] && [ "$ts_at" -lt 4000000 ] && [ "$ts_at" -gt 0 ]; then
-    ts_all=$ts_n ts_n=$ts_first
+    ts_all=$ts_n ts_n=$ts_base
     exec 3<"$ts_dir/.nni/metrics"
     while [ "$ts_n" -lt "$ts_all" ] && IFS= read -r ts_line <&3; do
       ts_n=$((ts_n + 1))

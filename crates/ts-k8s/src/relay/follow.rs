@@ -2,12 +2,12 @@
 //!
 //! When a pod has a log, and what its end means, is the observer's business.
 
-use super::{Batch, Exit, Parser, Position, Said};
-use crate::{core::Core, error, exec, object::WORK_DIR};
+use super::{Batch, Exit, Mirror, Parser, Position, Said, Source};
+use crate::{core::Core, error, object::WORK_DIR, rest};
 use futures_util::AsyncBufReadExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use ts_core::{Error, ErrorKind, Result, RetryPolicy, TrialId};
 
@@ -30,8 +30,10 @@ pub(crate) enum Phase {
 pub(crate) struct PodLog {
     pub(crate) trial: TrialId,
     pub(crate) pod: String,
-    pub(crate) uid: String,
     pub(crate) container: String,
+    pub(crate) source: Source,
+    /// Where it is kept.
+    pub(crate) mirror: Arc<Mirror>,
     pub(crate) token: String,
     /// Put in front of each line of output.
     pub(crate) prefix: Option<String>,
@@ -45,6 +47,8 @@ pub(crate) struct PodLog {
 pub(crate) enum Spoken {
     /// To the record of the end; nothing is missing.
     Ended(Exit),
+    /// To the record of the end; the journal is here only up to lines that the node has thrown away. The storage has them.
+    Holed(Exit),
     /// To the log's end; the container was ended before it could say all.
     All,
     /// Until the log was gone; what came last is missing.
@@ -55,11 +59,12 @@ pub(crate) enum Spoken {
 pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
     let policy = RetryPolicy::new();
     let mut phases = log.phase.clone();
-    let mut failures = 0;
+    let (mut failures, mut is_holed) = (0, false);
     let mut reached = None;
     loop {
         let phase = *phases.borrow_and_update();
-        let wait = match read(core, log, phase == Phase::Running).await {
+        let wait = match read(core, log, phase == Phase::Running, &mut is_holed).await {
+            Ok(Some(exit)) if is_holed => return Spoken::Holed(exit),
             Ok(Some(exit)) => return Spoken::Ended(exit),
             Ok(None) if phase != Phase::Running => return Spoken::All,
             Ok(None) => {
@@ -70,7 +75,7 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
             Err(error) if phase == Phase::Gone && !error.is_retryable() => return Spoken::Cut,
             Err(error) => {
                 // A stream that was cut after it brought something is no failure like one that cannot be opened.
-                let here = core.mirror.position(&log.trial, &log.uid).ok();
+                let here = log.mirror.position(&log.trial, &log.source).ok();
                 failures = if here == reached { failures + 1 } else { 1 };
                 reached = here;
                 tracing::debug!(trial = %log.trial, pod = log.pod, %error, "the log cannot be read now");
@@ -85,11 +90,11 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
 }
 
 /// Reads one stream to its end; gives the record of the end if it was there.
-async fn read(core: &Core, log: &PodLog, is_live: bool) -> Result<Option<Exit>> {
+async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> Result<Option<Exit>> {
     let ready = core.ready().await;
     let mut cuts = core.cuts();
     let pods: Api<Pod> = Api::namespaced(ready.cluster.streams.clone(), &ready.cluster.namespace);
-    let mut reader = Reader::new(core, log)?;
+    let mut reader = Reader::new(core, log, is_holed)?;
     let parameters = LogParams {
         container: Some(log.container.clone()),
         follow: is_live,
@@ -141,19 +146,22 @@ struct Reader<'a> {
     log: &'a PodLog,
     parser: Parser,
     position: Position,
+    /// Whether lines of the journal are missing; then it is not gone on with.
+    is_holed: &'a mut bool,
     /// Whether standard output and standard error are at the beginning of a line.
     fresh: [bool; 2],
 }
 
 impl<'a> Reader<'a> {
-    fn new(core: &'a Core, log: &'a PodLog) -> Result<Self> {
-        let position = core.mirror.position(&log.trial, &log.uid)?;
+    fn new(core: &'a Core, log: &'a PodLog, is_holed: &'a mut bool) -> Result<Self> {
+        let position = log.mirror.position(&log.trial, &log.source)?;
         Ok(Self {
             core,
             log,
             parser: Parser::resumed(&log.token, position.mark.clone()),
             fresh: position.mark.open.map(|is_open| !is_open),
             position,
+            is_holed,
         })
     }
 
@@ -162,6 +170,8 @@ impl<'a> Reader<'a> {
         self.parser.push(chunk, &mut said);
         let mut batch = Batch::default();
         let mut end = None;
+        let from = self.log.mirror.position(&self.log.trial, &self.log.source)?.n;
+        self.position.n = from;
         for item in said {
             match item {
                 Said::Stdout(bytes) => print(
@@ -176,7 +186,7 @@ impl<'a> Reader<'a> {
                     self.log.prefix.as_deref(),
                     &mut self.fresh[1],
                 ),
-                Said::Began(n) => self.position.n = self.position.n.max(n),
+                Said::Began(n) => drop(self.reaches(n, &mut batch.journal).await?),
                 Said::Line { n, text } => self.line(n, &text, &mut batch.journal).await?,
                 Said::Rest(bytes) => {
                     batch.journal.extend_from_slice(&bytes);
@@ -188,53 +198,61 @@ impl<'a> Reader<'a> {
             }
         }
         self.position.mark = self.parser.position();
-        self.core
+        let (trial, source) = (&self.log.trial, &self.log.source);
+        self.log
             .mirror
-            .add(&self.log.trial, &self.log.uid, &batch, self.position.clone())?;
+            .add(trial, source, &batch, from, self.position.clone())?;
         self.core.registry.tell(&self.log.trial);
         Ok(end)
     }
 
     async fn line(&mut self, n: u64, text: &[u8], journal: &mut Vec<u8>) -> Result<()> {
-        if n <= self.position.n {
+        if n <= self.position.n || !self.reaches(n - 1, journal).await? {
             return Ok(());
-        }
-        let first = self.position.n + 1;
-        if first < n {
-            // The log was rotated before it was read. What it held of the journal is still in the container.
-            match missing(self.core, self.log, first, n - 1).await {
-                Ok(lines) => journal.extend_from_slice(&lines),
-                // All of this is read again.
-                Err(error) if error.is_retryable() && *self.log.phase.borrow() == Phase::Running => return Err(error),
-                Err(error) => tracing::warn!(
-                    trial = %self.log.trial, pod = self.log.pod, %error,
-                    "lines {first} to {} of the journal are lost: the node has thrown away the log they were in", n - 1
-                ),
-            }
         }
         journal.extend_from_slice(text);
         journal.push(b'\n');
         self.position.n = n;
         Ok(())
     }
+
+    /// Whether the journal is here up to line `last`, or lost for good. What no log told, because it was rotated or went with an
+    /// earlier pod, is still in the container.
+    async fn reaches(&mut self, last: u64, journal: &mut Vec<u8>) -> Result<bool> {
+        if *self.is_holed || last <= self.position.n {
+            return Ok(!*self.is_holed);
+        }
+        let first = self.position.n + 1;
+        let (trial, pod) = (&self.log.trial, &self.log.pod);
+        match missing(self.core, self.log, first, last).await {
+            Ok(lines) => journal.extend_from_slice(&lines),
+            // All of this is read again.
+            Err(error) if error.is_retryable() && *self.log.phase.borrow() == Phase::Running => return Err(error),
+            Err(error) if self.core.config.storage.is_some() => {
+                tracing::debug!(%trial, pod, %error, "lines {first} to {last} of the journal are read from the storage");
+                *self.is_holed = true;
+                return Ok(false);
+            }
+            Err(error) => tracing::warn!(
+                %trial, pod, %error,
+                "lines {first} to {last} of the journal are lost: the node has thrown away the log they were in"
+            ),
+        }
+        self.position.n = last;
+        Ok(true)
+    }
 }
 
 /// Lines of the journal, read in the container.
 async fn missing(core: &Core, log: &PodLog, first: u64, last: u64) -> Result<Vec<u8>> {
     let ready = core.ready().await;
-    let command = format!("sed -n '{first},{last}p' {WORK_DIR}/trial/.nni/metrics");
-    let done = exec::run(
-        &*core.ctx.clock,
-        &ready.cluster,
-        &log.pod,
-        &log.container,
-        &["/bin/sh", "-c", &command],
-    )
-    .await?;
-    done.into_stdout("read the journal")
+    let dir = format!("{WORK_DIR}/trial/.nni");
+    let piece = rest::journal(core, &ready.cluster, (&log.pod, &log.container), &dir, first, last).await?;
+    Ok(piece.map(|piece| piece.lines).unwrap_or_default())
 }
 
-fn print(out: &mut Vec<u8>, bytes: &[u8], prefix: Option<&str>, fresh: &mut bool) {
+/// Appends output of a pod, with `prefix` before each line; `fresh` says whether a line begins.
+pub(crate) fn print(out: &mut Vec<u8>, bytes: &[u8], prefix: Option<&str>, fresh: &mut bool) {
     let Some(prefix) = prefix else {
         out.extend_from_slice(bytes);
         return;

@@ -5,24 +5,32 @@
 
 use super::Mark;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt::Write as _,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use ts_core::{Error, LogKind, Result, TrialId, launch::TrialPaths};
+use ts_core::{Error, ErrorKind, LogKind, Result, Retry, TrialId, follow::TrialDirs, launch::TrialPaths};
 
 /// Name of the ledger in a trial's `.nni`.
 const LEDGER: &str = "ledger";
 /// Most bytes of journal and logs that are kept here. What of a log comes behind is left in the pod.
 const LONGEST: Lens = [u64::MAX, 1 << 30, 1 << 30];
 
+/// Who said something: a pod, and the journal that it writes. Several pods may write one, each after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Uid of the pod.
+    pub(crate) pod: String,
+    pub(crate) journal: String,
+}
+
 /// How far a pod was heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// Number of the last line of its journal that is here.
+    /// Number of the last line of its journal that is here, by whichever pod.
     pub(crate) n: u64,
     /// How far its log was read.
     pub(crate) mark: Mark,
@@ -39,14 +47,17 @@ pub(crate) struct Batch {
 /// The mirrored files of all trials of an experiment.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    dir: PathBuf,
+    dirs: TrialDirs,
     trials: Mutex<HashMap<TrialId, Files>>,
 }
 
 #[derive(Debug, Default)]
 struct Files {
     lens: Lens,
-    pods: HashMap<String, Position>,
+    /// How far the log of each pod was read.
+    pods: HashMap<String, Mark>,
+    /// Number of the last line of each journal.
+    journals: HashMap<String, u64>,
 }
 
 /// Lengths of journal, standard output and standard error.
@@ -56,46 +67,59 @@ impl Mirror {
     /// The mirror below this directory.
     pub(crate) fn new(work_dir: &Path) -> Self {
         Self {
-            dir: work_dir.join("trials"),
+            dirs: TrialDirs::new(work_dir.join("trials")),
             trials: Mutex::default(),
         }
     }
 
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+    /// Where the mirrored files are.
+    pub(crate) fn dirs(&self) -> &TrialDirs {
+        &self.dirs
     }
 
     pub(crate) fn paths(&self, trial: &TrialId) -> TrialPaths {
-        TrialPaths::new(self.dir.join(trial.as_str()))
+        self.dirs.paths(trial)
     }
 
-    /// Makes the trial's place; `false` if it was there.
-    pub(crate) fn claim(&self, trial: &TrialId) -> Result<bool> {
-        let exchange = self.paths(trial).exchange();
-        if exchange.is_dir() {
-            return Ok(false);
+    /// Begins with what another mirror, which may grow meanwhile, has of a trial.
+    pub(crate) fn copy(&self, theirs: &TrialPaths, trial: &TrialId) -> Result<()> {
+        self.dirs.claim(trial)?;
+        let ours = self.paths(trial);
+        // The ledger first: files that are ahead of it are cut back.
+        copy_file(&theirs.exchange().join(LEDGER), &ours.exchange().join(LEDGER))?;
+        for (from, to) in paths_of(theirs).iter().zip(paths_of(&ours)) {
+            copy_file(from, &to)?;
         }
-        fs::create_dir_all(&exchange)
-            .map(|()| true)
-            .map_err(|e| Error::io("make the trial's directory", &exchange, e))
+        Ok(())
     }
 
     /// How far a pod was heard; the beginning if it never was.
-    pub(crate) fn position(&self, trial: &TrialId, pod: &str) -> Result<Position> {
-        let mut trials = self.opened(trial)?;
-        Ok(trials
-            .entry(trial.clone())
-            .or_default()
-            .pods
-            .get(pod)
-            .cloned()
-            .unwrap_or_default())
+    pub(crate) fn position(&self, trial: &TrialId, source: &Source) -> Result<Position> {
+        self.with(trial, |files| {
+            let mark = files.pods.get(&source.pod).cloned().unwrap_or_default();
+            let n = files.journals.get(&source.journal).copied().unwrap_or_default();
+            Position { n, mark }
+        })
+    }
+
+    /// How many pods of a trial were heard, and how many bytes of its standard output and standard error are here.
+    pub(crate) fn heard(&self, trial: &TrialId) -> Result<(usize, [u64; 2])> {
+        self.with(trial, |files| (files.pods.len(), [files.lens[1], files.lens[2]]))
     }
 
     /// Adds what a pod has said, and how far it is heard with that. All of it is here afterwards, or nothing counts.
-    pub(crate) fn add(&self, trial: &TrialId, pod: &str, batch: &Batch, to: Position) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Conflict` if the journal is not at `from` any more: another pod of it was heard meanwhile. `Io`.
+    pub(crate) fn add(&self, trial: &TrialId, source: &Source, batch: &Batch, from: u64, to: Position) -> Result<()> {
         let mut trials = self.opened(trial)?;
         let files = trials.entry(trial.clone()).or_default();
+        if files.journals.get(&source.journal).copied().unwrap_or_default() != from {
+            return Err(
+                Error::new(ErrorKind::Conflict, "the journal was read by another pod meanwhile")
+                    .with_retry(Retry::NotApplied { after: None }),
+            );
+        }
         let paths = paths_of(&self.paths(trial));
         let pieces = [&batch.journal, &batch.stdout, &batch.stderr];
         let mut lens = files.lens;
@@ -103,7 +127,7 @@ impl Mirror {
             *len += piece.len() as u64;
         }
         let ledger = self.paths(trial).exchange().join(LEDGER);
-        let line = line_of(pod, &to, lens);
+        let line = line_of(source, &to, lens);
         let added = append(&ledger, line.as_bytes()).and_then(|()| {
             for ((path, piece), longest) in paths.iter().zip(pieces).zip(LONGEST) {
                 let present = fs::metadata(path).map_or(0, |meta| meta.len());
@@ -119,7 +143,7 @@ impl Mirror {
             return Err(error);
         }
         files.lens = lens;
-        files.pods.insert(pod.to_owned(), to);
+        files.enter(source.clone(), to);
         Ok(())
     }
 
@@ -131,27 +155,11 @@ impl Mirror {
     /// Removes everything of a trial; `false` if there was nothing.
     pub(crate) fn remove(&self, trial: &TrialId) -> Result<bool> {
         self.forget(trial);
-        let dir = self.paths(trial).dir().to_owned();
-        match fs::remove_dir_all(&dir) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::io("remove", &dir, e)),
-        }
+        self.dirs.remove(trial)
     }
 
-    /// Trials that have a place here.
-    pub(crate) fn trials(&self) -> Result<HashSet<TrialId>> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-            Err(e) => return Err(Error::io("list", &self.dir, e)),
-        };
-        let mut found = HashSet::new();
-        for entry in entries {
-            let name = entry.map_err(|e| Error::io("list", &self.dir, e))?.file_name();
-            found.extend(name.to_str().and_then(|name| TrialId::new(name).ok()));
-        }
-        Ok(found)
+    fn with<T>(&self, trial: &TrialId, look: impl FnOnce(&Files) -> T) -> Result<T> {
+        Ok(look(self.opened(trial)?.entry(trial.clone()).or_default()))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TrialId, Files>> {
@@ -164,6 +172,23 @@ impl Mirror {
             trials.insert(trial.clone(), load(&self.paths(trial))?);
         }
         Ok(trials)
+    }
+}
+
+impl Files {
+    fn enter(&mut self, source: Source, to: Position) {
+        if to.mark != Mark::default() {
+            self.pods.insert(source.pod, to.mark);
+        }
+        self.journals.insert(source.journal, to.n);
+    }
+}
+
+/// Copies a file that may be absent.
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    match fs::copy(from, to) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("copy", from, e)),
+        _ => Ok(()),
     }
 }
 
@@ -190,7 +215,7 @@ fn load(paths: &TrialPaths) -> Result<Files> {
     let mut files = Files::default();
     let mut whole = 0;
     for line in text.split_inclusive('\n') {
-        let Some((pod, position, lens)) = parse(line) else {
+        let Some((source, position, lens)) = parse(line) else {
             break;
         };
         let reached = (0..lens.len()).all(|i| lens[i] <= present[i] || present[i] >= LONGEST[i]);
@@ -199,7 +224,7 @@ fn load(paths: &TrialPaths) -> Result<Files> {
         }
         whole += line.len();
         files.lens = lens;
-        files.pods.insert(pod, position);
+        files.enter(source, position);
     }
     cut(&ledger, text.len() as u64, whole as u64)?;
     for ((path, present), len) in all.iter().zip(present).zip(files.lens) {
@@ -217,14 +242,20 @@ fn cut(path: &Path, present: u64, to: u64) -> Result<()> {
     cut.map_err(|e| Error::io("cut back", path, e))
 }
 
-fn line_of(pod: &str, at: &Position, lens: Lens) -> String {
+fn line_of(source: &Source, at: &Position, lens: Lens) -> String {
     let Mark {
         time,
         count,
         within,
         open,
     } = &at.mark;
-    let mut line = format!("{pod} {} {} {count} ", at.n, if time.is_empty() { "-" } else { time });
+    let mut line = format!(
+        "{} {} {} {} {count} ",
+        source.pod,
+        source.journal,
+        at.n,
+        if time.is_empty() { "-" } else { time }
+    );
     let _ = match within {
         Some(within) => write!(line, "{within}"),
         None => write!(line, "-"),
@@ -234,9 +265,10 @@ fn line_of(pod: &str, at: &Position, lens: Lens) -> String {
     line
 }
 
-fn parse(line: &str) -> Option<(String, Position, Lens)> {
+fn parse(line: &str) -> Option<(Source, Position, Lens)> {
     let mut fields = line.strip_suffix('\n')?.split(' ');
     let pod = fields.next()?.to_owned();
+    let journal = fields.next()?.to_owned();
     let n = fields.next()?.parse().ok()?;
     let given = |field: &str| (field != "-").then(|| field.to_owned());
     let mark = Mark {
@@ -252,7 +284,8 @@ fn parse(line: &str) -> Option<(String, Position, Lens)> {
     for len in &mut lens {
         *len = fields.next()?.parse().ok()?;
     }
-    fields.next().is_none().then_some((pod, Position { n, mark }, lens))
+    let source = Source { pod, journal };
+    fields.next().is_none().then_some((source, Position { n, mark }, lens))
 }
 
 #[cfg(test)]
@@ -263,8 +296,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mirror = Mirror::new(dir.path());
         let trial = TrialId::new("a-1").expect("legal");
-        assert!(mirror.claim(&trial).expect("room"));
-        assert!(!mirror.claim(&trial).expect("room"), "claimed twice");
+        mirror.dirs().claim(&trial).expect("room");
         (dir, mirror, trial)
     }
 
@@ -273,6 +305,13 @@ mod tests {
             journal: journal.into(),
             stdout: stdout.into(),
             stderr: Vec::new(),
+        }
+    }
+
+    fn of(pod: &str) -> Source {
+        Source {
+            pod: pod.to_owned(),
+            journal: pod.to_owned(),
         }
     }
 
@@ -291,21 +330,87 @@ mod tests {
     #[test]
     fn two_pods_share_a_journal_and_each_has_its_position() {
         let (_dir, mirror, trial) = mirror();
-        mirror.add(&trial, "p", &batch("a\n", "out"), at(1)).expect("room");
-        mirror.add(&trial, "q", &batch("b\n", ""), at(1)).expect("room");
-        mirror.add(&trial, "p", &batch("c\n", ""), at(2)).expect("room");
+        mirror
+            .add(&trial, &of("p"), &batch("a\n", "out"), 0, at(1))
+            .expect("room");
+        mirror.add(&trial, &of("q"), &batch("b\n", ""), 0, at(1)).expect("room");
+        mirror.add(&trial, &of("p"), &batch("c\n", ""), 1, at(2)).expect("room");
         mirror.forget(&trial);
-        assert_eq!(mirror.position(&trial, "p").expect("readable"), at(2));
-        assert_eq!(mirror.position(&trial, "q").expect("readable"), at(1));
-        assert_eq!(mirror.position(&trial, "r").expect("readable"), Position::default());
+        assert_eq!(mirror.position(&trial, &of("p")).expect("readable"), at(2));
+        assert_eq!(mirror.position(&trial, &of("q")).expect("readable"), at(1));
+        assert_eq!(
+            mirror.position(&trial, &of("r")).expect("readable"),
+            Position::default()
+        );
         assert_eq!(fs::read(mirror.paths(&trial).metrics()).expect("there"), b"a\nb\nc\n");
+    }
+
+    #[test]
+    fn a_pod_goes_on_with_the_journal_of_another_one() {
+        let (_dir, mirror, trial) = mirror();
+        let of = |pod: &str| Source {
+            pod: pod.to_owned(),
+            journal: "-".to_owned(),
+        };
+        mirror
+            .add(&trial, &of("p"), &batch("a\nb\n", ""), 0, at(2))
+            .expect("room");
+        mirror.forget(&trial);
+        let late = mirror
+            .add(&trial, &of("q"), &batch("b\n", ""), 1, at(2))
+            .expect_err("it is here");
+        assert_eq!(late.kind(), ErrorKind::Conflict);
+        let position = mirror.position(&trial, &of("q")).expect("readable");
+        assert_eq!((position.n, position.mark.time.as_str()), (2, ""));
+        let rest = Position { n: 3, ..position };
+        mirror
+            .add(&trial, &of("volume"), &batch("c\n", ""), 2, rest)
+            .expect("room");
+        mirror.forget(&trial);
+        assert_eq!(
+            mirror.position(&trial, &of("p")).expect("readable"),
+            Position { n: 3, ..at(2) }
+        );
+        assert_eq!(
+            mirror.heard(&trial).expect("readable"),
+            (1, [0, 0]),
+            "a volume is no pod"
+        );
+    }
+
+    #[test]
+    fn a_copy_of_a_mirror_that_grows_is_whole_up_to_some_line_of_its_ledger() {
+        let (_dir, mirror, trial) = mirror();
+        mirror
+            .add(&trial, &of("p"), &batch("first\n", "one"), 0, at(1))
+            .expect("room");
+        // What a copy finds while the second line is being added.
+        mirror
+            .add(&trial, &of("p"), &batch("second\n", "two"), 1, at(2))
+            .expect("room");
+        fs::write(mirror.paths(&trial).metrics(), "first\nsec").expect("room");
+        let other = tempfile::tempdir().expect("a directory");
+        let copy = Mirror::new(other.path());
+        copy.copy(&mirror.paths(&trial), &trial).expect("room");
+        assert_eq!(copy.position(&trial, &of("p")).expect("readable"), at(1));
+        assert_eq!(
+            fs::read(copy.paths(&trial).log(LogKind::Stdout)).expect("there"),
+            b"one"
+        );
+        let nobody = TrialId::new("b").expect("legal");
+        copy.copy(&mirror.paths(&nobody), &nobody).expect("nothing to copy");
+        assert_eq!(copy.position(&nobody, &of("p")).expect("readable"), Position::default());
     }
 
     #[test]
     fn a_mirror_left_in_the_middle_is_put_back_wherever_that_was() {
         let (_dir, mirror, trial) = mirror();
-        mirror.add(&trial, "p", &batch("first\n", "one"), at(1)).expect("room");
-        mirror.add(&trial, "p", &batch("second\n", "two"), at(2)).expect("room");
+        mirror
+            .add(&trial, &of("p"), &batch("first\n", "one"), 0, at(1))
+            .expect("room");
+        mirror
+            .add(&trial, &of("p"), &batch("second\n", "two"), 1, at(2))
+            .expect("room");
         let paths = mirror.paths(&trial);
         let ledger = paths.exchange().join(LEDGER);
         let whole = fs::read(&ledger).expect("there");
@@ -324,13 +429,15 @@ mod tests {
                 )
                 .expect("room");
                 mirror.forget(&trial);
-                let n = mirror.position(&trial, "p").expect("readable").n;
+                let n = mirror.position(&trial, &of("p")).expect("readable").n;
                 let expected = if journal_len == 13 { 2 } else { 1 };
                 assert_eq!(n, expected, "ledger {ledger_len}, journal {journal_len}");
                 let journal = fs::read(paths.metrics()).expect("there");
                 assert_eq!(journal.len(), if expected == 2 { 13 } else { 6 });
                 if n == 1 {
-                    mirror.add(&trial, "p", &batch("second\n", "two"), at(2)).expect("room");
+                    mirror
+                        .add(&trial, &of("p"), &batch("second\n", "two"), 1, at(2))
+                        .expect("room");
                 }
                 assert_eq!(fs::read(paths.metrics()).expect("there"), b"first\nsecond\n");
                 assert_eq!(fs::read(paths.log(LogKind::Stdout)).expect("there"), b"onetwo");

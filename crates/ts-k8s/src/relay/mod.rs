@@ -4,6 +4,6 @@ mod follow;
 mod ledger;
 mod parse;
 
-pub(crate) use follow::{Phase, PodLog, Spoken, follow};
-pub(crate) use ledger::{Batch, Mirror, Position};
+pub(crate) use follow::{Phase, PodLog, Spoken, follow, print};
+pub(crate) use ledger::{Batch, Mirror, Position, Source};
 pub(crate) use parse::{Exit, Mark, Parser, Said};

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::runtime::Runtime;
 use ts_core::{
-    Clock, Error, ErrorKind, Event, LogKind, Reason, ReasonCode, Result, SystemClock, TrialStatus, WatchRequest,
+    Clock, Error, ErrorKind, Event, LogKind, Reason, ReasonCode, Result, SystemClock, TrialStatus, WatchRequest, follow,
 };
 use ts_manager::store::TrialRow;
 
@@ -174,17 +174,9 @@ fn out_of_reach(why: &Reason) -> Error {
 
 /// The last lines of a trial's log, where its files are on this machine.
 pub(super) fn tail(row: &TrialRow, kind: LogKind, n_lines: usize) -> Vec<String> {
-    const MOST: u64 = 8 * 1024;
-    let read = || -> Option<Vec<u8>> {
-        let mut file = File::open(directory(row)?.join(kind.file_name())).ok()?;
-        let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST))).ok()?;
-        let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes).ok()?;
-        Some(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+    const MOST: u32 = 8 * 1024;
+    let text = directory(row).and_then(|directory| follow::tail(&directory.join(kind.file_name()), MOST).ok());
+    let text = text.unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(n_lines)..]
         .iter()

@@ -176,8 +176,39 @@ fn is_azure(text: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The name of a vault, or of a secret in it.
+/// How the host names of key vaults end: the public cloud, US Government, China, Germany.
+///
+/// Source: azure-cli 2.60, `azure/cli/core/cloud.py`, `keyvault_dns`.
+const VAULT_HOSTS: [&str; 4] = [
+    "vault.azure.net",
+    "vault.usgovcloudapi.net",
+    "vault.azure.cn",
+    "vault.microsoftazure.de",
+];
+
+/// The name of a vault, or its host name. NNI's schema lets anything pass and hands it to `az`, which takes names alone.
+///
+/// Source: Microsoft Learn, "Naming rules and restrictions for Azure resources", `Microsoft.KeyVault/vaults`.
 pub(in crate::config) fn azure_vault(text: &str) -> Result<(), &'static str> {
+    let (name, host) = match text.split_once('.') {
+        Some((name, host)) => (name, Some(host)),
+        None => (text, None),
+    };
+    rule(
+        host.is_none_or(|host| VAULT_HOSTS.iter().any(|known| known.eq_ignore_ascii_case(host))),
+        "write the vault's name alone, or its host name without `https://`, such as `my-vault.vault.azure.net`",
+    )?;
+    rule(
+        is_azure(name, 3, 24)
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !name.ends_with('-')
+            && !name.contains("--"),
+        "a vault's name has 3 to 24 letters, digits and `-`: a letter first, a letter or digit last, and no two `-` in a row",
+    )
+}
+
+/// The name of a secret in a vault.
+pub(in crate::config) fn azure_secret(text: &str) -> Result<(), &'static str> {
     rule(is_azure(text, 1, 127), "use 1 to 127 letters, digits and `-`")
 }
 

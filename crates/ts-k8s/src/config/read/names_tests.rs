@@ -34,7 +34,17 @@ names! {
     exports, absolute_path, ["/", "/a b/c", "/a:b"], ["", "a", "./a", "/a/../b"];
     directories, relative_path, ["", "a", "a/b", "a..b"], ["/a", "..", "a/../b", "../a"];
     servers, server, ["10.10.10.10", "nfs.example.org", "fd00::1"], ["", "a b", "a/b", "nfs://a"];
-    vaults, azure_vault, ["a", "A-1", "x".repeat(127)], ["", "a_b", "a.b", "x".repeat(128)];
+    vaults, azure_vault,
+        [
+            "abc", "My-Vault-1", "x".repeat(24), "my-vault.vault.azure.net", "My-Vault.Vault.Azure.Net",
+            "abc.vault.usgovcloudapi.net", "abc.vault.azure.cn", "abc.vault.microsoftazure.de",
+        ],
+        [
+            "", "ab", "1ab", "-ab", "ab-", "a--b", "a_b", "a b", "x".repeat(25), "abc.", "abc.def", "ab.vault.azure.net",
+            ".vault.azure.net", "abc.vault.azure.net.example.org", "https://abc.vault.azure.net", "abc.vault.azure.net/",
+            "abc.file.core.windows.net",
+        ];
+    secrets_of_vaults, azure_secret, ["a", "A-1", "x".repeat(127)], ["", "a_b", "a.b", "x".repeat(128)];
     accounts, azure_account, ["abc", "x".repeat(31)], ["ab", "a_b", "x".repeat(32)];
     shares, azure_share, ["abc", "x".repeat(63)], ["ab", "a/b", "x".repeat(64)];
     images, image,

@@ -7,10 +7,9 @@ use super::{
     names::{self, Check},
     values,
 };
-use crate::config::{AzureKey, Storage, StorageKind};
+use crate::config::{AzureKey, DEFAULT_MOUNT, Storage, StorageKind};
 use ts_core::config::{Schema, SecretRef, Section};
 
-/// Source: nni v1.9, `src/nni_manager/training_service/kubernetes/kubernetesTrainingService.ts`, `CONTAINER_MOUNT_PATH`.
 const KINDS: [&str; 3] = ["nfs", "azureStorage", "pvc"];
 const CLAIM_HELP: &str = "add `claimName:` with the name of a PersistentVolumeClaim of the namespace";
 
@@ -27,7 +26,7 @@ pub(super) fn read(s: &mut Section<'_>, claim_at: impl FnOnce(&str) -> Option<St
         return None;
     }
     let own = values::named(s, "mountPath", "where storage is mounted", names::mount_path);
-    let mount_path = own.or(mounted_at).unwrap_or_else(|| Storage::MOUNT_PATH.to_owned());
+    let mount_path = own.or(mounted_at).unwrap_or_else(|| DEFAULT_MOUNT.to_owned());
     if is_given && !s.has("mountPath") {
         s.note_default("mountPath", mount_path.as_str());
     }
@@ -118,7 +117,7 @@ fn v2(s: &mut Section<'_>) -> Option<StorageKind> {
             let has_vault = s.has("keyVaultName") || s.has("keyVaultKey");
             let vault = has_vault.then(|| AzureKey::KeyVault {
                 vault: values::required_named(s, "keyVaultName", "a vault", names::azure_vault),
-                secret: values::required_named(s, "keyVaultKey", "a secret of a vault", names::azure_vault),
+                secret: values::required_named(s, "keyVaultKey", "a secret of a vault", names::azure_secret),
             });
             let key = azure_key(s, vault, "`keyVaultName` and `keyVaultKey`")?;
             Some(StorageKind::AzureFiles { account, share, key })
@@ -144,7 +143,7 @@ fn nfs(s: &mut Section<'_>) -> StorageKind {
 fn azure_v1(s: &mut Section<'_>) -> Option<StorageKind> {
     let vault = s.section("keyVault", |s| AzureKey::KeyVault {
         vault: values::required_named(s, "vaultName", "a vault", names::azure_vault),
-        secret: values::required_named(s, "name", "a secret of a vault", names::azure_vault),
+        secret: values::required_named(s, "name", "a secret of a vault", names::azure_secret),
     });
     s.required_section("azureStorage", |s| {
         Some(StorageKind::AzureFiles {
