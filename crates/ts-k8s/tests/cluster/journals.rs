@@ -99,6 +99,8 @@ async fn what_no_log_has_told_comes_from_the_storage_when_the_pod_is_deleted() {
     assert_ne!(history.status(), Some(TrialStatus::Succeeded));
     let stderr = std::fs::read_to_string(world.world.path("work/trials").join(trial.id.as_str()).join("stderr"));
     assert_eq!(stderr.expect("a log"), "loud\n");
+    // The object of a pod that is removed at once goes before its processes.
+    client.until_nothing_runs(&trial.id).await;
     client.finish().await;
 }
 
