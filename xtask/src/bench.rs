@@ -3,10 +3,12 @@
 //! What a figure means is with its measurement, in the modules below. Nothing here fails because a machine is slow.
 
 mod experiment;
+mod k8s;
 mod latency;
 mod measure;
 mod memory;
 mod pack;
+mod pairs;
 mod pool;
 mod simulated;
 mod ssh;
@@ -29,6 +31,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("simulated", simulated::measure),
     ("pack", pack::measure),
     ("ssh", ssh::measure),
+    ("k8s", k8s::measure),
 ];
 
 /// Where a run finds things, and how much it measures.
