@@ -137,12 +137,13 @@ impl<'a> Account<'a> {
         self.only_is_left(kinds, &[])
     }
 
-    /// Waits until an experiment that has ended has left what owns its objects and nothing more, has `tsctl` remove that, and
-    /// waits until nothing is left; of `kinds` besides the usual ones.
+    /// Waits until an experiment that has ended has left what owns its objects, and those of trials that failed, for people to
+    /// look at; has `tsctl` remove that, and waits until nothing is left; of `kinds` besides the usual ones.
     pub(super) fn is_tidy_after(&self, experiment: &Experiment, kinds: &str) -> Result<()> {
         let id = experiment.id()?;
-        let owner = format!("configmap/nni-{}", id.to_lowercase());
-        self.only_is_left(kinds, &[owner])?;
+        if experiment.trials()?.iter().all(|trial| trial["status"] != "FAILED") {
+            self.only_is_left(kinds, &[format!("configmap/nni-{id}")])?;
+        }
         experiment.run(&["gc", "--yes", &id])?;
         self.nothing_is_left(kinds)
     }
