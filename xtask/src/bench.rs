@@ -3,10 +3,12 @@
 //! What a figure means is with its measurement, in the modules below. Nothing here fails because a machine is slow.
 
 mod experiment;
+mod k8s;
 mod latency;
 mod measure;
 mod memory;
 mod pack;
+mod pairs;
 mod pool;
 mod simulated;
 mod ssh;
@@ -29,7 +31,11 @@ const MEASUREMENTS: &[Measurement] = &[
     ("simulated", simulated::measure),
     ("pack", pack::measure),
     ("ssh", ssh::measure),
+    ("k8s", k8s::measure),
 ];
+
+/// Measurements that use the example programs of `ts-manager`.
+const WITH_EXAMPLES: &[&str] = &["latency", "memory", "simulated"];
 
 /// Where a run finds things, and how much it measures.
 #[derive(Debug)]
@@ -56,11 +62,12 @@ pub(crate) fn run(names: &[String], quick: bool) -> Result<bool> {
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no measurement `{unknown}`; there is: {}", known.join(", "));
     }
-    let bench = prepare(quick)?;
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let bench = prepare(quick, WITH_EXAMPLES.iter().any(|name| is_wanted(name)))?;
     let mut rows = Vec::new();
     let mut complete = true;
     for (name, measure) in MEASUREMENTS {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        if !is_wanted(name) {
             continue;
         }
         println!("== {name}");
@@ -81,7 +88,7 @@ pub(crate) fn run(names: &[String], quick: bool) -> Result<bool> {
 }
 
 /// Builds what is measured, as it is released.
-fn prepare(quick: bool) -> Result<Bench> {
+fn prepare(quick: bool, with_examples: bool) -> Result<Bench> {
     let root = workspace::root();
     let metadata = shell::output(&mut shell::cargo(
         &root,
@@ -91,19 +98,18 @@ fn prepare(quick: bool) -> Result<Bench> {
     let target = metadata["target_directory"].as_str();
     let target = PathBuf::from(target.context("cargo names no target folder")?);
     // Two calls: the examples' dependencies must not add features to what users get.
-    for arguments in [
-        &["build", "--release", "-p", "tsctl"][..],
-        &[
-            "build",
-            "--release",
-            "-p",
-            "ts-manager",
-            "--example",
-            "simulated",
-            "--example",
-            "latency",
-        ],
-    ] {
+    let product = &["build", "--release", "-p", "tsctl"][..];
+    let examples = &[
+        "build",
+        "--release",
+        "-p",
+        "ts-manager",
+        "--example",
+        "simulated",
+        "--example",
+        "latency",
+    ][..];
+    for arguments in [Some(product), with_examples.then_some(examples)].into_iter().flatten() {
         if !shell::succeeds(&mut shell::cargo(&root, arguments))? {
             bail!("the release does not build");
         }

@@ -2,8 +2,8 @@
 //!
 //! A component that cannot exist on this machine is skipped by name.
 
-mod experiment;
-mod k8s;
+pub(crate) mod experiment;
+pub(crate) mod k8s;
 mod nni;
 mod packages;
 mod processes;
@@ -62,6 +62,10 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
         ssh::run(&place, &mut report, only);
     }
     if wanted("k8s") {
+        let operators = ["build", "-p", "ts-k8s-testkit", "--bin", "operators"];
+        if !shell::succeeds(&mut shell::cargo(&place.root, &operators))? {
+            bail!("`operators` does not build");
+        }
         k8s::run(&place, &mut report, only);
     }
     Ok(report.finish())

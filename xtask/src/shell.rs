@@ -6,9 +6,18 @@ use anyhow::{Context, Result, bail};
 use std::{path::Path, process::Command};
 
 /// A command of this workspace's `cargo`, run in the workspace's root.
+///
+/// What `cargo run` has told us about ourselves is not passed on: build scripts look at it, and what a `cargo build` by hand has
+/// built would be built again. Source: ring 0.17, `build.rs`, which has itself run again when `CARGO_PKG_NAME` changes.
 pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments).current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        let is_ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_ours) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -120,6 +120,13 @@ async fn storage(config: &KubernetesConfig, cluster: &access::Cluster) -> Option
                     let state = if phase == "Bound" { Good } else { Warning };
                     Finding::new("storage", state, format!("PersistentVolumeClaim `{name}` is {phase}"))
                 }
+                // Trials need no such right.
+                Err(kube::Error::Api(status)) if status.code == 403 => Finding::new(
+                    "storage",
+                    Warning,
+                    format!("not allowed to look at PersistentVolumeClaim `{name}`"),
+                )
+                .with_help("trials run if it is there; whether it is, is told by `get` on `persistentvolumeclaims`"),
                 Err(e) => bad(
                     "storage",
                     &error::of_api(&format!("look at PersistentVolumeClaim `{name}`"), e),

@@ -15,6 +15,7 @@ pub(crate) async fn prepare(core: &Core, directory: &CodeDirectory) -> Result<Pr
     anchor::ensure_secrets(core, &ready.cluster).await?;
     let location = if let Some(storage) = &core.config.storage {
         volume::prepare(core, storage, &ready.cluster, &spool).await?;
+        tracing::info!("the code is there");
         crate::object::code_dir(storage, &core.experiment, &digest)
     } else {
         // The first pods come soon.

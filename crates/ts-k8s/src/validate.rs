@@ -38,7 +38,9 @@ pub(crate) fn permissions(config: &KubernetesConfig) -> Vec<(&'static str, &'sta
         needed.push(("", "pods/exec", verb));
         needed.push(("", "configmaps", verb));
     }
-    needed.push(("", "configmaps", "deletecollection"));
+    for resource in ["pods", "configmaps"] {
+        needed.push(("", resource, "deletecollection"));
+    }
     needed.push(("", "pods", "delete"));
     if config.storage.is_some() {
         needed.push(("", "pods", "create"));

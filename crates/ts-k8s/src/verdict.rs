@@ -15,6 +15,9 @@ use ts_core::{
 /// The exit code of our own script where it cannot begin the trial; see `pod/trial.sh`.
 pub(crate) const NOT_BEGUN: i32 = 125;
 
+/// Exit codes of what the kubelet ends, because the pod is removed: by SIGTERM, and after the grace by SIGKILL.
+const BY_KUBELET: [i32; 2] = [128 + 15, 128 + 9];
+
 /// A job that ended well: the time is that of its last pod that did, which knows it better than the object.
 pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) -> End {
     let said = pods
@@ -84,7 +87,7 @@ pub(crate) fn gone(pods: &[&Pod], exit: Option<Exit>, known: &Known<Place>, now:
         return of_canceled(why, &[], now);
     }
     // It may have ended by itself first; then its pod has said so, or the storage does.
-    if let Some(exit) = exit {
+    if let Some(exit) = exit.filter(|exit| !BY_KUBELET.contains(&exit.code)) {
         let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
         return of_exit(exit.code, tail, at);
     }

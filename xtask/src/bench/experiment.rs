@@ -1,6 +1,7 @@
 //! An experiment of the built `tsctl` with a home of its own: its files, its command, and whether everything is stored.
 
 use super::{Bench, measure};
+use crate::e2e::experiment::Launcher;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -27,6 +28,7 @@ pub(super) struct Experiment {
     folder: PathBuf,
     /// Whether the log has more than warnings.
     tells_steps: bool,
+    launcher: Launcher,
 }
 
 impl Experiment {
@@ -36,6 +38,7 @@ impl Experiment {
             tsctl: bench.tsctl.clone(),
             folder: bench.work.join(name),
             tells_steps: false,
+            launcher: Launcher::default(),
         };
         fresh(&experiment.folder)?;
         for folder in [experiment.code(), experiment.notes(), experiment.working()] {
@@ -67,6 +70,12 @@ impl Experiment {
         Ok(self)
     }
 
+    /// The same, started elsewhere than here.
+    pub(super) fn started_by(mut self, launcher: Launcher) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// The code directory.
     pub(super) fn code(&self) -> PathBuf {
         self.folder.join("code")
@@ -83,6 +92,17 @@ impl Experiment {
     /// What `tsctl run` has written so far.
     pub(super) fn said(&self) -> Result<String> {
         Ok(fs::read_to_string(self.folder.join("tsctl.txt"))?)
+    }
+
+    /// When the log told this, in seconds since 1970.
+    pub(super) fn told(&self, what: &str) -> Result<f64> {
+        let said = self.said()?;
+        let line = said.lines().find(|line| line.contains(what));
+        let time = line.and_then(|line| line.split_whitespace().next());
+        let mut date = Command::new("date");
+        date.args(["+%s.%N", "-d"]);
+        date.arg(time.with_context(|| format!("the log does not tell that {what}"))?);
+        Ok(crate::shell::output(&mut date)?.trim().parse()?)
     }
 
     /// Starts it and leaves it running.
@@ -133,7 +153,7 @@ impl Experiment {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.tsctl);
+        let mut command = self.launcher.command(&self.tsctl);
         command
             .env("HOME", &self.folder)
             .env(NOTES, self.notes())

@@ -8,12 +8,13 @@ use super::{
     Bench,
     experiment::{Experiment, fresh},
     measure, pack,
+    pairs::Pairs,
     table::{Row, at_least, at_most},
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use server::Server;
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 /// Notes when it began, and reports a result.
 const START: &str = r#"date +%s.%N >"$(cat notes)/started.$NNI_TRIAL_SEQ_ID"
@@ -65,13 +66,7 @@ fn run_once(experiment: &Experiment) -> Result<(f64, f64)> {
     experiment.run()?;
     let started = fs::read_to_string(experiment.notes().join("started.0"))?;
     let started: f64 = started.trim().parse().context("the trial noted no time")?;
-    let said = experiment.said()?;
-    let line = said.lines().find(|line| line.contains("the code is there"));
-    let time = line.and_then(|line| line.split_whitespace().next());
-    let mut date = Command::new("date");
-    date.args(["+%s.%N", "-d", time.context("the log tells nothing of the code")?]);
-    let there: f64 = crate::shell::output(&mut date)?.trim().parse()?;
-    Ok((started - began, there - began))
+    Ok((started - began, experiment.told("the code is there")? - began))
 }
 
 /// Seconds with nothing to speak of to bring.
@@ -170,33 +165,6 @@ fn with_code(bench: &Bench, server: &Server, code: &Path) -> Result<f64> {
     fs::remove_dir_all(experiment.code())?;
     std::os::unix::fs::symlink(code, experiment.code())?;
     Ok(run_once(&experiment)?.1)
-}
-
-/// Our times beside others', of alternating rounds.
-#[derive(Default)]
-struct Pairs {
-    ours: Vec<f64>,
-    theirs: Vec<f64>,
-    ratios: Vec<f64>,
-}
-
-impl Pairs {
-    fn add(&mut self, ours: f64, theirs: f64) {
-        self.ours.push(ours);
-        self.theirs.push(theirs);
-        self.ratios.push(ours / theirs);
-    }
-
-    fn row(&self, what: String, beside: &str, target: f64) -> Result<Row> {
-        let ratio = measure::median(&self.ratios)?;
-        Ok(Row {
-            what,
-            ours: format!("{:.2} s", measure::median(&self.ours)?),
-            beside: format!("{beside} {:.2} s", measure::median(&self.theirs)?),
-            target: format!("{target} × that"),
-            outcome: format!("{ratio:.2} ×: {}", at_most(ratio, target)),
-        })
-    }
 }
 
 fn pace(bench: &Bench, server: &Server) -> Result<Row> {

@@ -17,16 +17,16 @@ const DEADLINE: Duration = Duration::from_mins(3);
 
 /// How programs are started elsewhere than here.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Launcher {
+pub(crate) struct Launcher {
     /// A command that takes the program's as its last arguments, and becomes it.
-    pub(super) words: Vec<OsString>,
+    pub(crate) words: Vec<OsString>,
     /// Variables of the program's environment.
-    pub(super) variables: Vec<(&'static str, OsString)>,
+    pub(crate) variables: Vec<(&'static str, OsString)>,
 }
 
 impl Launcher {
     /// A program to be started there.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut words = self.words.iter().map(OsString::as_os_str).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
@@ -133,6 +133,12 @@ impl Experiment {
         serde_json::from_str(&text).with_context(|| format!("`tsctl {} --json` wrote no JSON", arguments.join(" ")))
     }
 
+    /// The same of a command that may find something bad.
+    pub(super) fn json_of_any(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.command(arguments).arg("--json").output()?.stdout;
+        serde_json::from_slice(&text).with_context(|| format!("`tsctl {} --json` wrote no JSON", arguments.join(" ")))
+    }
+
     /// What a command that reads says.
     pub(super) fn output(&self, arguments: &[&str]) -> Result<String> {
         println!("  $ tsctl {}", arguments.join(" "));
@@ -151,13 +157,25 @@ impl Experiment {
         self.list(&["metrics", trial], "metrics")
     }
 
-    /// Waits until a trial has reported once; its id.
+    /// Waits until a trial has reported at least once; its id.
     pub(super) fn reported_once(&self) -> Result<String> {
         wait_until("a trial has reported", || {
             // There is no experiment to read in the first moment.
             let trials = self.trials().unwrap_or_default();
-            let reported = trials.iter().find(|trial| trial["nMetrics"] == 1);
+            let reported = trials.iter().find(|trial| trial["nMetrics"].as_u64() >= Some(1));
             Ok(reported.and_then(|trial| Some(trial["id"].as_str()?.to_owned())))
+        })
+    }
+
+    /// Waits until some trials have ended well and some run.
+    pub(super) fn in_the_middle(&self) -> Result<()> {
+        wait_until("some trials have ended and some run", || {
+            // There is no experiment to read in the first moment.
+            let Ok(trials) = self.trials() else {
+                return Ok(None);
+            };
+            let count = |status: &str| trials.iter().filter(|t| t["status"] == status).count();
+            Ok((count("SUCCEEDED") >= 2 && count("RUNNING") >= 2).then_some(()))
         })
     }
 
@@ -166,6 +184,14 @@ impl Experiment {
             Value::Array(list) => Ok(list),
             _ => bail!("`tsctl {} --json` has no list `{key}`", arguments.join(" ")),
         }
+    }
+
+    /// The experiment's id.
+    pub(super) fn id(&self) -> Result<String> {
+        let status = self.json(&["status"])?;
+        let id = status["experiment"]["id"].as_str();
+        id.map(str::to_owned)
+            .context("`tsctl status --json` names no experiment")
     }
 
     /// Where the experiment's files are.
@@ -201,6 +227,13 @@ impl Experiment {
 pub(super) struct Running(Child);
 
 impl Running {
+    /// Sends it a signal, such as `INT`.
+    pub(super) fn signal(&self, name: &str) -> Result<()> {
+        let mut kill = Command::new("kill");
+        kill.args(["-s", name, &self.0.id().to_string()]);
+        crate::shell::output(&mut kill).map(drop)
+    }
+
     /// Ends it without a word.
     pub(super) fn kill(&mut self) -> Result<()> {
         self.0.kill().context("cannot kill the manager")?;
@@ -220,7 +253,7 @@ impl Drop for Running {
     clippy::disallowed_methods,
     reason = "the other process has no other clock than the machine's"
 )]
-pub(super) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let began = Instant::now();
     loop {
         if let Some(answer) = look()? {
@@ -238,6 +271,6 @@ pub(super) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<Option<
     clippy::disallowed_methods,
     reason = "the other process has no other clock than the machine's"
 )]
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

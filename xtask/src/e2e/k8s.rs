@@ -3,7 +3,9 @@
 //! Needs root and control groups of version 1, and is skipped by name where these are not. What runs in pods comes from images
 //! made here; what Kubernetes itself is made of is built from Debian's source package at the first run.
 
+pub(crate) mod account;
 mod archive;
+mod audit;
 mod basics;
 mod binaries;
 mod cache;
@@ -11,13 +13,20 @@ mod certificates;
 mod cluster;
 mod control_plane;
 mod dns;
+mod ending;
 mod faults;
 mod images;
+mod jobs;
+mod kinds;
+pub(crate) mod loan;
 mod machine;
 mod node;
+mod operators;
+mod reasons;
 mod sandbox;
 mod study;
 mod traces;
+mod trouble;
 
 use super::{Place, packages::Lacking};
 use crate::report::{Outcome, Report};
@@ -48,6 +57,25 @@ const SHARING: &[(&str, Sharing)] = &[
     ("a pod goes on without the API server", faults::api_server),
     ("the user's machine loses the cluster and finds it again", faults::cable),
     ("a pod that ended without the kubelet", faults::kubelet),
+    ("jobs: every trial once, nothing left, four writes each", jobs::plain),
+    ("jobs: the code comes onto a claim once", jobs::claim),
+    ("jobs: the manager is killed and goes on", ending::killed),
+    ("jobs: Ctrl-C", ending::interrupted),
+    ("jobs: stopped by a command", ending::stopped),
+    ("jobs: one trial is canceled", ending::canceled),
+    ("jobs: what a dead manager left is removed", ending::forsaken),
+    ("jobs: a pod and a job are deleted by hand", ending::deleted),
+    ("jobs: why they wait", reasons::waiting),
+    ("jobs: a quota", reasons::quota),
+    ("jobs: rights that are missing are named", reasons::rights),
+    ("jobs: the API server is killed", trouble::api_server),
+    ("jobs: the network is cut", trouble::cable),
+    ("jobs: the kubelet is killed", trouble::kubelet),
+    ("kinds: TFJob, file of schema 1", kinds::tf_v1),
+    ("kinds: TFJob, file of schema 2, a claim", kinds::tf_v2),
+    ("kinds: PyTorchJob, file of schema 1", kinds::pytorch),
+    ("kinds: Framework, file of schema 1", kinds::framework_v1),
+    ("kinds: Framework, file of schema 2, a claim", kinds::framework_v2),
 ];
 
 /// Scenarios that bring up clusters of their own.

@@ -79,6 +79,7 @@ mod tests {
         fn log_is_complete(&self, _: &TrialId, _: LogKind) -> bool {
             true
         }
+        fn look_on(&self, _: &TrialId) {}
         fn forget(&self, _: &TrialId) {}
     }
 

@@ -32,14 +32,23 @@ pub(super) fn pod_of(name: &str, image: &str, command: &str) -> Value {
     })
 }
 
-/// Waits until a pod's phase is this.
+/// Waits until the phase of a pod of the namespace `default` is this.
 pub(super) fn wait_for_phase(cluster: &Cluster, pod: &str, wanted: &str) -> Result<()> {
+    wait_for_phase_in(cluster, "default", pod, wanted)
+}
+
+/// Waits until a pod's phase is this.
+pub(super) fn wait_for_phase_in(cluster: &Cluster, namespace: &str, pod: &str, wanted: &str) -> Result<()> {
+    let named = ["pod", "--namespace", namespace, pod];
     wait_until(&format!("pod `{pod}` is {wanted}"), || {
         // Connections may be broken on purpose.
-        let phase = cluster.output(&["get", "pod", pod, "-o", "jsonpath={.status.phase}"]);
+        let phase = cluster.output(&[&["get"], &named[..], &["-o", "jsonpath={.status.phase}"]].concat());
         match phase.unwrap_or_default().as_str() {
             phase if phase == wanted => Ok(Some(())),
-            "Succeeded" | "Failed" => bail!("pod `{pod}` has ended:\n{}", cluster.output(&["describe", "pod", pod])?),
+            "Succeeded" | "Failed" => {
+                let told = cluster.output(&[&["describe"], &named[..]].concat())?;
+                bail!("pod `{pod}` has ended:\n{told}")
+            }
             _ => Ok(None),
         }
     })

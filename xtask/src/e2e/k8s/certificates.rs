@@ -1,10 +1,10 @@
-//! Keys and certificates of a cluster, and the file with which its administrator comes in. They are worth nothing elsewhere.
+//! Keys and certificates of a cluster, and the files with which users come in. They are worth nothing elsewhere.
 
 use super::sandbox::NODE_ADDRESS;
 use crate::shell;
 use anyhow::Result;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
 
 /// Sections for each kind of certificate. rustls accepts a server by an alternative name only, addresses included.
@@ -100,22 +100,30 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     openssl(&["pkey", "-in", "accounts.key", "-pubout", "-out", "accounts.pub"])
 }
 
-/// Writes the administrator's file, with all certificates in it, so that it can be copied.
-pub(super) fn write_kubeconfig(certificates: &Path, file: &Path) -> Result<()> {
-    let data = |name: &str| -> Result<String> { Ok(BASE64_STANDARD.encode(fs::read(certificates.join(name))?)) };
+/// What the administrator comes in with, as in a kubeconfig.
+pub(super) fn administrator(certificates: &Path) -> Result<Value> {
+    Ok(json!({
+        "client-certificate-data": data(certificates, "admin.crt")?,
+        "client-key-data": data(certificates, "admin.key")?,
+    }))
+}
+
+/// Writes a kubeconfig of this user, with all certificates in it, so that it can be copied.
+pub(super) fn write_kubeconfig(certificates: &Path, file: &Path, user: &Value) -> Result<()> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "e2e",
         "clusters": [{ "name": "e2e", "cluster": {
             "server": format!("https://{NODE_ADDRESS}"),
-            "certificate-authority-data": data("ca.crt")?,
+            "certificate-authority-data": data(certificates, "ca.crt")?,
         }}],
-        "users": [{ "name": "admin", "user": {
-            "client-certificate-data": data("admin.crt")?,
-            "client-key-data": data("admin.key")?,
-        }}],
-        "contexts": [{ "name": "e2e", "context": { "cluster": "e2e", "user": "admin" } }],
+        "users": [{ "name": "user", "user": user }],
+        "contexts": [{ "name": "e2e", "context": { "cluster": "e2e", "user": "user" } }],
     });
     Ok(fs::write(file, serde_json::to_vec_pretty(&config)?)?)
+}
+
+fn data(certificates: &Path, name: &str) -> Result<String> {
+    Ok(BASE64_STANDARD.encode(fs::read(certificates.join(name))?))
 }

@@ -3,6 +3,8 @@
 //! What its daemons are told is in `control_plane.rs` and `node.rs`, what holds them in `sandbox.rs`.
 
 use super::{
+    audit,
+    audit::Request,
     binaries, certificates, control_plane,
     dns::Dns,
     machine,
@@ -71,8 +73,11 @@ impl Cluster {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
         }
         fs::create_dir_all(&folder)?;
-        certificates::make(&folder.join("certificates"))?;
-        certificates::write_kubeconfig(&folder.join("certificates"), &folder.join("kubeconfig"))?;
+        let certificates = folder.join("certificates");
+        certificates::make(&certificates)?;
+        let administrator = certificates::administrator(&certificates)?;
+        certificates::write_kubeconfig(&certificates, &folder.join("kubeconfig"), &administrator)?;
+        audit::configure(&folder)?;
         let mut cluster = Self {
             sandbox: Sandbox::new(&programs, &folder)?,
             daemons: Mutex::default(),
@@ -158,6 +163,25 @@ impl Cluster {
     /// The file with which an administrator comes in.
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
+    }
+
+    /// Writes a file with which somebody else comes in: what they are known by, as in a kubeconfig.
+    pub(super) fn add_user(&self, name: &str, user: &Value) -> Result<PathBuf> {
+        let file = self.folder.join(format!("kubeconfig-{name}"));
+        certificates::write_kubeconfig(&self.folder.join("certificates"), &file, user)?;
+        Ok(file)
+    }
+
+    /// A folder that the node has under this name in its state folder.
+    pub(super) fn folder_on_node(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// All that accounts of the cluster have asked of the API server so far.
+    pub(crate) fn requests(&self) -> Result<Vec<Request>> {
+        audit::read(&self.folder)
     }
 
     /// `kubectl` with these arguments. What it learnt of a server it keeps by address, which all these clusters share.

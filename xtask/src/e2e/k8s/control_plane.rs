@@ -2,7 +2,10 @@
 //!
 //! Nothing is ever kept: no flag cares for durability.
 
-use super::sandbox::{Daemon, NODE_ADDRESS, STATE, Sandbox};
+use super::{
+    audit,
+    sandbox::{Daemon, NODE_ADDRESS, STATE, Sandbox},
+};
 use anyhow::Result;
 
 /// Where the API server keeps everything. Source: etcd v3.4, `--listen-client-urls`.
@@ -54,6 +57,8 @@ pub(super) fn start_api_server(sandbox: &Sandbox) -> Result<Daemon> {
         certificate("kubelet-client-certificate", "admin.crt"),
         certificate("kubelet-client-key", "admin.key"),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        format!("--audit-policy-file={STATE}/{}", audit::POLICY),
+        format!("--audit-log-path={STATE}/{}", audit::LOG),
     ];
     sandbox.start("kube-apiserver", &flags.each_ref().map(String::as_str))
 }

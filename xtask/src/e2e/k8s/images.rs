@@ -39,6 +39,9 @@ const PYTHON_VERSION: &str = "3.11";
 /// Parts of that release's environment that no trial uses and that are the larger half of it.
 const UNUSED: &[&str] = &["nni_node", "pip", "scipy", "scipy.libs"];
 
+/// Besides Python what compiled packages of the index expect of every system.
+const PYTHON_PACKAGES: &[&str] = &["python3", "libstdc++6"];
+
 /// Folders below `/usr/share` that nobody reads in a pod.
 const UNREAD: &[&str] = &["doc", "man", "lintian", "locale"];
 
@@ -103,13 +106,13 @@ impl Images {
 
 fn make(folder: &Path) -> Result<()> {
     let busybox = folder.join("busybox.layer");
-    let unpacked = unpack(&folder.join("busybox"), "busybox-static")?;
+    let unpacked = unpack(&folder.join("busybox"), &["busybox-static"])?;
     busybox_layer(&unpacked)?.write(&busybox)?;
     let layers = [busybox.clone()];
     write_image(&folder.join("busybox.tar"), BUSYBOX, &layers, &["sh"])?;
     write_image(&folder.join("pause.tar"), PAUSE, &layers, &["sleep", "infinity"])?;
     let python = folder.join("python.layer");
-    let unpacked = unpack(&folder.join("python"), "python3")?;
+    let unpacked = unpack(&folder.join("python"), PYTHON_PACKAGES)?;
     compile(&unpacked)?;
     let mut layer = Layer::default();
     layer.add(&unpacked, "", &|name| UNREAD.contains(&name))?;
@@ -142,8 +145,8 @@ fn busybox_layer(unpacked: &Path) -> Result<Layer> {
     Ok(layer)
 }
 
-/// The files of a package and of everything that it depends on, whatever this machine has installed.
-fn unpack(scratch: &Path, package: &str) -> Result<PathBuf> {
+/// The files of packages and of everything that they depend on, whatever this machine has installed.
+fn unpack(scratch: &Path, packages: &[&str]) -> Result<PathBuf> {
     let (archives, root) = (scratch.join("archives"), scratch.join("root"));
     fs::create_dir_all(archives.join("partial"))?;
     fs::create_dir_all(&root)?;
@@ -172,14 +175,17 @@ fn unpack(scratch: &Path, package: &str) -> Result<PathBuf> {
         fetch
             .arg("-o")
             .arg(format!("Dir::Cache::archives={}", archives.display()));
-        fetch.args(["install", "--download-only", package]);
+        fetch.args(["install", "--download-only"]).args(packages);
         fetch
     };
     if shell::output(&mut fetch()).is_err() {
         // The lists of packages may be missing, or older than the archive.
         let _ = shell::output(Command::new("apt-get").args(["update", "-qq"]));
-        shell::output(&mut fetch())
-            .map_err(|why| Error::new(Lacking(format!("Debian's package `{package}` is not to be had: {why}"))))?;
+        shell::output(&mut fetch()).map_err(|why| {
+            Error::new(Lacking(format!(
+                "Debian's packages {packages:?} are not to be had: {why}"
+            )))
+        })?;
     }
     for entry in fs::read_dir(&archives)? {
         let path = entry?.path();

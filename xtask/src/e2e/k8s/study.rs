@@ -1,7 +1,10 @@
 //! An experiment that is run on the user's machine: its file, its code, and whether everything came back as its trials said it.
 
 use super::{Lab, cluster::Cluster};
-use crate::e2e::{Place, experiment::Experiment};
+use crate::e2e::{
+    Place,
+    experiment::{Experiment, Launcher, Running},
+};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
@@ -19,9 +22,22 @@ pub(super) struct Study {
     pub(super) pause: f64,
     /// The section `trainingService` of its file.
     pub(super) training_service: Value,
+    /// Keys of the file that are added or replaced.
+    pub(super) more: Value,
 }
 
 impl Study {
+    /// Trials that run for about `seconds`, one after another by four.
+    pub(super) fn long(name: &'static str, training_service: Value, seconds: f64) -> Self {
+        Self {
+            trials: 8,
+            concurrency: 4,
+            steps: 20,
+            pause: seconds / 20.0,
+            ..Self::short(name, training_service)
+        }
+    }
+
     /// A few short trials.
     pub(super) fn short(name: &'static str, training_service: Value) -> Self {
         Self {
@@ -32,13 +48,14 @@ impl Study {
             steps: 3,
             pause: 0.0,
             training_service,
+            more: json!({}),
         }
     }
 
     /// A home for it, from which it is run on the user's machine.
-    pub(super) fn home(&self, place: &Place, cluster: &Cluster) -> Result<Experiment> {
+    pub(super) fn home(&self, place: &Place, launcher: Launcher) -> Result<Experiment> {
         let experiment = Experiment::new(place, &format!("k8s-{}", self.name), None)?;
-        Ok(experiment.started_by(cluster.launcher()))
+        Ok(experiment.started_by(launcher))
     }
 
     /// Writes its code and its file into the home.
@@ -46,7 +63,7 @@ impl Study {
         let code = experiment.home().join("code");
         fs::create_dir_all(&code)?;
         fs::copy(place.root.join("xtask/e2e/ssh/trial.sh"), code.join("trial.sh"))?;
-        let config = json!({
+        let mut config = json!({
             "experimentName": self.name,
             "trialCommand": self.command,
             "trialCodeDirectory": code,
@@ -60,16 +77,26 @@ impl Study {
             "tuner": { "name": "Random" },
             "trainingService": self.training_service,
         });
+        for (key, value) in self.more.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
         let file = experiment.home().join("experiment.json");
         fs::write(&file, config.to_string())?;
         Ok(file)
     }
 
-    /// Runs it to its end and checks everything.
-    pub(super) fn run(&self, place: &Place, cluster: &Cluster) -> Result<Experiment> {
-        let experiment = self.home(place, cluster)?;
+    /// Starts it and leaves it running.
+    pub(super) fn start(&self, place: &Place, launcher: Launcher) -> Result<(Experiment, Running)> {
+        let experiment = self.home(place, launcher)?;
         let file = self.file(place, &experiment)?;
-        experiment.run(&["run", &file.to_string_lossy()])?;
+        let run = experiment.start(&["run", &file.to_string_lossy()])?;
+        Ok((experiment, run))
+    }
+
+    /// Runs it to its end and checks everything.
+    pub(super) fn run(&self, place: &Place, launcher: Launcher) -> Result<Experiment> {
+        let (experiment, mut run) = self.start(place, launcher)?;
+        experiment.finish(&mut run)?;
         self.check(&experiment)?;
         Ok(experiment)
     }
@@ -84,23 +111,26 @@ impl Study {
             trials.len(),
             self.trials
         );
-        for trial in &trials {
-            let id = trial["id"].as_str().context("a trial without id")?;
-            ensure!(
-                trial["status"] == "SUCCEEDED",
-                "trial {id} is {}: {}",
-                trial["status"],
-                trial["reason"]
-            );
-            let metrics = experiment.metrics(id)?;
-            let (last, before) = metrics.split_last().context("a trial without metrics")?;
-            let numbers: Vec<Option<u64>> = before.iter().map(|metric| metric["value"].as_u64()).collect();
-            let expected: Vec<Option<u64>> = (1..=self.steps as u64).map(Some).collect();
-            ensure!(numbers == expected, "trial {id} has {numbers:?}");
-            let stored = trial["parameters"].get("parameters").unwrap_or(&trial["parameters"]);
-            let same = last["kind"] == "FINAL" && last["value"].as_f64() == stored["x"].as_f64();
-            ensure!(same, "trial {id} has parameters {stored} and result {last}");
-        }
+        trials.iter().try_for_each(|trial| self.check_trial(experiment, trial))
+    }
+
+    /// The same of one trial.
+    pub(super) fn check_trial(&self, experiment: &Experiment, trial: &Value) -> Result<()> {
+        let id = trial["id"].as_str().context("a trial without id")?;
+        ensure!(
+            trial["status"] == "SUCCEEDED",
+            "trial {id} is {}: {}",
+            trial["status"],
+            trial["reason"]
+        );
+        let metrics = experiment.metrics(id)?;
+        let (last, before) = metrics.split_last().context("a trial without metrics")?;
+        let numbers: Vec<Option<u64>> = before.iter().map(|metric| metric["value"].as_u64()).collect();
+        let expected: Vec<Option<u64>> = (1..=self.steps as u64).map(Some).collect();
+        ensure!(numbers == expected, "trial {id} has {numbers:?}");
+        let stored = trial["parameters"].get("parameters").unwrap_or(&trial["parameters"]);
+        let same = last["kind"] == "FINAL" && last["value"].as_f64() == stored["x"].as_f64();
+        ensure!(same, "trial {id} has parameters {stored} and result {last}");
         Ok(())
     }
 }
@@ -112,5 +142,5 @@ pub(super) fn on_the_users_machine(place: &Place, _: &Lab, cluster: &Cluster) ->
         command: "grep -q plug: /proc/net/dev && sh trial.sh",
         ..Study::short("local", json!({ "platform": "local" }))
     };
-    study.run(place, cluster).map(drop)
+    study.run(place, cluster.launcher()).map(drop)
 }

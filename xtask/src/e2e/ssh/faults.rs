@@ -69,7 +69,7 @@ pub(super) fn manager(place: &Place, lab: &Lab) -> Result<()> {
     let study = Study::long(vec![entry(&machine, lab)], 3.0);
     let experiment = Experiment::new(place, "ssh-manager", None)?;
     let mut first = experiment.start(&["run", &study.file(lab, "manager")?.to_string_lossy()])?;
-    in_the_middle(&experiment)?;
+    experiment.in_the_middle()?;
     machine.pull_cable()?;
     first.kill()?;
     let mut second = experiment.start(&["resume"])?;
@@ -118,20 +118,9 @@ fn interrupted(
 ) -> Result<()> {
     let experiment = Experiment::new(place, &format!("ssh-{name}"), None)?;
     let mut run = experiment.start(&["run", &study.file(lab, name)?.to_string_lossy()])?;
-    in_the_middle(&experiment)?;
+    experiment.in_the_middle()?;
     let done = fault(&experiment).with_context(|| format!("{name}: the fault"));
     experiment.finish(&mut run)?;
     done?;
     study.check(&experiment)
-}
-
-fn in_the_middle(experiment: &Experiment) -> Result<()> {
-    wait_until("some trials have ended and some run", || {
-        // There is no experiment to read in the first moment.
-        let Ok(trials) = experiment.trials() else {
-            return Ok(None);
-        };
-        let count = |status: &str| trials.iter().filter(|t| t["status"] == status).count();
-        Ok((count("SUCCEEDED") >= 2 && count("RUNNING") >= 2).then_some(()))
-    })
 }
