@@ -46,6 +46,31 @@ fn json_and_quiet_leave_one_document_and_nothing_else() {
 }
 
 #[test]
+fn one_experiment_on_two_platforms() {
+    let lab = Lab::new();
+    lab.config(5, GOOD, "");
+    let text = std::fs::read_to_string(lab.path("config.yml")).expect("there");
+    let list = "trainingService:\n- {platform: local, trialConcurrency: 1}\n\
+                - {platform: local, trialConcurrency: 1, trialCommand: exit 3}\n";
+    let wanted = text.replacen("trainingService: {platform: local}\n", list, 1);
+    lab.write("config.yml", &wanted);
+    lab.run(&["validate", "config.yml"]).exits(0);
+    lab.run(&["run", "config.yml"]).exits(11);
+    let trials = lab.trials();
+    let (good, bad) = (in_status(&trials, "SUCCEEDED"), in_status(&trials, "FAILED"));
+    assert_eq!((good + bad, trials.len()), (5, 5));
+    assert!(good >= 1 && bad >= 1, "{trials:#?}");
+    assert!(trials.iter().filter(|t| t["status"] == "SUCCEEDED").all(|t| t["nMetrics"] == 2));
+    let succeeded = trials.iter().find(|t| t["status"] == "SUCCEEDED").expect("one");
+    let id = succeeded["id"].as_str().expect("an id");
+    assert_eq!(lab.run(&["logs", id]).exits(0).stdout, "said\n");
+    let narrow = wanted.replacen("trialConcurrency: 2\n", "trialConcurrency: 3\n", 1);
+    lab.write("config.yml", &narrow);
+    let said = lab.run(&["validate", "config.yml"]).exits(0);
+    assert!(said.stderr.contains("the platforms take 2 trials at a time"), "{said:#?}");
+}
+
+#[test]
 fn failing_trials_are_no_success_and_say_why() {
     let lab = Lab::new();
     lab.config(2, "echo boom >&2; exit 3", "");
