@@ -2,6 +2,7 @@
 //!
 //! A component that cannot exist on this machine is skipped by name.
 
+mod azure;
 pub(crate) mod experiment;
 pub(crate) mod k8s;
 mod nni;
@@ -16,7 +17,7 @@ use anyhow::{Result, bail};
 use std::path::PathBuf;
 
 /// Components that can be tested against.
-const COMPONENTS: &[&str] = &["nni", "ssh", "k8s"];
+const COMPONENTS: &[&str] = &["nni", "ssh", "k8s", "azure"];
 
 /// Where a run finds things.
 #[derive(Debug)]
@@ -68,6 +69,9 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
         }
         k8s::run(&place, &mut report, only);
     }
+    if wanted("azure") {
+        azure::run(&place, &mut report, only);
+    }
     Ok(report.finish())
 }
 
@@ -75,12 +79,12 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
 mod tests {
     #[test]
     fn an_unknown_component_is_refused_by_name() {
-        let error = super::run(&["nni".to_owned(), "azure".to_owned()], "")
+        let error = super::run(&["nni".to_owned(), "borg".to_owned()], "")
             .unwrap_err()
             .to_string();
         assert_eq!(
             error,
-            "there is no end-to-end test for `azure` yet; there is: nni, ssh, k8s"
+            "there is no end-to-end test for `borg` yet; there is: nni, ssh, k8s, azure"
         );
     }
 }

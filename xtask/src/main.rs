@@ -44,7 +44,7 @@ enum Command {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
-        /// Of `ssh` and `k8s`, only the scenarios whose names contain this text.
+        /// Of `ssh`, `k8s` and `azure`, only the scenarios whose names contain this text.
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
     },

@@ -413,11 +413,9 @@ fn a_command_may_be_in_a_file_that_the_platform_reads() {
     };
     assert!(lacks(&v1) && lacks(&v2));
     assert!(!lacks(&v1.replacen("gpuIndices: 0,1", "configPath: job.yml", 1)));
-    assert!(!lacks(&v2.replacen(
-        "useActiveGpu: yes",
-        "openpaiConfigFile: job.yml",
-        1
-    )));
+    for giver in ["openpaiConfigFile: job.yml", "openpaiConfig: {taskRoles: {}}"] {
+        assert!(!lacks(&v2.replacen("useActiveGpu: yes", giver, 1)), "{giver}");
+    }
 }
 
 #[test]

@@ -89,6 +89,42 @@ pub(super) fn site_packages(place: &Place, release: &Release, version: &str) -> 
     Ok(bin.with_file_name(format!("lib/python{version}/site-packages")))
 }
 
+/// The Python of an environment with these packages, made once under this name and kept.
+///
+/// # Errors
+/// [`Lacking`] if no fitting Python is there, or the package index cannot be reached.
+pub(super) fn packages(
+    place: &Place,
+    name: &str,
+    pythons: &[&str],
+    requirements: &[&str],
+    probe: &str,
+) -> Result<PathBuf> {
+    let lacking = |why: String| Error::new(Lacking(why));
+    let python = pythons.iter().find_map(|version| interpreter(version));
+    let python = python.ok_or_else(|| lacking(format!("none of Python {} is installed", pythons.join(", "))))?;
+    let folder = place.work.join(format!("venv/{name}"));
+    let bin = folder.join("bin");
+    let wanted = requirements.join(" ");
+    let stamp = folder.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(bin.join("python"));
+    }
+    println!("installing {wanted}");
+    shell::output(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let pip = |packages: &[&str]| {
+        let mut pip = Command::new(bin.join("python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        shell::output(pip.args(packages)).map_err(|error| lacking(format!("{error:#}")))
+    };
+    // The one that comes with older Pythons fails where packages disagree about what they need.
+    pip(&["--upgrade", "pip"])?;
+    pip(requirements)?;
+    shell::output(Command::new(bin.join("python")).args(["-c", probe]))?;
+    fs::write(stamp, wanted)?;
+    Ok(bin.join("python"))
+}
+
 /// What an environment of this release is made of; another one where this differs.
 pub(super) fn stamp(release: &Release) -> String {
     format!("nni=={} {}", release.version, release.requirements.join(" "))

@@ -17,6 +17,12 @@ const ARROWS: &[(&str, Reach, &[&str])] = &[
         Reach::Only(&["ts-core", "ts-codedir"]),
         &["ts-testkit", "ts-k8s-testkit"],
     ),
+    ("ts-aml-testkit", Reach::Only(&[]), &[]),
+    (
+        "ts-aml",
+        Reach::Only(&["ts-core", "ts-codedir"]),
+        &["ts-testkit", "ts-aml-testkit"],
+    ),
     ("ts-manager", Reach::Only(&["ts-core"]), &["ts-testkit"]),
     ("tsctl", Reach::AllBut(&["ts-testkit", "xtask"]), &["ts-testkit"]),
     ("xtask", Reach::Only(&[]), &[]),

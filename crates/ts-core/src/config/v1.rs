@@ -136,6 +136,8 @@ pub(super) fn read(
     }
 }
 
+/// Key of the platforms' names.
+const LIST: &str = "trainingServicePlatforms";
 /// Name of the platform that stands for several. Source: nni v2.0, `nni/tools/nnictl/config_schema.py`.
 const HYBRID: &str = "hybrid";
 
@@ -148,7 +150,6 @@ fn chosen_platforms<'p>(s: &mut Section<'_>, name: &str, platforms: &'p [Platfor
         s.ignored("hybridConfig", "the platform is not `hybrid`");
         return found.into_iter().collect();
     }
-    const LIST: &str = "trainingServicePlatforms";
     let chosen = s.required_section("hybridConfig", |s| {
         let mut chosen: Vec<&Platform> = Vec::new();
         let names = s.strings(LIST).unwrap_or_default();

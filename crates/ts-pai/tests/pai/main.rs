@@ -1,0 +1,10 @@
+//! The platform against a cluster in process: REST server, late database, limits, and a node that runs the jobs as processes.
+
+mod asking;
+mod conformance;
+mod documents;
+mod ends;
+mod faults;
+mod limits;
+mod server;
+mod world;

@@ -1,0 +1,226 @@
+//! OpenPAI's REST server on a port of this machine, with a node that runs the jobs for real.
+//!
+//! As strict as the real one: each rule names its source. What it lets pass by its own fault is in `Fault`.
+
+mod answers;
+mod cluster;
+mod limits;
+mod node;
+mod protocol;
+mod routes;
+
+pub(crate) use cluster::Cluster;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use limits::Limiter;
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+pub(crate) const USER: &str = "alice";
+pub(crate) const PASSWORD: &str = "correct horse";
+pub(crate) const TOKEN: &str = "token-of-alice";
+
+/// What a server is like.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// Where logs of containers go.
+    pub(crate) node_dir: PathBuf,
+    /// How late the database is.
+    pub(crate) lag: Duration,
+    /// How long Kubernetes lets a container live that is to go.
+    pub(crate) pod_grace: Duration,
+    /// Requests: all in a minute, lists in a minute, submits in an hour.
+    pub(crate) limits: [u32; 3],
+    /// How long tokens for a password are good.
+    pub(crate) login_life: Duration,
+}
+
+impl Setting {
+    pub(crate) fn new(node_dir: PathBuf) -> Self {
+        Self {
+            node_dir,
+            lag: Duration::from_millis(60),
+            pod_grace: Duration::from_millis(2500),
+            limits: [100_000; 3],
+            login_life: Duration::from_hours(1),
+        }
+    }
+}
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The proxy in front answers with this status and a page.
+    Page(u16),
+    /// The connection breaks before the server got it.
+    CutBefore,
+    /// The server does it, and the answer is lost.
+    CutAfter,
+    /// The server does it, and the answer stops in the middle.
+    HalfAnswer,
+    /// The answer comes so much later.
+    Slow(Duration),
+    /// The server refuses the token.
+    Unauthorized,
+    /// A limiter refuses it, with a window that ends after so many seconds.
+    Limited(u64),
+    /// Sends us to another address.
+    Redirect(String),
+}
+
+/// Requests that a fault is for: method, a part of the path, and how often.
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) fault: Fault,
+    pub(crate) left: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) setting: Setting,
+    pub(crate) cluster: Cluster,
+    all: Limiter,
+    lists: Limiter,
+    submits: Limiter,
+    faults: Mutex<Vec<Planned>>,
+    /// Method and path of each request, in order.
+    log: Mutex<Vec<String>>,
+}
+
+/// A running server; its containers end with it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    #[expect(clippy::disallowed_methods, reason = "the task ends with the server")]
+    pub(crate) async fn start(setting: Setting) -> Self {
+        let [all, lists, submits] = setting.limits;
+        let shared = Arc::new(Shared {
+            cluster: Cluster::new(setting.clone()),
+            all: Limiter::new(all, Duration::from_mins(1)),
+            lists: Limiter::new(lists, Duration::from_mins(1)),
+            submits: Limiter::new(submits, Duration::from_hours(1)),
+            faults: Mutex::default(),
+            log: Mutex::default(),
+            setting,
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move {
+            axum::serve(listener, app).await.expect("served");
+        });
+        Self { address, shared, task }
+    }
+
+    /// Has the next `times` such requests fail so.
+    pub(crate) fn fail(&self, method: Method, path: &'static str, fault: Fault, times: u32) {
+        self.shared.faults.lock().expect("no panic").push(Planned {
+            method,
+            path,
+            fault,
+            left: times,
+        });
+    }
+
+    /// Ends all planned faults.
+    pub(crate) fn heal(&self) {
+        self.shared.faults.lock().expect("no panic").clear();
+    }
+
+    /// How many requests had this method and this in their path.
+    pub(crate) fn count(&self, method: &str, path: &str) -> usize {
+        let log = self.shared.log.lock().expect("no panic");
+        log.iter()
+            .filter(|line| line.starts_with(method) && line.contains(path))
+            .count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.shared.cluster.end_all();
+    }
+}
+
+impl Shared {
+    fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock().expect("no panic");
+        let at = faults
+            .iter()
+            .position(|planned| planned.method == *method && path.contains(planned.path))?;
+        faults[at].left -= 1;
+        let fault = faults[at].fault.clone();
+        if faults[at].left == 0 {
+            faults.remove(at);
+        }
+        Some(fault)
+    }
+}
+
+/// An answer that breaks off: hyper closes the connection when the body fails.
+fn broken(head: &'static str) -> Response {
+    let pieces = futures_util::stream::iter([
+        Ok(Bytes::from_static(head.as_bytes())),
+        Err(std::io::Error::other("cut")),
+    ]);
+    let mut response = Response::new(axum::body::Body::from_stream(pieces));
+    response
+        .headers_mut()
+        .insert("content-length", "4096".parse().expect("a number"));
+    response
+}
+
+#[expect(clippy::disallowed_methods, reason = "a slow server is slow in real time")]
+async fn handle(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path = uri.path().to_owned();
+    shared.log.lock().expect("no panic").push(format!("{method} {uri}"));
+    let answer = || routes::route(&shared, &method, &uri, &headers, &body);
+    match shared.fault(&method, &path) {
+        None => answer(),
+        Some(Fault::Page(status)) => {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
+            (status, [("content-type", "text/html")], page).into_response()
+        }
+        Some(Fault::CutBefore) => broken(""),
+        Some(Fault::CutAfter) => {
+            answer();
+            broken("")
+        }
+        Some(Fault::HalfAnswer) => {
+            answer();
+            broken("{\"status\"")
+        }
+        Some(Fault::Slow(by)) => {
+            tokio::time::sleep(by).await;
+            answer()
+        }
+        Some(Fault::Unauthorized) => routes::invalid_token(),
+        Some(Fault::Limited(seconds)) => limits::refusal(shared.setting.limits[0], seconds, 60),
+        Some(Fault::Redirect(to)) => (StatusCode::MOVED_PERMANENTLY, [("location", to)]).into_response(),
+    }
+}
