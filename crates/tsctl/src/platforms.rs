@@ -14,6 +14,10 @@ pub(crate) const PLATFORMS: &[Platform] = &[
     ts_k8s::FRAMEWORK_CONTROLLER,
     #[cfg(feature = "k8s")]
     ts_k8s::KUBERNETES,
+    #[cfg(feature = "pai")]
+    ts_pai::PLATFORM,
+    #[cfg(feature = "pai")]
+    ts_pai::PAI_YARN,
 ];
 
 /// The platform of this name or alias.

@@ -30,8 +30,10 @@ const GPU: &str = "nvidia.com/gpu";
 const LONGEST_ARGUMENT: usize = 120_000;
 /// etcd takes 1.5 MiB for an object.
 const MOST_PARAMETERS: usize = 1_000_000;
-/// How long a pod whose log goes with it waits for us, in fifths of a second.
+/// How long a pod whose log goes with it waits for us, in fifths of a second: nothing else has what it said,
 const HOLD: u32 = 5 * 3600;
+/// or the storage has it too, and reading that only costs more.
+const SHORT_HOLD: u32 = 5 * 30;
 /// NNI's SDK writes its metrics to the journal on this platform.
 const SDK_PLATFORM: &str = "local";
 
@@ -279,7 +281,11 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
         .render()?;
     let shared_code = storage.map(|s| code_dir(s, &trial.experiment, b.digest));
     let is_one_of_many = b.n_pods() > 1;
-    let hold = if b.config.kind.removes_pods() { HOLD } else { 0 };
+    let hold = match storage {
+        _ if !b.config.kind.removes_pods() => 0,
+        Some(_) => SHORT_HOLD,
+        None => HOLD,
+    };
     let mut text = String::new();
     for (name, value) in [
         ("ts_token", names::token(&trial.experiment, &trial.id)),
