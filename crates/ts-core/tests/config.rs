@@ -216,10 +216,7 @@ fn platforms_of_a_hybrid_experiment_have_their_shares_and_sections() {
         1,
     );
     let platforms = good(folder.parse(&v2)).platforms;
-    let shares: Vec<_> = platforms
-        .iter()
-        .map(|p| (p.share().concurrency, p.share().weight))
-        .collect();
+    let shares = [0, 1].map(|at| (platforms[at].share().concurrency, platforms[at].share().weight));
     assert_eq!(shares, [(Some(2), None), (None, Some(3))]);
     let alone = V2.replacen("useActiveGpu: yes", "weight: 3", 1);
     let found = problems(&folder.parse(&alone));

@@ -67,7 +67,7 @@ async fn configuration(access: &Access) -> Result<Config> {
         ..KubeConfigOptions::default()
     };
     if let Some(path) = &access.kubeconfig {
-        let named = |e: KubeconfigError| refused(&format!("`{}`", path.display()), e).with_key("kubeconfig");
+        let named = |e: KubeconfigError| refused(&format!("`{}`", path.display()), &e).with_key("kubeconfig");
         let file = Kubeconfig::read_from(path).map_err(named)?;
         return Config::from_custom_kubeconfig(file, &options).await.map_err(named);
     }
@@ -82,7 +82,7 @@ async fn configuration(access: &Access) -> Result<Config> {
     }
     Config::from_kubeconfig(&options)
         .await
-        .map_err(|e| refused("the kubeconfig", e))
+        .map_err(|e| refused("the kubeconfig", &e))
 }
 
 /// Kubernetes tells a pod where its API server is in this way only.
@@ -91,8 +91,8 @@ fn in_pod() -> bool {
         && std::env::var_os("KUBECONFIG").is_none()
 }
 
-fn refused(what: &str, source: KubeconfigError) -> Error {
-    let help = match &source {
+fn refused(what: &str, source: &KubeconfigError) -> Error {
+    let help = match source {
         KubeconfigError::FindPath | KubeconfigError::ReadConfig(..) => {
             "name a file with `kubeconfig`, set `KUBECONFIG`, or make `~/.kube/config`"
         }
@@ -101,7 +101,7 @@ fn refused(what: &str, source: KubeconfigError) -> Error {
     };
     Error::new(
         ErrorKind::Config,
-        format!("{what} does not lead to a cluster: {}", error::chain(&source)),
+        format!("{what} does not lead to a cluster: {}", error::chain(source)),
     )
     .with_help(help)
 }

@@ -34,6 +34,7 @@ const DELIVERIES: usize = 4;
 
 /// What is known of a trial beside its status.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(crate) struct Place {
     /// The stored request. One of another service may be unknown here.
     pub(crate) job: Option<Arc<Job>>,

@@ -338,7 +338,13 @@ fn note_shortcuts(s: &mut Section<'_>, shortcuts: &Shortcuts) {
 }
 
 /// Keys, folded, of a command and of files that hold whole jobs.
-const COMMAND_GIVERS: [&str; 5] = ["command", "configpath", "paiconfigpath", "openpaiconfig", "openpaiconfigfile"];
+const COMMAND_GIVERS: [&str; 5] = [
+    "command",
+    "configpath",
+    "paiconfigpath",
+    "openpaiconfig",
+    "openpaiconfigfile",
+];
 
 /// Whether somewhere below a role of the job has a command of its own, or another file may give it one: its platform reads that.
 pub(super) fn has_command(node: &Node) -> bool {

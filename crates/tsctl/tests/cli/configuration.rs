@@ -172,7 +172,8 @@ fn every_example_is_good_and_those_without_python_run() {
                 format!("platform: {platform}"),
                 format!("trainingServicePlatform: {platform}"),
             ];
-            text.lines().any(|line| named.iter().any(|name| line.trim().trim_start_matches("- ") == name))
+            text.lines()
+                .any(|line| named.iter().any(|name| line.trim().trim_start_matches("- ") == name))
         };
         if ["remote", "kubernetes", "kubeflow", "frameworkcontroller"]
             .into_iter()

@@ -60,14 +60,22 @@ fn one_experiment_on_two_platforms() {
     let (good, bad) = (in_status(&trials, "SUCCEEDED"), in_status(&trials, "FAILED"));
     assert_eq!((good + bad, trials.len()), (5, 5));
     assert!(good >= 1 && bad >= 1, "{trials:#?}");
-    assert!(trials.iter().filter(|t| t["status"] == "SUCCEEDED").all(|t| t["nMetrics"] == 2));
+    assert!(
+        trials
+            .iter()
+            .filter(|t| t["status"] == "SUCCEEDED")
+            .all(|t| t["nMetrics"] == 2)
+    );
     let succeeded = trials.iter().find(|t| t["status"] == "SUCCEEDED").expect("one");
     let id = succeeded["id"].as_str().expect("an id");
     assert_eq!(lab.run(&["logs", id]).exits(0).stdout, "said\n");
     let narrow = wanted.replacen("trialConcurrency: 2\n", "trialConcurrency: 3\n", 1);
     lab.write("config.yml", &narrow);
     let said = lab.run(&["validate", "config.yml"]).exits(0);
-    assert!(said.stderr.contains("the platforms take 2 trials at a time"), "{said:#?}");
+    assert!(
+        said.stderr.contains("the platforms take 2 trials at a time"),
+        "{said:#?}"
+    );
 }
 
 #[test]
