@@ -5,10 +5,13 @@
 
 use crate::{
     core::{Core, Running, Spawner, wait_of},
-    files, names,
+    files, names, reuse,
 };
 use std::{sync::Arc, time::Duration};
-use ts_core::{CancelReason, TrialId, follow::save_cancel};
+use ts_core::{
+    CancelReason, TrialId,
+    follow::{of_canceled, save_cancel},
+};
 
 /// Pace of asking again while the job has not ended: a request that came too early is forgotten by the cluster.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -27,10 +30,12 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
         core.on_storage(move |core| {
             let paths = core.folders.paths(&trial);
             files::withdraw(&paths);
-            save_cancel(&paths, why)
+            let is_over = core.config.reuse && reuse::take_back(core, &trial);
+            (is_over, save_cancel(&paths, why))
         })
         .await
     };
+    let (is_over, stored) = stored;
     if let Err(error) = stored {
         tracing::warn!(%trial, %error, "the request to cancel is not stored; it is carried out all the same");
     }
@@ -40,6 +45,10 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
         known.cancel.get_or_insert(why);
         known.extra.created_at.is_some()
     });
+    if is_over {
+        // No worker had it yet, and none will.
+        return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+    }
     // What is not sent yet is ended by whoever would send it.
     if is_first && is_created == Some(true) {
         stop_later(&running.spawner(), trial.clone());

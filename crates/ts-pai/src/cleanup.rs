@@ -5,7 +5,7 @@
 use crate::{
     cancel,
     core::{Core, Running},
-    names, recover,
+    names, recover, reuse,
 };
 use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
 use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId};
@@ -111,6 +111,13 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
     let trials: Vec<TrialId> = trials.into_iter().collect();
     recover::resume_all(running, &trials).await;
     end_all(running, &trials, report).await;
+    if core.config.reuse {
+        match reuse::stop_all(core).await {
+            Ok(true) => {}
+            Ok(false) => report.failures.push(("workers".to_owned(), still_there("the workers"))),
+            Err(error) => report.failures.push(("workers".to_owned(), error)),
+        }
+    }
     if let Err(error) = stop_strays(core).await {
         report.failures.push(("cluster".to_owned(), error));
     }

@@ -48,6 +48,10 @@ pub struct PaiConfig {
     pub grace_period: Duration,
     /// Priority of the jobs, where the cluster's scheduler is HiveD. `None`: its own default.
     pub job_priority: Option<JobPriority>,
+    /// Whether trials run one after another in long-running jobs. Default false; never with a document of the user's.
+    pub reuse: bool,
+    /// How long such a job waits for a trial before it leaves, in whole seconds. Default 2 min.
+    pub idle_timeout: Duration,
     /// Least time between two calls that list the jobs. Default 2 s.
     pub poll_interval: Duration,
     /// How long a job that was taken may be unknown to the server before it counts as lost. Default 60 s.
@@ -127,6 +131,8 @@ impl PaiConfig {
             ca_file: None,
             grace_period: DEFAULT_GRACE,
             job_priority: None,
+            reuse: false,
+            idle_timeout: Duration::from_mins(2),
             poll_interval: Duration::from_secs(2),
             vanish_after: Duration::from_mins(1),
         }

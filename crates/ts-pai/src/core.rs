@@ -7,6 +7,7 @@ use crate::{
     api::Api,
     files::{Folders, Job},
     observe,
+    reuse::{self, Pool},
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) api: Api,
     pub(crate) registry: Arc<Registry<Place>>,
     pub(crate) writes: Semaphore,
+    /// The workers, where jobs take several trials.
+    pub(crate) pool: Pool,
     /// Rings when the jobs are to be looked at.
     pub(crate) bell: Notify,
     /// Changes when a trial's folder is complete, or has failed to become so.
@@ -89,6 +92,7 @@ impl Running {
             folders: Folders::new(&config, &experiment),
             registry: Arc::default(),
             writes: Semaphore::new(WRITES),
+            pool: Pool::default(),
             bell: Notify::new(),
             stored: watch::Sender::default(),
             trouble: Mutex::default(),
@@ -103,6 +107,9 @@ impl Running {
             stop,
         });
         observe::start(&running.spawner());
+        if running.core.config.reuse {
+            running.spawner().spawn(reuse::serve(running.spawner()));
+        }
         Ok(running)
     }
 

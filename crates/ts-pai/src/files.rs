@@ -85,7 +85,7 @@ impl Folders {
             let name = entry.map_err(|e| Error::io("list", &self.root, e))?.file_name();
             trials.extend(
                 name.to_str()
-                    .filter(|name| *name != CODE)
+                    .filter(|name| ![CODE, crate::reuse::WORKERS].contains(name))
                     .and_then(|name| TrialId::new(name).ok()),
             );
         }

@@ -20,7 +20,16 @@ const IMAGE: &str = "docker_image_0";
 
 /// The document of a trial. JSON, which every reader of YAML understands in the same one way.
 pub(crate) fn document(config: &PaiConfig, trial: &TrialSpec) -> Result<String> {
-    let text = pretty(&value(config, trial))?;
+    if config.reuse {
+        return crate::reuse::worker_document(config, &trial.experiment, "ID");
+    }
+    let name = names::job(&trial.experiment, &trial.id);
+    document_of(config, &name, |role| command(config, trial, role))
+}
+
+/// The document of a job of this name, each of whose roles runs this.
+pub(crate) fn document_of(config: &PaiConfig, name: &str, command: impl Fn(&Role) -> String) -> Result<String> {
+    let text = pretty(&value(config, name, command))?;
     if text.len() > MOST_BYTES {
         let message = format!(
             "the job document has {} bytes, and OpenPAI reads at most {MOST_BYTES}",
@@ -38,13 +47,13 @@ fn pretty(value: &Json) -> Result<String> {
         .map_err(|e| Error::new(ErrorKind::Internal, "a job cannot be written as JSON").with_source(e))
 }
 
-fn value(config: &PaiConfig, trial: &TrialSpec) -> Json {
+fn value(config: &PaiConfig, name: &str, command: impl Fn(&Role) -> String) -> Json {
     let mut map = match (&config.document, &config.resources) {
         (Some(document), _) => as_map(document.value().clone()),
         (None, Some(resources)) => plain(resources),
         (None, None) => Map::new(),
     };
-    map.insert("name".into(), names::job(&trial.experiment, &trial.id).into());
+    map.insert("name".into(), name.into());
     map.insert("jobRetryCount".into(), 0.into());
     let roles = seats::roles(config);
     for role in &roles {
@@ -54,7 +63,7 @@ fn value(config: &PaiConfig, trial: &TrialSpec) -> Json {
             .and_then(Json::as_object_mut)
         {
             own.insert("taskRetryCount".into(), 0.into());
-            own.insert("commands".into(), json!([command(config, trial, role)]));
+            own.insert("commands".into(), json!([command(role)]));
         }
     }
     if let Some(name) = &config.virtual_cluster {
@@ -135,12 +144,15 @@ fn command(config: &PaiConfig, trial: &TrialSpec, role: &Role) -> String {
 
 /// The documents of a trial as `submit` would write and send them, secrets masked.
 pub(crate) fn render(config: &PaiConfig, code: &Prepared, trial: &TrialSpec) -> Result<Rendered> {
-    document(config, trial)?;
     let mut documents = Vec::new();
+    let document = document(config, trial)?;
+    let value: Json = serde_json::from_str(&document)
+        .map_err(|e| Error::new(ErrorKind::Internal, "a job is no JSON").with_source(e))?;
     for file in files::of_trial(config, code, trial)? {
         documents.push((file.name, file.text));
     }
-    documents.push(("job.json".to_owned(), pretty(&masked(value(config, trial)))?));
+    let name = if config.reuse { "worker.json" } else { "job.json" };
+    documents.push((name.to_owned(), pretty(&masked(value))?));
     Ok(Rendered::new(documents))
 }
 

@@ -14,6 +14,7 @@ mod names;
 mod observe;
 mod prepare;
 mod recover;
+mod reuse;
 mod seats;
 mod service;
 mod status;

@@ -11,6 +11,16 @@ pub(crate) fn prefix(experiment: &ExperimentId) -> String {
     format!("nni_exp_{}_trial_", experiment.as_str().replace('_', "__"))
 }
 
+/// What the names of all workers of an experiment begin with. Source: nni v2.10, `openPaiEnvironmentService.ts`.
+pub(crate) fn worker_prefix(experiment: &ExperimentId) -> String {
+    format!("nni_exp_{}_env_", experiment.as_str().replace('_', "__"))
+}
+
+/// Name of a worker's job.
+pub(crate) fn worker(experiment: &ExperimentId, worker: &str) -> String {
+    format!("{}{worker}", worker_prefix(experiment))
+}
+
 /// Name of a trial's job.
 pub(crate) fn job(experiment: &ExperimentId, trial: &TrialId) -> String {
     format!("{}{trial}", prefix(experiment))

@@ -39,7 +39,9 @@ const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
 /// Starts the tasks of a service.
 pub(crate) fn start(spawner: &Spawner) {
     let core = &spawner.core;
-    spawner.spawn(observe(Arc::downgrade(core)));
+    if !core.config.reuse {
+        spawner.spawn(observe(Arc::downgrade(core)));
+    }
     let files = Arc::new(Paths(core.folders.clone()));
     let registry = Arc::downgrade(&core.registry);
     let ctx = core.ctx.clone();

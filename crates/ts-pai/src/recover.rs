@@ -3,7 +3,7 @@
 use crate::{
     cancel,
     core::{Place, Running, Spawner},
-    files, names, submit,
+    files, names, reuse, submit,
 };
 use std::{collections::HashSet, sync::Arc};
 use ts_core::{Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord, follow::Known};
@@ -26,6 +26,14 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
         known.cancel = known.cancel.or(stored_cancel);
         known.cancel
     });
+    if core.config.reuse {
+        // What no worker has begun is where they look, unless it is not wanted.
+        if !files::was_begun(&paths) && cancel.flatten().is_none() {
+            reuse::enqueue(core, trial)?;
+        }
+        core.bell.notify_one();
+        return Ok(true);
+    }
     match (is_created, cancel.flatten()) {
         (true, Some(_)) => cancel::stop_later(spawner, trial.clone()),
         (true, None) => {}
@@ -107,10 +115,14 @@ pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Re
         .jobs
         .iter()
         .filter(|item| item.username == core.config.user_name);
-    recovered.strays = ours
+    let mut found: Vec<TrialId> = ours
         .filter_map(|item| names::trial_of(&core.experiment, &item.name))
-        .filter(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none())
         .collect();
+    if core.config.reuse {
+        found.extend(reuse::unfinished(core).await?);
+    }
+    found.retain(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none());
+    recovered.strays = found;
     recovered.strays.sort();
     Ok(recovered)
 }

@@ -7,7 +7,7 @@ use crate::{
     cancel,
     core::{Core, Place, Running, Spawner, wait_of},
     files::{self, Job},
-    job, names, recover, seats,
+    job, names, recover, reuse, seats,
 };
 use std::{sync::Arc, time::Duration};
 use ts_codedir::Shelf;
@@ -23,11 +23,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Stores `trial` and has its job sent; returns before that is done.
 pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
     let core = &running.core;
-    if trial.id.as_str() == files::CODE {
-        return Err(Error::new(
-            ErrorKind::Config,
-            format!("a trial cannot be called `{}`", files::CODE),
-        ));
+    if [files::CODE, reuse::WORKERS].contains(&trial.id.as_str()) {
+        let message = format!("a trial cannot be called `{}`", trial.id);
+        return Err(Error::new(ErrorKind::Config, message));
     }
     // What no job can say is refused before anything is stored.
     job::document(&core.config, trial)?;
@@ -81,7 +79,12 @@ fn store(spawner: &Spawner, prepared: &Prepared, files: &[files::TrialFile], job
         }
         files::store(&core.folders, files, &seats::roles(&core.config), job)?;
         core.registry.update(&trial, |known| known.extra.is_stored = true);
-        begin(spawner, trial.clone(), false);
+        if core.config.reuse {
+            reuse::enqueue(core, &trial)?;
+            core.bell.notify_one();
+        } else {
+            begin(spawner, trial.clone(), false);
+        }
         Ok(())
     })();
     if result.is_err() {

@@ -67,6 +67,31 @@ pub(crate) fn vanished(left: &Traces, cancel: Option<CancelReason>, now: Timesta
     )
 }
 
+/// The end of a trial whose worker is gone.
+pub(crate) fn of_lost_worker(
+    worker: &str,
+    job: &JobStatus,
+    left: &Traces,
+    cancel: Option<CancelReason>,
+    now: Timestamp,
+) -> End {
+    if let Some(why) = cancel {
+        return of_canceled(why, &[], now);
+    }
+    if let Some((exit, at)) = left.exit {
+        return of_exit(exit.code, &left.tail, at);
+    }
+    let why = match job.app_exit_code {
+        Some(code) => describe(code, spec(job).as_ref(), job),
+        None => "the cluster does not know it any more".to_owned(),
+    };
+    platform(
+        ReasonCode::Lost,
+        format!("the job `{worker}` that ran the trial has ended: {why}"),
+        now,
+    )
+}
+
 fn repeated(job: &JobStatus) -> String {
     let spec = spec(job).filter(|spec| spec.kind == PLATFORM);
     let why = spec.map(|spec| format!(" ({})", spec.phrase)).unwrap_or_default();

@@ -54,6 +54,7 @@ struct Cluster {
     ca_file: Option<PathBuf>,
     grace_period: Option<Duration>,
     job_priority: Option<JobPriority>,
+    reuse: bool,
 }
 
 /// The job and its storage.
@@ -92,10 +93,18 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
                     "add `nniManagerNFSMountPath`, `containerNFSMountPath` and `paiStorageConfigName` to `trial`",
                 );
             }
-            (cluster, s.section("trial", read).unwrap_or_default())
+            let job = s.section("trial", read).unwrap_or_default();
+            warn_of_reuse(s, "paiConfig", &cluster, &job);
+            (cluster, job)
         }
-        Schema::V2 => (cluster(s), job(s, gpus, &Amounts::default())),
+        Schema::V2 => {
+            let (cluster, job) = (cluster(s), job(s, gpus, &Amounts::default()));
+            warn_of_reuse(s, "reuseMode", &cluster, &job);
+            (cluster, job)
+        }
     });
+    // A role of a document would have to be told of each trial.
+    let reuse = cluster.reuse && job.document.is_none();
     Some(PaiConfig {
         host: cluster.host?,
         user_name: cluster.user_name,
@@ -109,9 +118,18 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
         ca_file: cluster.ca_file,
         grace_period: cluster.grace_period.unwrap_or(DEFAULT_GRACE),
         job_priority: cluster.job_priority,
+        reuse,
+        idle_timeout: Duration::from_mins(2),
         poll_interval: Duration::from_secs(2),
         vanish_after: Duration::from_mins(1),
     })
+}
+
+fn warn_of_reuse(s: &mut Section<'_>, key: &'static str, cluster: &Cluster, job: &Job) {
+    if cluster.reuse && job.document.is_some() {
+        let message = "each trial is a job of its own: a document of yours may have several roles";
+        s.warn(key, message, "remove `reuseMode` (`reuse`)");
+    }
 }
 
 fn amounts(s: &mut Section<'_>) -> Amounts {
@@ -132,14 +150,8 @@ fn amounts(s: &mut Section<'_>) -> Amounts {
 }
 
 fn cluster(s: &mut Section<'_>) -> Cluster {
-    if s.bool(REUSE) == Some(true) {
-        s.warn(
-            REUSE,
-            "each trial is a job of its own: jobs that take several trials are not supported yet",
-            "remove the key; nothing else changes",
-        );
-    }
     Cluster {
+        reuse: s.bool_or(REUSE, false),
         host: host(s),
         user_name: user_name(s),
         credential: credential(s),

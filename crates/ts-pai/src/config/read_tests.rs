@@ -168,7 +168,10 @@ fn what_is_worth_a_warning() {
             .collect::<Vec<_>>()
     };
     let v2 = |more: &str| format!("{{{V2}, {more}}}");
-    assert_eq!(told(Schema::V2, &v2("reuseMode: true")), ["reuseMode"]);
+    assert!(told(Schema::V2, &v2("reuseMode: true")).is_empty());
+    assert!(
+        good(Schema::V2, &v2("reuseMode: true"), ONE).reuse && !good(Schema::V2, &v2("reuseMode: false"), ONE).reuse
+    );
     assert_eq!(
         told(
             Schema::V2,
@@ -187,6 +190,11 @@ fn what_is_worth_a_warning() {
         ["trialCpuNumber", "trialMemorySize"],
         "the document has its own"
     );
+    let own = V2.replace(
+        "trialCpuNumber: 2, trialMemorySize: 8gb",
+        "openpaiConfigFile: job.yml, reuseMode: true",
+    );
+    assert_eq!(told(Schema::V2, &format!("{{{own}}}")), ["reuseMode"]);
 }
 
 /// `(keys with a fault, what is written instead of what)`.

@@ -32,7 +32,7 @@ if [ ! -d code ]; then
 fi
 mkdir -p "$ts_output" || ts_die "cannot write to $ts_output"
 
-# A session of its own, so that a request to end reaches all of it.
+# A session of its own, and with it a group of this number, so that a request to end reaches all of it.
 if command -v setsid >/dev/null 2>&1; then
     setsid sh run.sh &
     ts_group=-
@@ -41,11 +41,12 @@ else
     ts_group=
 fi
 ts_job=$!
+# No `--`: dash takes it for a number.
 ts_end() {
     true >"$ts_dir/.nni/ended"
-    kill -TERM -- "$ts_group$ts_job"
+    kill -TERM "$ts_group$ts_job"
     sleep "$ts_grace"
-    kill -KILL -- "$ts_group$ts_job"
+    kill -KILL "$ts_group$ts_job"
 }
 # The request to end comes over the storage: what OpenPAI sends to a container reaches its first process only.
 (
@@ -62,7 +63,7 @@ ts_end() {
 ) &
 ts_watch=$!
 ts_asked=
-trap 'ts_asked=1; kill -TERM -- "$ts_group$ts_job" 2>/dev/null' TERM INT
+trap 'ts_asked=1; kill -TERM "$ts_group$ts_job" 2>/dev/null' TERM INT
 while :; do
     wait "$ts_job"
     ts_exit=$?

@@ -1,6 +1,10 @@
 //! What is asked of the cluster before the first trial, by `doctor`, and about trials that wait.
 
-use crate::world::{World, quick};
+use crate::{
+    server::Fault,
+    world::{World, quick},
+};
+use axum::http::Method;
 use ts_core::{
     ErrorKind, FindingState, ReasonCode,
     config::{ConfigSource, PlatformSection, Problems, Schema, Shortcuts},
@@ -50,6 +54,50 @@ async fn names_and_amounts_are_checked_against_the_cluster() {
         .await
         .expect_err("no folder");
     assert_eq!(error.key(), Some("localStorageMountPoint"));
+}
+
+/// `(status, code, kind, a word of the advice)`: the code decides, for the server gives the same one with several statuses.
+#[tokio::test]
+async fn each_refusal_of_the_server_has_its_kind_and_advice() {
+    use ErrorKind as K;
+    let rows = [
+        (401, "UnauthorizedUserError", K::Auth, "profile page"),
+        (400, "IncorrectPasswordError", K::Auth, "user name or password"),
+        (400, "NoUserError", K::Auth, "user name"),
+        (404, "NoUserError", K::Auth, "user name"),
+        (403, "ForbiddenUserError", K::Denied, "virtual cluster"),
+        (400, "NoVirtualClusterError", K::Config, "virtualCluster"),
+        (404, "NoVirtualClusterError", K::Config, "virtualCluster"),
+        (404, "NoStorageError", K::Config, "storage"),
+        (400, "InvalidProtocolError", K::Rejected, "job document"),
+        (400, "InvalidParametersError", K::Rejected, "message names"),
+        (400, "BadConfigurationError", K::Rejected, "message names"),
+        (404, "NoApiError", K::Unsupported, "older"),
+        (404, "NoJobError", K::NotFound, "history"),
+        (409, "ConflictJobError", K::Conflict, "exists"),
+    ];
+    let world = World::fresh().await;
+    for (status, code, kind, advice) in rows {
+        world
+            .server
+            .fail(Method::GET, "/api/v2/storages", Fault::Refused(status, code), 2);
+        let error = validated(&world, |_| {}).await.expect_err("refused");
+        assert_eq!(error.kind(), kind, "{status} {code}: {error:?}");
+        assert!(
+            error.help().expect("advice").contains(advice),
+            "{status} {code}: {error:?}"
+        );
+        assert!(error.message().ends_with(": no"), "the server's own words: {error:?}");
+        world.server.heal();
+    }
+    world
+        .server
+        .fail(Method::GET, "/api/v2/storages", Fault::Refused(418, "SomethingNew"), 1);
+    let error = validated(&world, |_| {}).await.expect_err("refused");
+    assert_eq!(
+        (error.kind(), error.context().first()),
+        (K::Rejected, Some(&("code", "SomethingNew".to_owned())))
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::world::{World, gated, metrics, quick};
 use std::sync::atomic::Ordering;
-use ts_core::{ReasonCode, TrialId, TrialStatus, Verdict};
+use ts_core::{CancelReason, ReasonCode, TrialId, TrialStatus, Verdict};
 use ts_testkit::conformance::{Client, Fixture as _};
 
 fn accident(world: &World, trial: &TrialId, code: i32) {
@@ -139,6 +139,32 @@ async fn a_package_that_cannot_be_unpacked_is_told() {
     let why = watch.until_end(&trial.id).await.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartFailed, "{why:?}");
     assert!(why.message.contains("cannot unpack"), "{why:?}");
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_trial_is_asked_to_end_before_it_is_ended() {
+    let world = World::with(|setting| setting.pod_grace = std::time::Duration::from_secs(15)).await;
+    let mut config = world.config();
+    config.grace_period = std::time::Duration::from_secs(10);
+    let ctx = world.ctx();
+    let service = world.service_of(&ctx, config);
+    let client = Client::with(&world, ctx, service).await;
+    let mut watch = client.watch();
+    let mut trial = client.trial(&gated("never"));
+    trial.command = format!(
+        "trap 'echo gentle >\"$NNI_OUTPUT_DIR/model\"; exit 0' TERM\n{}",
+        trial.command
+    );
+    client.submit_spec(&trial).await;
+    watch.until_metrics(&trial.id, 1).await;
+    client.cancel(&trial.id, CancelReason::User).await;
+    assert_eq!(
+        watch.until_end(&trial.id).await.status(),
+        Some(TrialStatus::UserCanceled)
+    );
+    let model = std::fs::read_to_string(world.trial_dir(&trial.id).join("nnioutput/model"));
+    assert_eq!(model.expect("it was saved"), "gentle\n");
     client.finish().await;
 }
 

@@ -6,5 +6,6 @@ mod documents;
 mod ends;
 mod faults;
 mod limits;
+mod reuse;
 mod server;
 mod world;

@@ -74,6 +74,8 @@ pub(crate) enum Fault {
     Unauthorized,
     /// A limiter refuses it, with a window that ends after so many seconds.
     Limited(u64),
+    /// The server refuses it with this status and code.
+    Refused(u16, &'static str),
     /// Sends us to another address.
     Redirect(String),
 }
@@ -221,6 +223,10 @@ async fn handle(
         }
         Some(Fault::Unauthorized) => routes::invalid_token(),
         Some(Fault::Limited(seconds)) => limits::refusal(shared.setting.limits[0], seconds, 60),
+        Some(Fault::Refused(status, code)) => {
+            let status = StatusCode::from_u16(status).expect("a status");
+            routes::refused(status, code, "no")
+        }
         Some(Fault::Redirect(to)) => (StatusCode::MOVED_PERMANENTLY, [("location", to)]).into_response(),
     }
 }

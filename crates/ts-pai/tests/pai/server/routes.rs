@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-fn refused(status: StatusCode, code: &str, message: impl Into<String>) -> Response {
+pub(crate) fn refused(status: StatusCode, code: &str, message: impl Into<String>) -> Response {
     (status, Json(json!({"code": code, "message": message.into()}))).into_response()
 }
 
