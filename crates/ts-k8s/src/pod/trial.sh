@@ -156,9 +156,10 @@ ts_relay_pid=$!
 # --- the trial: a signal to this shell goes to everything that the trial started
 
 ts_asked=''
+# `--` before a group is an error in dash.
 ts_end() {
   ts_asked=1
-  if [ $$ = 1 ]; then kill -TERM -1 2>/dev/null; else kill -TERM -- "-$ts_job" 2>/dev/null; fi
+  if [ $$ = 1 ]; then kill -TERM -1 2>/dev/null; else kill -TERM "-$ts_job" 2>/dev/null; fi
 }
 trap ts_end TERM INT
 if [ $$ != 1 ] && command -v setsid >/dev/null 2>&1; then
