@@ -249,7 +249,8 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
         }
     };
     let (code, message, unblock, is_hopeless) = match held_up.word.as_str() {
-        "Unschedulable" => {
+        // The pod's condition, and the event with the same words, which often comes first.
+        "Unschedulable" | "FailedScheduling" => {
             let is_gpu = said.contains("gpu");
             let never = said.contains("didn't match") && !said.contains("Insufficient");
             let code = match (is_gpu, never) {
@@ -328,3 +329,7 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
         is_hopeless,
     }
 }
+
+#[cfg(test)]
+#[path = "pods_tests.rs"]
+mod tests;

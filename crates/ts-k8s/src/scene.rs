@@ -315,13 +315,14 @@ impl Scene {
                 is_hopeless: false,
             };
         }
-        let held_up = self
-            .pods_of(trial)
-            .filter(|pod| !pod.is_gone)
-            .find_map(|pod| pod.view.held_up.as_ref());
-        let event = self.events.get(trial);
+        let pods = || self.pods_of(trial).filter(|pod| !pod.is_gone);
+        let held_up = || pods().filter_map(|pod| pod.view.held_up.as_ref());
         let is_told = |h: &&HeldUp| !matches!(h.word.as_str(), "" | "ContainerCreating" | "PodInitializing");
-        let best = held_up.filter(is_told).or(event).or(held_up);
+        // What the scheduler could not do is past once it has done it.
+        let is_scheduled = pods().next().is_some() && pods().all(|pod| pod.view.node.is_some());
+        let is_current = |event: &&HeldUp| event.word != "FailedScheduling" || !is_scheduled;
+        let event = self.events.get(trial).filter(is_current);
+        let best = held_up().find(is_told).or(event).or(held_up().next());
         match best {
             Some(held_up) => reason_of(held_up, now),
             None => Wait {
@@ -360,21 +361,5 @@ fn phase_of(view: &PodView) -> Phase {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trial_is_found_by_the_names_of_its_objects_until_it_is_forgotten() {
-        let trial = |id| TrialId::new(id).expect("legal");
-        let mut scene = Scene::default();
-        scene.enter_name(&trial("a"), "job-a".to_owned());
-        scene.enter_name(&trial("a"), "job-a".to_owned());
-        scene.enter_name(&trial("b"), "job-b".to_owned());
-        assert_eq!(scene.trial_named("job-a"), Some(&trial("a")));
-        assert_eq!(scene.trial_named("job-c"), None);
-        scene.forget(&trial("a"));
-        assert_eq!(scene.trial_named("job-a"), None);
-        assert_eq!(scene.trial_named("job-b"), Some(&trial("b")));
-        assert_eq!((scene.names.of_name.len(), scene.names.of_trial.len()), (1, 1));
-    }
-}
+#[path = "scene_tests.rs"]
+mod tests;

@@ -25,15 +25,9 @@ pub(crate) struct LogLines {
 }
 
 impl LogLines {
-    /// Lets the libraries' log lines come here: warnings, and more of them with `--verbose`; and how far long steps are, as
-    /// talk without time and level.
+    /// Lets log lines come here: warnings of our libraries, and more with `--verbose`; and how far long steps are, as talk without
+    /// time and level.
     pub(crate) fn collect(&self, quiet: bool, verbose: u8) {
-        let level = match (quiet, verbose) {
-            (true, _) => LevelFilter::ERROR,
-            (false, 0) => LevelFilter::WARN,
-            (false, 1) => LevelFilter::DEBUG,
-            (false, _) => LevelFilter::TRACE,
-        };
         let lines = self.clone();
         let log = tracing_subscriber::fmt::layer()
             .with_writer(move || Line {
@@ -42,11 +36,7 @@ impl LogLines {
             })
             .with_ansi(false)
             .with_target(false)
-            .with_filter(
-                Targets::new()
-                    .with_default(level)
-                    .with_target(ts_core::PROGRESS, LevelFilter::OFF),
-            );
+            .with_filter(wanted(quiet, verbose));
         let progress = Progress(self.clone()).with_filter(FilterFn::new(move |metadata| {
             !quiet && metadata.target() == ts_core::PROGRESS
         }));
@@ -69,6 +59,22 @@ impl LogLines {
             let _ = io::stderr().write_all(text);
         }
     }
+}
+
+/// What is shown of which library. One of others says every failed request, also those that ours try again, and without what a
+/// user could do about it: ours say what came of it.
+fn wanted(quiet: bool, verbose: u8) -> Targets {
+    let (ours, others) = match (quiet, verbose) {
+        (true, _) => (LevelFilter::ERROR, LevelFilter::OFF),
+        (false, 0) => (LevelFilter::WARN, LevelFilter::OFF),
+        (false, 1) => (LevelFilter::DEBUG, LevelFilter::WARN),
+        (false, _) => (LevelFilter::TRACE, LevelFilter::TRACE),
+    };
+    // Targets are compared by how they begin.
+    Targets::new()
+        .with_default(others)
+        .with_targets([("tsctl", ours), ("ts_", ours)])
+        .with_target(ts_core::PROGRESS, LevelFilter::OFF)
 }
 
 /// Shows how far long steps are.
@@ -113,6 +119,34 @@ impl Drop for Line {
     fn drop(&mut self) {
         if !self.text.is_empty() {
             self.lines.take(&self.text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wanted;
+    use tracing::Level;
+
+    #[test]
+    fn what_libraries_of_others_say_is_shown_on_demand_only() {
+        let (ours, kube) = ("ts_k8s::submit", "kube_client::client::builder");
+        for (quiet, verbose, target, level, is_shown) in [
+            (false, 0, ours, Level::WARN, true),
+            (false, 0, ours, Level::INFO, false),
+            (false, 0, "tsctl::session", Level::WARN, true),
+            (false, 0, kube, Level::ERROR, false),
+            (true, 0, ours, Level::ERROR, true),
+            (true, 0, ours, Level::WARN, false),
+            (true, 0, kube, Level::ERROR, false),
+            (false, 1, ours, Level::DEBUG, true),
+            (false, 1, kube, Level::ERROR, true),
+            (false, 1, kube, Level::INFO, false),
+            (false, 2, kube, Level::TRACE, true),
+            (false, 2, ts_core::PROGRESS, Level::INFO, false),
+        ] {
+            let shown = wanted(quiet, verbose).would_enable(target, &level);
+            assert_eq!(shown, is_shown, "{target} {level} --quiet {quiet} --verbose {verbose}");
         }
     }
 }
