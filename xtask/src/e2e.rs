@@ -63,7 +63,8 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
         ssh::run(&place, &mut report, only);
     }
     if wanted("k8s") {
-        let operators = ["build", "-p", "ts-k8s-testkit", "--bin", "operators"];
+        // With the features of the whole workspace, as `cargo xtask test` has built what it is made of.
+        let operators = ["build", "--workspace", "--bin", "operators"];
         if !shell::succeeds(&mut shell::cargo(&place.root, &operators))? {
             bail!("`operators` does not build");
         }

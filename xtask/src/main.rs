@@ -48,7 +48,7 @@ enum Command {
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
     },
-    /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack, ssh.
+    /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack, ssh, k8s.
     Bench {
         /// Which measurements; all of them if none is named.
         #[arg(value_delimiter = ',')]

@@ -235,6 +235,10 @@ pub(crate) struct Wait {
     pub(crate) is_hopeless: bool,
 }
 
+const IMAGE_UNBLOCK: &str =
+    "correct the image's name, or give the credentials of its registry (`privateRegistryAuthPath`, `imagePullSecrets`)";
+const CONTAINER_UNBLOCK: &str = "correct what the message names: a Secret, a volume, the command, the user";
+
 /// The reason of what the platform calls by this word: states of containers, conditions of pods, and events.
 ///
 /// Sources: kubernetes v1.20, `pkg/kubelet/images/types.go`, `pkg/kubelet/kuberuntime/kuberuntime_container.go`,
@@ -279,8 +283,21 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
         | "ImageInspectError" => (
             ReasonCode::ImagePull,
             text("the image cannot be pulled"),
-            "correct the image's name, or give the credentials of its registry (`privateRegistryAuthPath`, `imagePullSecrets`)",
+            IMAGE_UNBLOCK,
             true,
+        ),
+        // Events; the container's state soon says it in its own word.
+        "Failed" | "BackOff" if ["pull", "Pull", "ErrImage"].iter().any(|word| said.contains(word)) => (
+            ReasonCode::ImagePull,
+            text("the image cannot be pulled"),
+            IMAGE_UNBLOCK,
+            false,
+        ),
+        "Failed" | "BackOff" => (
+            ReasonCode::Starting,
+            text("the container cannot be started"),
+            CONTAINER_UNBLOCK,
+            false,
         ),
         "CreateContainerConfigError"
         | "CreateContainerError"
@@ -289,7 +306,7 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
         | "StartError" => (
             ReasonCode::Starting,
             text("the container cannot be started"),
-            "correct what the message names: a Secret, a volume, the command, the user",
+            CONTAINER_UNBLOCK,
             true,
         ),
         "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => (

@@ -110,13 +110,19 @@ pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Re
         .list_metadata(&ours)
         .await
         .map_err(|e| crate::error::of_api("list the trials", e))?;
-    let mut strays: Vec<TrialId> = list
-        .items
-        .iter()
-        .filter(|object| object.metadata.deletion_timestamp.is_none())
-        .filter_map(|object| names::of_label(object.metadata.labels.as_ref()?.get(names::TRIAL)?))
-        .filter(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none())
-        .collect();
+    let mut strays = Vec::new();
+    for object in list.items.iter().map(|object| &object.metadata) {
+        let trial = names::trial_of(object).filter(|_| object.deletion_timestamp.is_none());
+        let Some(trial) = trial else { continue };
+        if let Some(end) = job::load_end(&core.mirror.paths(&trial))? {
+            // Whoever had it before died before the object was removed, or has left it on purpose.
+            if submit::is_removed(core.config.deletion_policy, end.status) {
+                submit::remove_later(&running.spawner(), trial);
+            }
+        } else if !known.contains(&trial) && core.registry.with(&trial, |_| ()).is_none() {
+            strays.push(trial);
+        }
+    }
     strays.sort();
     recovered.strays = strays;
     Ok(recovered)

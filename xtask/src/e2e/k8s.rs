@@ -76,6 +76,7 @@ const SHARING: &[(&str, Sharing)] = &[
     ("kinds: PyTorchJob, file of schema 1", kinds::pytorch),
     ("kinds: Framework, file of schema 1", kinds::framework_v1),
     ("kinds: Framework, file of schema 2, a claim", kinds::framework_v2),
+    ("kinds: TrainJob", kinds::train_job),
 ];
 
 /// Scenarios that bring up clusters of their own.

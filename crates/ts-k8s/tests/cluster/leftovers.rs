@@ -1,6 +1,10 @@
 //! Clean-up after a manager that died at some point, by one that knows no more than the cluster and the storage show.
 
-use crate::stored::{Stored, eventually};
+use crate::{
+    faults::{World, until},
+    stored::{Stored, eventually},
+    world::MANAGER,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ts_core::{CleanupScope, Ctx, Secret, TrainingService as _, TrialStatus, config::SecretRef};
 use ts_k8s::{AzureKey, StorageKind};
@@ -117,5 +121,28 @@ async fn a_service_that_has_removed_everything_can_begin_again() {
         (history.status(), history.bodies()),
         (Some(TrialStatus::Succeeded), vec!["1"])
     );
+    client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_of_a_trial_that_ended_goes_with_the_next_manager_if_the_one_before_did_not_come_to_it() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let ends = |code| Behavior::Exit { metrics: vec![], code };
+    let kept = client.submit(&ends(3)).await;
+    watch.until_end(&kept.id).await;
+    let deletion = Matcher::any().user(MANAGER).verb("delete").resource("jobs");
+    world.server.fault(deletion, Fault::Hang, usize::MAX);
+    let trial = client.submit(&ends(0)).await;
+    watch.until_end(&trial.id).await;
+    drop(watch);
+    let client = client.crash().await;
+    assert_eq!(world.server.objects("jobs").len(), 2);
+    world.server.clear_faults();
+    let found = client.recover(&[]).await;
+    assert!(found.strays.is_empty() && found.lost.is_empty(), "{found:?}");
+    // That of the trial that failed is left for people to look at.
+    until("one job is left", || world.server.objects("jobs").len() == 1).await;
     client.finish().await;
 }

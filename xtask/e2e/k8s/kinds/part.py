@@ -61,7 +61,10 @@ def tensorflow():
 
 
 def pytorch():
+    # Kubeflow Trainer tells `torchrun`, the operators before it told the program itself.
     names = ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"]
+    if "PET_NODE_RANK" in os.environ:
+        names = ["PET_NODE_RANK", "PET_NNODES", "PET_MASTER_ADDR", "PET_MASTER_PORT"]
     rank, size, address, port = [os.environ[name] for name in names]
     if int(rank) > 0:
         meet("%s:%s" % (address, port), "rank-" + rank)

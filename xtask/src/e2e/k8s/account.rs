@@ -8,9 +8,11 @@ use crate::e2e::{
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::PathBuf, process::Command};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 const RULES: &str = "crates/ts-k8s/rbac.yaml";
+/// What users replace by their own namespace.
+const SUBJECT_NAMESPACE: &str = "namespace: default\n";
 /// Name of the account and of its Role in [`RULES`].
 const NAME: &str = "nni-manager";
 
@@ -31,8 +33,12 @@ impl<'a> Account<'a> {
     /// Makes the namespace, which must be new to the cluster, and the account with its rights.
     pub(super) fn new(place: &Place, cluster: &'a Cluster, namespace: &'static str) -> Result<Self> {
         cluster.output(&["create", "namespace", namespace])?;
-        let rules = place.root.join(RULES);
-        cluster.output(&["apply", "--namespace", namespace, "-f", &rules.to_string_lossy()])?;
+        let rules = fs::read_to_string(place.root.join(RULES))?;
+        ensure!(rules.contains(SUBJECT_NAMESPACE), "`{RULES}` names no namespace");
+        let rules = rules.replace(SUBJECT_NAMESPACE, &format!("namespace: {namespace}\n"));
+        let file = cluster.kubeconfig().with_file_name(format!("rules-{namespace}.yaml"));
+        fs::write(&file, rules)?;
+        cluster.output(&["apply", "--namespace", namespace, "-f", &file.to_string_lossy()])?;
         let token = wait_until("the account has a token", || {
             let named = ["get", "serviceaccount", NAME, "-o", "jsonpath={.secrets[0].name}"];
             let secret = in_namespace(cluster, namespace, &named)?;

@@ -1,4 +1,4 @@
-//! Experiments on what operators run: TFJobs, PyTorchJobs and Frameworks, with files as NNI's own examples have them
+//! Experiments on what operators run: TFJobs, PyTorchJobs, Frameworks and TrainJobs, with files as NNI's own examples have them
 //! and NNI's released SDK in their pods.
 //!
 //! Each trial keeps its own record of what it was given and what it reported; the records are compared with the store.
@@ -76,6 +76,17 @@ pub(super) fn framework_v2(place: &Place, lab: &Lab, cluster: &Cluster) -> Resul
         resource: "frameworks",
         trials: 4,
         has_claim: true,
+    };
+    kind.run(place, lab, cluster)
+}
+
+pub(super) fn train_job(place: &Place, lab: &Lab, cluster: &Cluster) -> Result<()> {
+    let kind = Kind {
+        name: "trainjob",
+        operators: &["--trainer", "2.2"],
+        resource: "trainjobs",
+        trials: 2,
+        has_claim: false,
     };
     kind.run(place, lab, cluster)
 }

@@ -18,14 +18,14 @@ pub(super) fn waiting(place: &Place, _: &Lab, cluster: &Cluster) -> Result<()> {
     };
     let study = one("job-too-large", json!({ "cpuNumber": 1000 }));
     let (experiment, mut run) = study.start(place, account.launcher())?;
-    explained(&experiment, "Insufficient cpu")?;
+    explained(&experiment, "Queued", "Insufficient cpu")?;
     experiment.run(&["stop"])?;
     experiment.end_of(&mut run)?;
     account.is_tidy_after(&experiment, "")?;
     // The kubelet of this release takes minutes to remove a pod whose image it could not pull; nobody waits for it here.
     let study = one("job-no-image", json!({ "image": "local/nothing:1" }));
     let (experiment, _run) = study.start(place, account.launcher())?;
-    explained(&experiment, "local/nothing:1")
+    explained(&experiment, "ImagePull", "local/nothing:1")
 }
 
 /// A quota that has room for one pod: one trial after the other runs, and those that wait say why.
@@ -43,7 +43,7 @@ pub(super) fn quota(place: &Place, _: &Lab, cluster: &Cluster) -> Result<()> {
         ..Study::long("job-quota", section(&account, json!({})), 6.0)
     };
     let (experiment, mut run) = study.start(place, account.launcher())?;
-    explained(&experiment, "exceeded quota")?;
+    explained(&experiment, "Quota", "exceeded quota")?;
     experiment.finish(&mut run)?;
     study.check(&experiment)?;
     account.is_tidy_after(&experiment, "")
@@ -108,8 +108,8 @@ fn findings(experiment: &Experiment, file: &str) -> Result<Vec<Value>> {
     }
 }
 
-/// Waits until some trial that waits explains it with these words.
-fn explained(experiment: &Experiment, expected: &str) -> Result<()> {
+/// Waits until some trial that waits explains it with these words, and checks that it does so under this code.
+fn explained(experiment: &Experiment, code: &str, expected: &str) -> Result<()> {
     let mut last = String::new();
     wait_until(&format!("a trial explains `{expected}`"), || {
         for trial in experiment.trials().unwrap_or_default() {
@@ -118,6 +118,7 @@ fn explained(experiment: &Experiment, expected: &str) -> Result<()> {
             last = explained["reason"].to_string();
             if explained["status"] == "WAITING" && last.contains(expected) {
                 println!("  {last}");
+                ensure!(explained["reason"]["code"] == code, "not `{code}`");
                 return Ok(Some(()));
             }
         }
