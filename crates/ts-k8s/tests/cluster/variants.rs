@@ -4,8 +4,8 @@ use crate::world::Variant;
 use ts_k8s::{CompletionPolicy, JobKind, KubernetesConfig, Role, Storage, StorageKind};
 use ts_k8s_testkit::{Generation, Minor, Options, SharedVolume};
 
-/// What a role does that only serves the others.
-const FOR_EVER: &str = "while :; do sleep 1; done";
+/// What a role does that only serves the others. Its shell would tell that it was ended.
+const FOR_EVER: &str = "exec 2>/dev/null; while :; do sleep 1; done";
 const IMAGE: &str = "local/busybox:1";
 const CLAIM: SharedVolume<'static> = SharedVolume::Claim {
     namespace: "default",
