@@ -69,6 +69,10 @@ impl Sandbox {
             mounts.push(Mount::new(local, job.output_place(name), true)?);
         }
         let environment = environment(shared, job, &root);
+        // Data is there before the command starts. Source: "Access data in a job", Microsoft Learn.
+        for mount in &mut mounts {
+            mount.sync(&mut world.blobs)?;
+        }
         let sandbox = Self {
             log: root.join("std_log.txt"),
             told: 0,

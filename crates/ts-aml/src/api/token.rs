@@ -1,0 +1,256 @@
+//! Where tokens of Entra ID come from: an application's secret, another issuer's token, the machine's identity, the login of `az`.
+//!
+//! Sources: "Microsoft identity platform and the OAuth 2.0 client credentials flow"; "How to use managed identities on a VM to acquire
+//! an access token"; azure-identity (Python) 1.27.0, `_credentials`.
+
+use crate::{Credential, error};
+use async_trait::async_trait;
+use serde_json::Value as Json;
+use std::{process::Stdio, sync::Arc, time::Duration};
+use ts_core::{
+    Clock, Error, ErrorKind, Result, Secret, SecretSource,
+    config::SecretRef,
+    http::{HttpClient, Method, Reply, Request, Token, TokenSource, Url, header},
+};
+
+const IMDS: &str = "http://169.254.169.254/";
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How long `az` may take. Source: azure-identity 1.27.0, `azure_cli.py`.
+const AZ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Gets tokens for one resource.
+#[derive(Debug, Clone)]
+pub(super) struct Login {
+    pub(super) client: HttpClient,
+    /// Uses no proxy.
+    pub(super) direct: HttpClient,
+    pub(super) authority: Url,
+    pub(super) imds: Option<Url>,
+    pub(super) credential: Credential,
+    pub(super) resource: String,
+    pub(super) secrets: Arc<dyn SecretSource>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl TokenSource for Login {
+    async fn fetch(&self) -> Result<Token> {
+        match &self.credential {
+            Credential::ClientSecret { tenant, client, secret } => {
+                let secret = secret
+                    .resolve(&*self.secrets)
+                    .await
+                    .map_err(|e| e.with_key("clientSecret"))?;
+                self.by_form(tenant, client, "client_secret", &secret).await
+            }
+            Credential::Federated { tenant, client, token } => {
+                let token = token
+                    .resolve(&*self.secrets)
+                    .await
+                    .map_err(|e| e.with_key("federatedToken"))?;
+                self.by_form(tenant, client, "client_assertion", &token).await
+            }
+            Credential::ManagedIdentity { client } => self.of_machine(client.as_deref()).await,
+            Credential::AzureCli => self.of_az().await,
+            Credential::Default => self.of_surroundings().await,
+        }
+    }
+}
+
+impl Login {
+    /// Asks Entra ID, by what proves who the application is.
+    async fn by_form(&self, tenant: &str, client: &str, proof: &str, secret: &Secret) -> Result<Token> {
+        let url = below(&self.authority, &[tenant, "oauth2", "v2.0", "token"]);
+        let scope = format!("{}/.default", self.resource.trim_end_matches('/'));
+        let secret = Secret::new(secret.expose().trim());
+        let mut form = vec![
+            ("grant_type", "client_credentials"),
+            ("client_id", client),
+            ("scope", scope.as_str()),
+            (proof, secret.expose()),
+        ];
+        if proof == "client_assertion" {
+            form.push(("client_assertion_type", ASSERTION));
+        }
+        let request = Request::new("log in to Azure", Method::POST, url)
+            .repeatable()
+            .with_secret(&secret)
+            .with_form(&form);
+        self.client.send(&request, |reply| token_of(&reply)).await
+    }
+
+    /// Asks the identity service of the virtual machine, or of the compute instance.
+    async fn of_machine(&self, client: Option<&str>) -> Result<Token> {
+        let told = (
+            self.variable("IDENTITY_ENDPOINT").await,
+            self.variable("IDENTITY_HEADER").await,
+        );
+        let request = if let (Some(endpoint), Some(secret)) = told {
+            let url = Url::parse(endpoint.expose())
+                .map_err(|_| Error::new(ErrorKind::Config, "`IDENTITY_ENDPOINT` is no address of a server"))?;
+            self.identity_request(url, "2019-08-01")
+                .with_secret_header(header::HeaderName::from_static("x-identity-header"), &secret)?
+        } else {
+            let base = match &self.imds {
+                Some(base) => base.clone(),
+                None => Url::parse(IMDS).map_err(|_| Error::new(ErrorKind::Internal, "an address is none"))?,
+            };
+            let url = below(&base, &["metadata", "identity", "oauth2", "token"]);
+            self.identity_request(url, "2018-02-01").with_header(
+                header::HeaderName::from_static("metadata"),
+                header::HeaderValue::from_static("true"),
+            )
+        };
+        let request = client
+            .iter()
+            .fold(request, |request, id| request.with_query("client_id", id));
+        let read = |reply: Reply| match reply.status() {
+            // Not ready yet. Source: "Error handling" of the page above.
+            404 | 410 => Err(
+                Error::new(ErrorKind::Unreachable, reply.refused(&reply.said()).message())
+                    .with_retry(ts_core::Retry::NotApplied { after: None }),
+            ),
+            400 => Err(Error::new(ErrorKind::Auth, reply.refused(&reply.said()).message())
+                .with_help("this machine has no such identity; assign it one, or use another `credential`")),
+            _ => token_of(&reply),
+        };
+        self.direct.send(&request, read).await
+    }
+
+    fn identity_request(&self, url: Url, version: &str) -> Request {
+        Request::new("ask for the identity of the machine", Method::GET, url)
+            .within(Duration::from_secs(10))
+            .with_query("api-version", version)
+            .with_query("resource", &self.resource)
+    }
+
+    /// Asks the command line of Azure.
+    async fn of_az(&self) -> Result<Token> {
+        let mut command = tokio::process::Command::new("az");
+        command
+            .args([
+                "account",
+                "get-access-token",
+                "--output",
+                "json",
+                "--resource",
+                &self.resource,
+            ])
+            .env("AZURE_CORE_NO_COLOR", "true")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::select! {
+            output = command.output() => output,
+            () = self.clock.sleep(AZ_PATIENCE) => {
+                return Err(Error::new(ErrorKind::TimedOut, "`az account get-access-token` did not end within 10 s"));
+            }
+        };
+        let output = output.map_err(|e| {
+            Error::new(
+                ErrorKind::Auth,
+                "cannot log in to Azure: the program `az` cannot be started",
+            )
+            .with_source(e)
+            .with_help("install the Azure command line and run `az login`, or set `credential`")
+        })?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text
+                .lines()
+                .map(str::trim)
+                .find(|line| !line.is_empty())
+                .unwrap_or("no reason");
+            let line: String = line.chars().take(300).collect();
+            return Err(Error::new(ErrorKind::Auth, format!("`az` gives no token: {line}")).with_help("run `az login`"));
+        }
+        // What it is instead is not repeated: it may hold a token.
+        let wrong = || Error::new(ErrorKind::Protocol, "`az account get-access-token` printed no token");
+        let value: Json = serde_json::from_slice(&output.stdout).map_err(|_| wrong())?;
+        let expires = value["expires_on"]
+            .as_i64()
+            .map(|at| at.saturating_mul(1000) - self.clock.now().0);
+        let life = expires.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+        Ok(Token {
+            value: Secret::new(value["accessToken"].as_str().ok_or_else(wrong)?),
+            // Old versions tell a local time only.
+            renew_after: Some(renewal(life.unwrap_or(Duration::from_mins(10)))),
+        })
+    }
+
+    /// The variables of Azure's own tools, else `az`.
+    async fn of_surroundings(&self) -> Result<Token> {
+        let (tenant, client) = (
+            self.variable("AZURE_TENANT_ID").await,
+            self.variable("AZURE_CLIENT_ID").await,
+        );
+        if let (Some(tenant), Some(client)) = (&tenant, &client) {
+            let (tenant, client) = (tenant.expose(), client.expose());
+            if let Some(secret) = self.variable("AZURE_CLIENT_SECRET").await {
+                return self.by_form(tenant, client, "client_secret", &secret).await;
+            }
+            if let Some(file) = self.variable("AZURE_FEDERATED_TOKEN_FILE").await {
+                let token = SecretRef::Reference(format!("file:{}", file.expose()));
+                let token = token.resolve(&*self.secrets).await?;
+                return self.by_form(tenant, client, "client_assertion", &token).await;
+            }
+        }
+        if self.variable("IDENTITY_ENDPOINT").await.is_some() {
+            return self.of_machine(client.as_ref().map(Secret::expose)).await;
+        }
+        self.of_az().await
+    }
+
+    /// A variable of the environment, which only the source of secrets reads.
+    async fn variable(&self, name: &str) -> Option<Secret> {
+        let found = self.secrets.resolve(&format!("${{env:{name}}}")).await.ok()?;
+        (!found.expose().trim().is_empty()).then_some(found)
+    }
+}
+
+fn token_of(reply: &Reply) -> Result<Token> {
+    if !reply.is_success() {
+        let error = error::of_reply(reply);
+        let is_final = !error.is_retryable() && reply.status() < 500;
+        return Err(if is_final && error.kind() != ErrorKind::Auth {
+            Error::new(ErrorKind::Auth, error.message()).with_help(
+                error
+                    .help()
+                    .unwrap_or("compare `tenantId` and `clientId` with those of the application")
+                    .to_owned(),
+            )
+        } else {
+            error
+        });
+    }
+    let value: Json = reply.json()?;
+    let token = value["access_token"].as_str();
+    let token = token.ok_or_else(|| Error::new(ErrorKind::Protocol, "the answer to the login holds no token"))?;
+    // The identity of machines writes numbers as text.
+    let seconds = |name: &str| value[name].as_u64().or_else(|| value[name].as_str()?.parse().ok());
+    let life = Duration::from_secs(seconds("expires_in").unwrap_or(300));
+    let told = seconds("refresh_in").map(Duration::from_secs);
+    Ok(Token {
+        value: Secret::new(token),
+        renew_after: Some(told.unwrap_or_else(|| renewal(life))),
+    })
+}
+
+/// Source: azure-core (Python) 1.41.0: five minutes before the end; at half of lives that are long or short.
+fn renewal(life: Duration) -> Duration {
+    const MARGIN: Duration = Duration::from_mins(5);
+    if life >= Duration::from_hours(2) || life <= MARGIN * 2 {
+        life / 2
+    } else {
+        life.saturating_sub(MARGIN)
+    }
+}
+
+/// An address with more segments.
+pub(super) fn below(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    // Fails for addresses without a host, which the configuration has not.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}

@@ -1,0 +1,150 @@
+//! `AmlConfig`: which workspace and compute target, which image, and who we are there.
+//!
+//! Reading it from both schemas of an experiment file is in `config/read.rs`.
+
+mod read;
+
+pub(crate) use read::TRIAL_KEYS as V1_TRIAL_KEYS;
+
+use std::{path::PathBuf, time::Duration};
+use ts_core::{
+    config::{PlatformSection, Problems, SecretRef},
+    http::Url,
+};
+
+/// Settings of an experiment on Azure ML.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AmlConfig {
+    /// Id of the subscription.
+    pub subscription_id: String,
+    /// Name of the resource group.
+    pub resource_group: String,
+    /// Name of the workspace.
+    pub workspace_name: String,
+    /// Name of an existing compute target.
+    pub compute_target: String,
+    /// Container image; it needs `sh` and `tar`.
+    pub image: String,
+    /// Who we are. Default: [`Credential::Default`].
+    pub credential: Credential,
+    /// Where the services are. Default: the public cloud.
+    pub cloud: Cloud,
+    /// Certificate authorities in PEM, trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// Least time between two lists of the jobs. Default 5 s, as NNI.
+    pub poll_interval: Duration,
+    /// Time between two looks at what running trials have written. Default 2 s.
+    pub pull_interval: Duration,
+    /// How long a job that was taken may be unknown to the service before it counts as lost. Default 60 s.
+    pub vanish_after: Duration,
+}
+
+/// Addresses of a cloud's services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cloud {
+    /// Azure Resource Manager; also what tokens are for.
+    pub arm: Url,
+    /// What tokens for Resource Manager are for; differs from `arm` where that is reached by another address.
+    pub audience: String,
+    /// Entra ID.
+    pub login: Url,
+    /// Identity of a virtual machine; never asked through a proxy. `None`: the address that all of them have.
+    pub imds: Option<Url>,
+}
+
+/// What shows that we may act.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Credential {
+    /// What `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE` say, else the login of `az`.
+    Default,
+    /// A service principal with a secret.
+    ClientSecret {
+        /// Id of the tenant.
+        tenant: String,
+        /// Id of the application.
+        client: String,
+        /// Its secret.
+        secret: SecretRef,
+    },
+    /// A workload identity: a token of another issuer is exchanged.
+    Federated {
+        /// Id of the tenant.
+        tenant: String,
+        /// Id of the application.
+        client: String,
+        /// The file with the other issuer's token; read again for each request.
+        token: SecretRef,
+    },
+    /// The identity of this machine, or the one of them that has this client id.
+    ManagedIdentity {
+        /// Client id of a user-assigned identity.
+        client: Option<String>,
+    },
+    /// The login of the Azure command line.
+    AzureCli,
+}
+
+impl Cloud {
+    /// One of `AzureCloud`, `AzureChinaCloud`, `AzureUSGovernment`.
+    ///
+    /// Source: azure-cli 2.60, `azure/cli/core/cloud.py`.
+    pub fn named(name: &str) -> Option<Self> {
+        let (arm, login) = match name {
+            "AzureCloud" => ("https://management.azure.com/", "https://login.microsoftonline.com/"),
+            "AzureChinaCloud" => (
+                "https://management.chinacloudapi.cn/",
+                "https://login.chinacloudapi.cn/",
+            ),
+            "AzureUSGovernment" => (
+                "https://management.usgovcloudapi.net/",
+                "https://login.microsoftonline.us/",
+            ),
+            _ => return None,
+        };
+        Some(Self::at(Url::parse(arm).ok()?, arm, Url::parse(login).ok()?))
+    }
+
+    /// A cloud at these addresses.
+    pub fn at(arm: Url, audience: &str, login: Url) -> Self {
+        Self {
+            arm,
+            audience: audience.to_owned(),
+            login,
+            imds: None,
+        }
+    }
+}
+
+impl AmlConfig {
+    /// Jobs on a compute target of a workspace.
+    pub fn new(
+        subscription_id: impl Into<String>,
+        resource_group: impl Into<String>,
+        workspace_name: impl Into<String>,
+        compute_target: impl Into<String>,
+        image: impl Into<String>,
+        cloud: Cloud,
+    ) -> Self {
+        Self {
+            subscription_id: subscription_id.into(),
+            resource_group: resource_group.into(),
+            workspace_name: workspace_name.into(),
+            compute_target: compute_target.into(),
+            image: image.into(),
+            credential: Credential::Default,
+            cloud,
+            ca_file: None,
+            poll_interval: Duration::from_secs(5),
+            pull_interval: Duration::from_secs(2),
+            vanish_after: Duration::from_mins(1),
+        }
+    }
+
+    /// Reads the platform's section of an experiment file; all problems go to `problems`. `None` only beside a problem.
+    pub fn read(section: &PlatformSection, problems: &mut Problems) -> Option<Self> {
+        read::read(section, problems)
+    }
+}

@@ -1,0 +1,133 @@
+//! From a trial to its job: the body that Resource Manager takes, and the script that the job begins with.
+//!
+//! The command names two folders and holds nothing of the user's, for the service fills in what looks like its own expressions.
+//!
+//! Source: azure-rest-api-specs, `stable/2024-10-01/mfe.json`, `CommandJob`.
+
+use crate::{AmlConfig, api::Arm, names};
+use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
+use ts_core::{
+    Error, ErrorKind, GpuCount, Prepared, Rendered, Result, TrialSpec,
+    launch::{LaunchScript, StateClock, TrialContext, TrialPaths, quote, trial_environment, visible_devices},
+};
+
+/// Name of the package within the code of a job.
+pub(crate) const PACKAGE: &str = "code.tar";
+/// The script that a job begins with, in the trial's folder on the datastore.
+pub(crate) const START: &str = "start.sh";
+/// Stand for folders that only the container knows; its script fills them in.
+const DIRECTORY: &str = "/nni.trial.directory.9d1c";
+const MOUNT: &str = "/nni.trial.mount.9d1c";
+/// Makes the SDK write its journal to a file. Source: nni v1.9, `src/sdk/pynni/nni/platform/local.py`, `send_metric`.
+const SDK_PLATFORM: &str = "local";
+
+/// The body of a trial's job; `datastore` holds the trial's folder.
+pub(crate) fn body(config: &AmlConfig, code: &Prepared, trial: &TrialSpec, datastore: &str) -> Json {
+    let scope = Arm::scope(config);
+    let folder = format!(
+        "azureml://datastores/{datastore}/paths/{}",
+        names::trial_folder(&trial.experiment, &trial.id)
+    );
+    let tag = names::tag(&trial.experiment);
+    json!({"properties": {
+        "jobType": "Command",
+        "command": "sh \"${{inputs.start}}\" \"${{outputs.trial}}\"",
+        "environmentId": format!("{scope}/environments/{}/versions/1", names::environment(&config.image)),
+        "codeId": format!("{scope}/codes/{}/versions/{}", names::CODE, code.location),
+        "computeId": format!("{scope}/computes/{}", config.compute_target),
+        "experimentName": tag,
+        "displayName": format!("trial {} of {}", trial.sequence_id, trial.experiment),
+        "tags": {tag: trial.id.as_str()},
+        "inputs": {"start": {"jobInputType": "uri_file", "mode": "Download", "uri": format!("{folder}/{START}")}},
+        "outputs": {"trial": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": folder}},
+    }})
+}
+
+/// The script that the job begins with: unpacks parameters and launch script, then does what `worker/start.sh` says.
+pub(crate) fn start(trial: &TrialSpec) -> Result<String> {
+    if trial.parameters.text.contains('\0') {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "the parameters hold a NUL, which no script can",
+        ));
+    }
+    let mut text = String::from("#!/bin/sh\nts_unpack() {\n");
+    let file = |name: &str| format!("\"$ts_dir/{name}\"");
+    let _ = writeln!(
+        text,
+        "printf '%s' {} >{} || return 1",
+        quote(&trial.parameters.text),
+        file(&trial.parameters.file_name())
+    );
+    text.push_str("{\n");
+    for piece in pieces(&launch(trial)?) {
+        let _ = match piece {
+            Piece::Text(piece) => writeln!(text, "printf '%s' {}", quote(piece)),
+            Piece::Directory => writeln!(text, "printf '%s' \"$ts_dir\""),
+            Piece::Mount => writeln!(text, "printf '%s' \"$ts_mount\""),
+        };
+    }
+    let _ = writeln!(text, "}} >{}", file(TrialPaths::SCRIPT));
+    text.push_str("}\n");
+    text.push_str(include_str!("worker/start.sh"));
+    Ok(text)
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    Directory,
+    Mount,
+}
+
+/// A text, taken apart at what stands for folders.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut all = Vec::new();
+    let mut rest = text;
+    loop {
+        let (at, word, piece) = match (rest.find(DIRECTORY), rest.find(MOUNT)) {
+            (Some(at), mount) if mount.is_none_or(|mount| at < mount) => (at, DIRECTORY, Piece::Directory),
+            (_, Some(at)) => (at, MOUNT, Piece::Mount),
+            _ => {
+                all.push(Piece::Text(rest));
+                return all;
+            }
+        };
+        all.push(Piece::Text(&rest[..at]));
+        all.push(piece);
+        rest = &rest[at + word.len()..];
+    }
+}
+
+fn launch(trial: &TrialSpec) -> Result<String> {
+    let code = format!("{DIRECTORY}/code");
+    let environment = trial_environment(&TrialContext {
+        platform: SDK_PLATFORM,
+        experiment: &trial.experiment,
+        trial: &trial.id,
+        sequence_id: trial.sequence_id,
+        sys_dir: DIRECTORY,
+        output_dir: &format!("{MOUNT}/nnioutput"),
+        code_dir: &code,
+    });
+    // All GPUs of the node are the trial's; only none must be said.
+    let devices = match trial.gpus {
+        GpuCount::Exactly(0) => visible_devices(trial.gpus, &[]),
+        _ => None,
+    };
+    LaunchScript::new(DIRECTORY, code.as_str(), trial.command.clone())
+        .with_env(environment)
+        .with_visible_devices(devices)
+        .with_clock(StateClock::Date)
+        .render()
+}
+
+/// The documents of a trial as `submit` would write and send them.
+pub(crate) fn render(config: &AmlConfig, code: &Prepared, trial: &TrialSpec) -> Result<Rendered> {
+    let body = serde_json::to_string_pretty(&body(config, code, trial, "workspaceblobstore"))
+        .map_err(|e| Error::new(ErrorKind::Internal, "a job cannot be written as JSON").with_source(e))?;
+    Ok(Rendered::new(vec![
+        (START.to_owned(), start(trial)?),
+        ("job.json".to_owned(), body),
+    ]))
+}

@@ -1,0 +1,68 @@
+//! Names of jobs, tags, code and environments: made from ids and contents, so that a request sent twice makes one thing.
+//!
+//! Source of the rule: azure-rest-api-specs, `stable/2024-10-01/mfe.json`: `^[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}$`.
+
+use ts_core::{ExperimentId, TrialId};
+
+/// Name under which all packages of code are registered; the version is their digest.
+pub(crate) const CODE: &str = "nni-code";
+
+/// Key of the tag that all jobs of an experiment have, for lists are filtered by keys; its value is the trial. Also the name of the
+/// experiment in Azure ML. Source of the form: nni v2.10, `amlClient.ts`.
+pub(crate) fn tag(experiment: &ExperimentId) -> String {
+    format!("nni_exp_{experiment}")
+}
+
+/// Name of a trial's job. The hyphens of the experiment's id are doubled, so that nothing in it can be taken for its end.
+pub(crate) fn job(experiment: &ExperimentId, trial: &TrialId) -> String {
+    format!("nni-{}-trial-{trial}", experiment.as_str().replace('-', "--"))
+}
+
+/// Folder of an experiment below the workspace's default datastore.
+pub(crate) fn folder(experiment: &ExperimentId) -> String {
+    format!("nni/{experiment}")
+}
+
+/// Folder of a trial there.
+pub(crate) fn trial_folder(experiment: &ExperimentId, trial: &TrialId) -> String {
+    format!("{}/{trial}", folder(experiment))
+}
+
+/// Name of the environment of an image: readable, and by a hash no other's.
+pub(crate) fn environment(image: &str) -> String {
+    let readable: String = image
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(100)
+        .collect();
+    format!("nni-{readable}-{:016x}", fnv(image.as_bytes()))
+}
+
+/// Source: Fowler, Noll, Vo: FNV-1a, 64 bits. A name only, nothing that anybody attacks: the image itself is compared by the service.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_trials_share_a_name() {
+        let ids = ["a", "a-", "-a", "a-trial-b", "a--trial-b", "trial", "-trial-", "_", "b"];
+        let mut seen = std::collections::HashSet::new();
+        for (experiment, trial) in ids.iter().flat_map(|e| ids.map(|t| (*e, t))) {
+            let name = job(&ExperimentId::new(experiment).unwrap(), &TrialId::new(trial).unwrap());
+            assert!(name.len() <= 255 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)));
+            assert!(seen.insert(name.clone()), "{name}");
+        }
+    }
+
+    #[test]
+    fn images_have_names_of_their_own() {
+        assert_ne!(environment("a:b"), environment("a/b"));
+        assert!(environment("msranni/nni:latest").starts_with("nni-msranni-nni-latest-"));
+    }
+}

@@ -1,0 +1,4 @@
+//! The platform against an Azure ML in process, whose jobs run for real.
+
+mod conformance;
+mod world;

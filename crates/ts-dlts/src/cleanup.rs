@@ -1,0 +1,177 @@
+//! Removes what trials left: first their jobs are stopped, then their folders go, and with the experiment its code.
+//!
+//! DLTS keeps the records of ended jobs; nobody can remove those.
+
+use crate::{
+    cancel,
+    core::{Core, Running},
+    names, recover,
+};
+use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
+use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId};
+
+/// How long the cluster may take to end a job, beside the grace of the trial: Kubernetes' own 30 s, and the way of the news.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Pace of looking whether jobs that nobody knew have ended.
+const PACE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn cleanup(running: &Arc<Running>, scope: &CleanupScope) -> CleanupReport {
+    let core = &running.core;
+    let mut report = CleanupReport::new();
+    match scope {
+        CleanupScope::Trials(trials) if trials.is_empty() => settle(core).await,
+        CleanupScope::Trials(trials) => {
+            recover::resume_all(running, trials).await;
+            end_all(running, trials, &mut report).await;
+            remove_trials(core, trials, &mut report).await;
+        }
+        _ => remove_experiment(running, &mut report).await,
+    }
+    report
+}
+
+/// Waits until every end that was asked for is complete.
+async fn settle(core: &Core) {
+    let is_ending = |trial: &TrialId| {
+        core.registry
+            .with(trial, |known| known.cancel.is_some() && !known.status.is_terminal())
+            == Some(true)
+    };
+    if !until(core, || !core.registry.ids().iter().any(is_ending)).await {
+        tracing::warn!("the cluster has not ended all that was to be ended; `tsctl gc` does it later");
+    }
+}
+
+/// Waits until it is so; `false` if that takes too long.
+async fn until(core: &Core, is_so: impl Fn() -> bool) -> bool {
+    let inbox = core.registry.subscribe();
+    let waited = async {
+        while !is_so() {
+            inbox.marked().await;
+            while inbox.take().is_some() {}
+        }
+    };
+    tokio::select! {
+        () = waited => true,
+        () = core.ctx.clock.sleep(core.config.grace_period + PATIENCE) => false,
+    }
+}
+
+/// Ends every trial and waits until all are over.
+async fn end_all(running: &Arc<Running>, trials: &[TrialId], report: &mut CleanupReport) {
+    let core = &running.core;
+    for trial in trials {
+        cancel::cancel(running, trial, CancelReason::User).await;
+    }
+    let is_live = |trial: &TrialId| {
+        core.registry
+            .with(trial, |known| !known.status.is_terminal() && !known.extra.is_looked_on)
+            == Some(true)
+    };
+    if !until(core, || !trials.iter().any(is_live)).await {
+        for trial in trials.iter().filter(|trial| is_live(trial)) {
+            report
+                .failures
+                .push((trial.to_string(), still_there(&format!("the job of trial `{trial}`"))));
+        }
+    }
+}
+
+fn still_there(what: &str) -> Error {
+    Error::new(ErrorKind::TimedOut, format!("{what} did not end in time"))
+        .with_help("look at it in the dashboard; then `tsctl gc` again")
+}
+
+async fn remove_trials(core: &Arc<Core>, trials: &[TrialId], report: &mut CleanupReport) {
+    for trial in trials {
+        if report.failures.iter().any(|(name, _)| name == trial.as_str()) {
+            continue;
+        }
+        let own = trial.clone();
+        let removed = core
+            .on_storage(move |core| remove_dir(core.folders.paths(&own).dir()))
+            .await;
+        match removed {
+            Ok(removed) => {
+                report.removed += u64::from(removed);
+                core.registry.remove(trial);
+            }
+            Err(error) => report.failures.push((trial.to_string(), error)),
+        }
+    }
+}
+
+async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
+    let core = &running.core;
+    let mut trials: BTreeSet<TrialId> = core.registry.ids().into_iter().collect();
+    match core.on_storage(|core| core.folders.trials()).await {
+        Ok(found) => trials.extend(found),
+        Err(error) => report.failures.push((core.folders.root().display().to_string(), error)),
+    }
+    let trials: Vec<TrialId> = trials.into_iter().collect();
+    recover::resume_all(running, &trials).await;
+    end_all(running, &trials, report).await;
+    if let Err(error) = stop_strays(core).await {
+        report.failures.push(("cluster".to_owned(), error));
+    }
+    remove_trials(core, &trials, report).await;
+    if report.is_clean() {
+        // The code is no trial, and neither are drafts.
+        let removed = core.on_storage(|core| remove_dir(core.folders.root())).await;
+        if let Err(error) = removed {
+            report.failures.push((core.folders.root().display().to_string(), error));
+        }
+    }
+}
+
+/// Kills all jobs of the experiment that are left, those without a folder too, and waits until they have ended.
+async fn stop_strays(core: &Core) -> Result<()> {
+    let began = core.ctx.clock.monotonic();
+    let mut asked = BTreeSet::new();
+    loop {
+        let mut live = core.api.jobs(&names::prefix(&core.experiment)).await?;
+        live.retain(|job| !job.state.is_over() && names::trial_of(&core.experiment, &job.name).is_some());
+        if live.is_empty() {
+            return Ok(());
+        }
+        if core.ctx.clock.monotonic().saturating_sub(began) > PATIENCE {
+            return Err(still_there(&format!("{} jobs of the experiment", live.len())));
+        }
+        let news: Vec<String> = live
+            .into_iter()
+            .map(|job| job.id)
+            .filter(|id| !asked.contains(id))
+            .collect();
+        if !news.is_empty() {
+            kill_all(core, &news).await?;
+            asked.extend(news);
+        }
+        core.ctx.clock.sleep(PACE.min(core.config.poll_interval)).await;
+    }
+}
+
+/// Kills jobs, all at once if the cluster can: it refuses the whole request for one job that it cannot kill.
+async fn kill_all(core: &Core, ids: &[String]) -> Result<()> {
+    let Err(error) = core.api.kill_all(ids).await else {
+        return Ok(());
+    };
+    tracing::debug!(%error, "killing jobs one by one");
+    for id in ids {
+        // One that cannot be killed is over, or ending.
+        core.api.kill(id).await?;
+    }
+    Ok(())
+}
+
+/// Removes a folder; `false` if it was not there. On NFS a file that somebody still holds open may keep it for a moment.
+fn remove_dir(dir: &Path) -> Result<bool> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(dir) {
+            Ok(()) => return Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(tries > 0),
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 3 => tries += 1,
+            Err(e) => return Err(Error::io("remove", dir, e)),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The one loop that looks at the jobs of all trials: one list of the team's per interval, details of those that have ended or are not
+//! in it.
+//!
+//! It asks nothing while no trial is in the cluster. The interval is that of the configuration; it grows while nothing changes. A trial
+//! that has left its exit code in the shared folder shortens it.
+
+use crate::{
+    api::{JobState, JobView},
+    core::{Core, Spawner, wait_of},
+    files::{self, Begin},
+    names,
+    status::{self, Standing, Wait},
+    verdict,
+};
+use futures_util::{StreamExt as _, stream};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use ts_core::{
+    Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus,
+    follow::{self, TrialFiles},
+    launch::TrialPaths,
+};
+
+/// How often the files of running trials are looked at.
+const GROWTH_PACE: Duration = Duration::from_millis(500);
+/// Details that are asked for at a time.
+const DETAILS: usize = 6;
+/// Most that the interval grows to, as a multiple.
+const MOST_GROWTH: u32 = 4;
+/// Looks without news until the interval has grown by its own length.
+const QUIET: u32 = 8;
+/// How long an exit code may take to be seen here once its job has ended, and how often it is looked for.
+const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
+
+/// Starts the tasks of a service.
+pub(crate) fn start(spawner: &Spawner) {
+    let core = &spawner.core;
+    spawner.spawn(observe(Arc::downgrade(core)));
+    let files = Arc::new(Paths(core.folders.clone()));
+    let registry = Arc::downgrade(&core.registry);
+    let ctx = core.ctx.clone();
+    spawner.spawn(async move {
+        // Held here, for the task that looks holds it weakly.
+        let watched = Arc::downgrade(&files);
+        follow::notice_growth(registry, watched, ctx, GROWTH_PACE).await;
+        drop(files);
+    });
+}
+
+/// Trials whose begin (`false`) or end (`true`) was seen on the storage.
+type Hints = HashSet<(TrialId, bool)>;
+
+/// Where files are; all that the look at their growth needs.
+struct Paths(files::Folders);
+
+impl TrialFiles for Paths {
+    fn paths(&self, trial: &TrialId) -> TrialPaths {
+        self.0.paths(trial)
+    }
+    fn want_log(&self, _: &TrialId, _: ts_core::LogKind) {}
+    fn log_is_complete(&self, _: &TrialId, _: ts_core::LogKind) -> bool {
+        true
+    }
+    fn forget(&self, _: &TrialId) {}
+}
+
+/// Looks until the service is gone.
+async fn observe(core: Weak<Core>) {
+    let (mut quiet, mut pace, mut failures) = (0_u32, Duration::ZERO, 0_u32);
+    let mut hinted = Hints::new();
+    loop {
+        let Some(strong) = core.upgrade() else { return };
+        let least = strong.config.poll_interval.max(pace);
+        let most = least * (1 + quiet / QUIET).min(MOST_GROWTH);
+        rest(&strong, least, most, &mut hinted).await;
+        let before = strong.registry.ids().len();
+        match look(&strong).await {
+            Ok(has_news) => {
+                (pace, failures) = (Duration::ZERO, 0);
+                quiet = if has_news || before != strong.registry.ids().len() {
+                    0
+                } else {
+                    quiet + 1
+                };
+                strong.end_trouble();
+            }
+            Err(error) => {
+                failures += 1;
+                // One failure is an accident; the next list comes soon.
+                if failures > 1 || !error.is_retryable() {
+                    strong.set_trouble(&error);
+                }
+                let own = strong.config.poll_interval * 2_u32.pow(failures.min(4));
+                pace = wait_of(&error, own);
+            }
+        }
+    }
+}
+
+/// Waits until it is time for the next list: not before `least`, after `most` or a hint.
+async fn rest(core: &Arc<Core>, least: Duration, most: Duration, hinted: &mut Hints) {
+    core.ctx.clock.sleep(least).await;
+    while !core.registry.ids().iter().any(|trial| is_watched(core, trial)) {
+        core.bell.notified().await;
+    }
+    let until = core.ctx.clock.monotonic() + most.saturating_sub(least);
+    loop {
+        let left = until.saturating_sub(core.ctx.clock.monotonic());
+        if left.is_zero() || has_hint(core, hinted).await {
+            return;
+        }
+        tokio::select! {
+            () = core.ctx.clock.sleep(left.min(Duration::from_secs(1))) => {}
+            () = core.bell.notified() => return,
+        }
+    }
+}
+
+/// Whether the cluster has the job of a trial that has not ended.
+fn is_watched(core: &Core, trial: &TrialId) -> bool {
+    let is_watched =
+        |known: &follow::Known<crate::core::Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
+    core.registry.with(trial, is_watched) == Some(true)
+}
+
+/// Whether a trial has begun or left its exit code on the storage, and no list was asked for since.
+async fn has_hint(core: &Arc<Core>, hinted: &mut Hints) -> bool {
+    let mut asked = Vec::new();
+    for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
+        let is_running = core.registry.with(&trial, |known| known.status == TrialStatus::Running) == Some(true);
+        if !hinted.contains(&(trial.clone(), is_running)) {
+            asked.push((trial, is_running));
+        }
+    }
+    let found: Vec<(TrialId, bool)> = core
+        .on_storage(move |core| {
+            let is_so = |(trial, is_running): &(TrialId, bool)| {
+                let paths = core.folders.paths(trial);
+                if *is_running {
+                    files::exit(&paths).is_some()
+                } else {
+                    files::was_begun(&paths)
+                }
+            };
+            asked.into_iter().filter(is_so).collect()
+        })
+        .await;
+    let is_some = !found.is_empty();
+    hinted.extend(found);
+    hinted.retain(|(trial, _)| is_watched(core, trial));
+    is_some
+}
+
+/// One look at all jobs; says whether anything is new.
+async fn look(core: &Arc<Core>) -> Result<bool> {
+    let began = core.ctx.clock.monotonic();
+    let listing = core.api.jobs(&names::prefix(&core.experiment)).await?;
+    let jobs: HashMap<&str, &JobView> = listing.iter().map(|job| (job.id.as_str(), job)).collect();
+    let mut has_news = false;
+    let mut asked = Vec::new();
+    for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
+        let known = core
+            .registry
+            .with(&trial, |known| (known.extra.job.job_id.clone(), known.extra.created_at));
+        let Some((Some(id), created_at)) = known else { continue };
+        let standing = jobs
+            .get(id.as_str())
+            .map_or(Standing::Ended, |job| status::standing(job));
+        if standing != Standing::Ended {
+            has_news |= enter(core, &trial, standing);
+        } else if created_at < Some(began) {
+            // A job that was taken while we listed may be missing in the list.
+            asked.push((trial, id));
+        }
+    }
+    let details = asked.into_iter().map(|(trial, id)| async move {
+        let detail = core.api.job(&id).await;
+        settle(core, &trial, detail).await
+    });
+    let results: Vec<Result<bool>> = stream::iter(details).buffer_unordered(DETAILS).collect().await;
+    for result in results {
+        has_news |= result?;
+    }
+    Ok(has_news)
+}
+
+/// Enters how a trial is that has not ended; says whether that is news.
+fn enter(core: &Core, trial: &TrialId, standing: Standing) -> bool {
+    if core.registry.with(trial, |known| known.extra.missing_since.is_some()) == Some(true) {
+        core.registry.update(trial, |known| known.extra.missing_since = None);
+    }
+    match standing {
+        Standing::Waiting(wait) => waits(core, trial, wait),
+        Standing::Running(since) => runs(core, trial, since),
+        Standing::Same | Standing::Ended => false,
+    }
+}
+
+/// A job waits; if its trial began before, the platform has taken its container away, and the trial stays what it is: running.
+fn waits(core: &Core, trial: &TrialId, wait: Wait) -> bool {
+    let told = core
+        .registry
+        .with(trial, |known| known.why.as_ref().map(|why| why.message.clone()));
+    let why = Reason::new(wait.code, wait.message, core.ctx.clock.now());
+    core.explain(trial, wait.unblock.into_iter().fold(why, Reason::unblocked_by));
+    told.flatten().as_deref() != Some(wait.message)
+}
+
+fn runs(core: &Core, trial: &TrialId, since: Option<Timestamp>) -> bool {
+    let is_news = core.registry.with(trial, |known| {
+        known.status == TrialStatus::Waiting
+            || known
+                .why
+                .as_ref()
+                .is_some_and(|why| why.code != ReasonCode::Unreachable)
+    });
+    if is_news != Some(true) {
+        return false;
+    }
+    let since = since.unwrap_or_else(|| core.ctx.clock.now());
+    core.registry.update(trial, |known| {
+        if known.status == TrialStatus::Waiting {
+            known.status = TrialStatus::Running;
+            (known.at, known.started) = (since, Some(since));
+        }
+        known.why = None;
+    });
+    true
+}
+
+/// Enters what the details of a trial's job say; says whether that is news.
+async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView>>) -> Result<bool> {
+    let Some(job) = detail? else {
+        return missing(core, trial).await;
+    };
+    match status::standing(&job) {
+        Standing::Ended => {}
+        standing => return Ok(enter(core, trial, standing)),
+    }
+    let cancel = core.registry.with(trial, |known| known.cancel).flatten();
+    // Where the container ran to its end, it left a code, which may be seen here a little later.
+    let is_awaited = cancel.is_none() && matches!(job.state, JobState::Finished | JobState::Failed);
+    let (mut left, now) = traces(core, trial, is_awaited).await;
+    if is_awaited && left.begin == Begin::Free && job.state == JobState::Failed {
+        left.tail = match core.api.log_tail(&job.id).await {
+            Ok(tail) => tail,
+            Err(error) => {
+                tracing::debug!(%trial, %error, "the log of its job cannot be read");
+                String::new()
+            }
+        };
+    }
+    if left.exit.is_none() && job.state == JobState::Finished {
+        tracing::warn!(%trial, "its job succeeded and left no exit code here: jobs and we may see different folders");
+    }
+    if left.begin == Begin::Taken {
+        // It may have begun and ended between two looks.
+        let since = job.started.unwrap_or(now);
+        core.registry.update(trial, |known| {
+            known.started.get_or_insert(since);
+        });
+    }
+    core.conclude(trial, verdict::of_job(&job, &left, cancel, now));
+    Ok(true)
+}
+
+/// What a trial has left; waits a little for its exit code, if it `is_awaited`.
+async fn traces(core: &Arc<Core>, trial: &TrialId, is_awaited: bool) -> (files::Traces, Timestamp) {
+    let (pace, most) = SETTLING;
+    for n in 1.. {
+        let now = core.ctx.clock.now();
+        let own = trial.clone();
+        let left = core
+            .on_storage(move |core| files::traces(&core.folders.paths(&own), now))
+            .await;
+        let is_told = left.exit.is_some() || left.was_repeated || left.failure.is_some();
+        if is_told || !is_awaited || left.begin == Begin::Free || n >= most {
+            return (left, now);
+        }
+        core.ctx.clock.sleep(pace).await;
+    }
+    unreachable!("the loop returns after so many rounds")
+}
+
+/// The cluster does not know the job, or does not show it to us any more.
+async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
+    let now = core.ctx.clock.monotonic();
+    let Some(since) = core.registry.with(trial, |known| known.extra.missing_since) else {
+        return Ok(false);
+    };
+    let Some(since) = since else {
+        core.registry
+            .update(trial, |known| known.extra.missing_since = Some(now));
+        return Ok(false);
+    };
+    if now.saturating_sub(since) < core.config.vanish_after {
+        return Ok(false);
+    }
+    let (left, now) = traces(core, trial, false).await;
+    let cancel = core.registry.with(trial, |known| known.cancel).flatten();
+    core.conclude(trial, verdict::vanished(&left, cancel, now));
+    Ok(true)
+}

@@ -1,0 +1,126 @@
+//! After a crash: compares what is stored and what is in the cluster with the trials that the store knows as not ended.
+
+use crate::{
+    cancel,
+    core::{Place, Running, Spawner},
+    files, names, submit,
+};
+use std::{collections::HashSet, sync::Arc};
+use ts_core::{Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord, follow::Known};
+
+/// Takes up a claimed trial whose request is stored; `false` if none is. Blocks.
+pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> {
+    let core = &spawner.core;
+    let paths = core.folders.paths(trial);
+    let Some(job) = files::load(&paths)? else {
+        return Ok(false);
+    };
+    let is_created = job.job_id.is_some();
+    let stored_cancel = files::cancel(&paths);
+    let now = core.ctx.clock.monotonic();
+    let cancel = core.registry.update(trial, |known| {
+        let mut place = Place::new(job);
+        place.is_stored = true;
+        place.created_at = is_created.then_some(now);
+        known.extra = place;
+        known.cancel = known.cancel.or(stored_cancel);
+        known.cancel
+    });
+    match (is_created, cancel.flatten()) {
+        (true, Some(_)) => cancel::stop_later(spawner, trial.clone()),
+        (true, None) => {}
+        // It may have been sent all the same; then it is found by its name.
+        (false, _) => submit::begin(spawner, trial.clone(), true),
+    }
+    core.bell.notify_one();
+    Ok(true)
+}
+
+/// Takes up a trial of an earlier manager; `false` if nothing of it is stored.
+async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
+    let core = &running.core;
+    let (spawner, trial) = (running.spawner(), trial.clone());
+    core.ctx
+        .tasks
+        .blocking(move || {
+            let core = &spawner.core;
+            let Some(job) = files::load(&core.folders.paths(&trial))? else {
+                return Ok(false);
+            };
+            let now = core.ctx.clock.now();
+            let why = Reason::new(ReasonCode::Starting, "it is looked for in the cluster", now);
+            if !core.registry.claim(&trial, Known::waiting(now, why, Place::new(job))) {
+                return Ok(true);
+            }
+            let resumed = resume_stored(&spawner, &trial);
+            if !matches!(resumed, Ok(true)) {
+                core.registry.remove(&trial);
+            }
+            core.stored.send_modify(|n| *n += 1);
+            resumed
+        })
+        .await
+}
+
+/// Looks on at a trial that another service has, because somebody wants its logs. Nothing of it is changed.
+pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
+    let core = &running.core;
+    let own = trial.clone();
+    let stored = core
+        .on_storage(move |core| files::load(&core.folders.paths(&own)))
+        .await;
+    let job = match stored {
+        Ok(Some(job)) => job,
+        Ok(None) => return,
+        Err(error) => return tracing::warn!(%trial, %error, "its stored request cannot be read"),
+    };
+    let now = core.ctx.clock.now();
+    let mut place = Place::new(job);
+    (place.is_stored, place.is_looked_on) = (true, true);
+    place.created_at = Some(core.ctx.clock.monotonic());
+    let why = Reason::new(ReasonCode::Starting, "the cluster is being asked", now);
+    if core.registry.claim(trial, Known::waiting(now, why, place)) {
+        core.bell.notify_one();
+    }
+}
+
+/// Compares what the storage and the cluster hold with the trials that the store knows as not ended.
+pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Result<Recovered> {
+    let core = &running.core;
+    let jobs = core.api.jobs(&names::prefix(&core.experiment)).await?;
+    let mut recovered = Recovered::new();
+    for record in known {
+        let trial = &record.spec.id;
+        let is_ours = core.registry.with(trial, |known| !known.extra.is_looked_on) == Some(true);
+        if core.registry.with(trial, |known| known.extra.is_looked_on) == Some(true) {
+            core.registry.remove(trial);
+        }
+        let list = if is_ours || resume(running, trial).await? {
+            &mut recovered.adopted
+        } else {
+            &mut recovered.lost
+        };
+        list.push(trial.clone());
+    }
+    let known: HashSet<&TrialId> = known.iter().map(|record| &record.spec.id).collect();
+    recovered.strays = jobs
+        .iter()
+        .filter(|job| !job.state.is_over())
+        .filter_map(|job| names::trial_of(&core.experiment, &job.name))
+        .filter(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none())
+        .collect();
+    recovered.strays.sort();
+    recovered.strays.dedup();
+    Ok(recovered)
+}
+
+/// Takes up every trial of the experiment that has a folder and is not known here, so that it can be ended.
+pub(crate) async fn resume_all(running: &Running, trials: &[TrialId]) {
+    for trial in trials {
+        if running.core.registry.with(trial, |_| ()).is_none()
+            && let Err(error) = resume(running, trial).await
+        {
+            tracing::warn!(%trial, %error, "its stored request cannot be read");
+        }
+    }
+}

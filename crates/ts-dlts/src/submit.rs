@@ -1,0 +1,238 @@
+//! From a trial to its job: stored on the storage first, then sent.
+//!
+//! What the job says is `job`'s business; what becomes of it is seen by `observe`.
+
+use crate::{
+    cancel,
+    core::{Core, Place, Running, Spawner, wait_of},
+    files::{self, Job},
+    job, names, recover,
+};
+use std::{sync::Arc, time::Duration};
+use ts_codedir::Shelf;
+use ts_core::{
+    Error, ErrorKind, Parameters, Prepared, Reason, ReasonCode, Result, Retry, RetryPolicy, Submitted, TrialId,
+    TrialSpec, TrialStatus,
+    follow::{End, Known, of_canceled},
+};
+
+/// Longest wait between two tries to send a job that nobody asked us to wait longer for.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Stores `trial` and has its job sent; returns before that is done.
+pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
+    let core = &running.core;
+    if trial.id.as_str() == files::CODE {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!("a trial cannot be called `{}`", files::CODE),
+        ));
+    }
+    let files = files::of_trial(&core.config, prepared, trial)?;
+    // Which address the dashboard gives to the job is known later; its folder has all that it prints.
+    let receipt = Submitted::new(core.folders.paths(&trial.id).dir().display().to_string());
+    let mut stored = core.stored.subscribe();
+    loop {
+        let job = Job {
+            spec: trial.clone(),
+            job_id: None,
+        };
+        let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
+        let known = Known::waiting(core.ctx.clock.now(), why, Place::new(job.clone()));
+        if core.registry.claim(&trial.id, known) {
+            // Goes on where this request is dropped: whoever asks again waits for it below.
+            let (spawner, prepared) = (running.spawner(), prepared.clone());
+            return core
+                .ctx
+                .tasks
+                .blocking(move || {
+                    let result = store(&spawner, &prepared, &files, &job);
+                    spawner.core.stored.send_modify(|n| *n += 1);
+                    result
+                })
+                .await
+                .map(|()| receipt);
+        }
+        if core.registry.with(&trial.id, |known| known.extra.is_stored) == Some(true) {
+            return Ok(receipt);
+        }
+        // Nobody drops the sender while we hold the core.
+        let _ = stored.changed().await;
+    }
+}
+
+/// Stores the request, unless an earlier manager did; has the job sent, or taken up.
+fn store(spawner: &Spawner, prepared: &Prepared, files: &[files::TrialFile], job: &Job) -> Result<()> {
+    let core = &spawner.core;
+    let trial = job.spec.id.clone();
+    let result = (|| {
+        if recover::resume_stored(spawner, &trial)? {
+            return Ok(());
+        }
+        let package = Shelf::new(core.folders.code()).path(prepared);
+        if prepared.digest.is_none() || !package.is_file() {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("`{}` is no receipt of delivered code", prepared.location),
+            )
+            .with_help("call `prepare` of this service first"));
+        }
+        files::store(&core.folders, files, job)?;
+        core.registry.update(&trial, |known| known.extra.is_stored = true);
+        begin(spawner, trial.clone(), false);
+        Ok(())
+    })();
+    if result.is_err() {
+        core.registry.remove(&trial);
+    }
+    result
+}
+
+/// Has the job of a stored trial sent. `looks_first`: an earlier manager may have sent it.
+pub(crate) fn begin(spawner: &Spawner, trial: TrialId, looks_first: bool) {
+    let own = spawner.clone();
+    spawner.spawn(async move { create(&own, &trial, looks_first).await });
+}
+
+/// Tries until the cluster has the job, refuses it for good, or nobody wants it any more.
+async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
+    let core = &spawner.core;
+    let policy = RetryPolicy::new();
+    let mut failures = 0;
+    loop {
+        let turn = core.writes.acquire().await;
+        // What was asked to end before it began never begins.
+        let Some(known) = core.registry.get(trial).filter(|known| !known.status.is_terminal()) else {
+            return;
+        };
+        let name = names::job(&core.experiment, trial);
+        if let Some(why) = known.cancel
+            && !looks_first
+        {
+            return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+        }
+        let error = match create_once(core, &name, &known.extra.job.spec, looks_first, known.cancel.is_some()).await {
+            Ok(Some(id)) => {
+                drop(turn);
+                return created(spawner, trial, id).await;
+            }
+            Ok(None) => {
+                // It is not there, and not wanted.
+                drop(turn);
+                looks_first = false;
+                continue;
+            }
+            Err(error) => error,
+        };
+        drop(turn);
+        failures += 1;
+        looks_first |= matches!(error.retry(), Retry::MaybeApplied { .. });
+        let reason = match error.kind() {
+            ErrorKind::RateLimited | ErrorKind::NoCapacity => ReasonCode::Quota,
+            _ if error.is_retryable() => ReasonCode::Unreachable,
+            ErrorKind::Auth => ReasonCode::Unreachable,
+            _ => {
+                tracing::debug!(%trial, %error, "refused");
+                return core.conclude(trial, refused(core, &error));
+            }
+        };
+        core.waits(trial, reason, error.to_string(), error.help());
+        pause(
+            core,
+            trial,
+            wait_of(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
+        )
+        .await;
+    }
+}
+
+/// Waits, unless the trial is not wanted any more.
+async fn pause(core: &Core, trial: &TrialId, wait: Duration) {
+    let inbox = core.registry.subscribe();
+    let is_canceled = || core.registry.with(trial, |known| known.cancel.is_some()) != Some(false);
+    let canceled = async {
+        while !is_canceled() {
+            inbox.marked().await;
+            while inbox.take().is_some() {}
+        }
+    };
+    if is_canceled() {
+        return core.ctx.clock.sleep(wait.min(Duration::from_secs(1))).await;
+    }
+    tokio::select! {
+        () = core.ctx.clock.sleep(wait) => {}
+        () = canceled => {}
+    }
+}
+
+/// One try; gives the id of the job. `None`: it is not there, and it is not wanted any more.
+async fn create_once(
+    core: &Core,
+    name: &str,
+    spec: &TrialSpec,
+    looks_first: bool,
+    is_canceled: bool,
+) -> Result<Option<String>> {
+    if looks_first && let Some(id) = core.api.find(name).await? {
+        return Ok(Some(id));
+    }
+    if is_canceled {
+        return Ok(None);
+    }
+    let model = core.gpu_type().await?;
+    let who = core.api.identity().await?;
+    let body = job::body(&core.config, &who.team, &who.email, model, spec);
+    core.api.submit(&body).await.map(Some)
+}
+
+fn refused(core: &Core, error: &Error) -> End {
+    let now = core.ctx.clock.now();
+    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
+    End {
+        status: TrialStatus::Failed,
+        at: now,
+        why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
+    }
+}
+
+/// The cluster has the job.
+async fn created(spawner: &Spawner, trial: &TrialId, id: String) {
+    let core = &spawner.core;
+    let at = core.ctx.clock.monotonic();
+    let why = Reason::new(ReasonCode::Queued, "in the cluster's queue", core.ctx.clock.now());
+    let job = core.registry.update(trial, |known| {
+        known.extra.created_at = Some(at);
+        known.extra.job = Arc::new(Job {
+            job_id: Some(id),
+            ..(*known.extra.job).clone()
+        });
+        known.why = Some(why);
+        (Arc::clone(&known.extra.job), known.cancel)
+    });
+    let Some((job, cancel)) = job else { return };
+    if cancel.is_some() {
+        // Asked to end while it was being sent.
+        cancel::stop_later(spawner, trial.clone());
+    }
+    core.bell.notify_one();
+    let saved = core.on_storage(move |core| files::save(&core.folders.paths(&job.spec.id), &job));
+    if let Err(error) = saved.await {
+        tracing::warn!(%trial, %error, "which job the cluster has for it is not stored; it is found by its name");
+    }
+}
+
+/// Gives a trial its next parameters.
+pub(crate) async fn send_parameters(core: &Arc<Core>, trial: &TrialId, next: &Parameters) -> Result<()> {
+    let Some(is_over) = core.registry.with(trial, |known| known.status.is_terminal()) else {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("trial `{trial}` is not known here"),
+        ));
+    };
+    if is_over {
+        return Err(Error::new(ErrorKind::Conflict, format!("trial `{trial}` has ended")));
+    }
+    let (trial, next) = (trial.clone(), next.clone());
+    core.on_storage(move |core| files::write_parameters(&core.folders.paths(&trial), &next))
+        .await
+}

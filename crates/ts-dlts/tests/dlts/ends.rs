@@ -1,0 +1,131 @@
+//! How trials end when something else than their command ends them, and what a job that waits is told to wait for.
+
+use crate::{
+    server::Asked,
+    world::{World, gated, metrics, quick},
+};
+use ts_core::{ReasonCode, TrialStatus};
+use ts_testkit::conformance::{Client, Fixture as _};
+
+fn ask(world: &World, trial: &ts_core::TrialId, asked: Asked) {
+    let job = world.server.shared.cluster.named(&format!("_trial_{trial}"));
+    job.expect("such a job").ask(asked);
+}
+
+#[tokio::test]
+async fn a_job_that_is_queued_again_reports_nothing_twice() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&gated("never")).await;
+    watch.until_metrics(&trial.id, 1).await;
+    ask(&world, &trial.id, Asked::Requeue);
+    let history = watch.until_end(&trial.id).await;
+    assert_eq!(history.status(), Some(TrialStatus::SysCanceled), "{history:?}");
+    let why = history.why.clone().expect("a reason");
+    assert!(why.message.contains("not begun twice"), "{why:?}");
+    assert_eq!(history.bodies(), metrics(0, 1));
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_that_somebody_else_kills_is_canceled_by_the_system() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&gated("never")).await;
+    watch.until_metrics(&trial.id, 1).await;
+    ask(&world, &trial.id, Asked::Kill);
+    let history = watch.until_end(&trial.id).await;
+    assert_eq!(history.status(), Some(TrialStatus::SysCanceled));
+    assert!(history.why.expect("a reason").message.contains("not by us"));
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_started_says_why() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    world.hold_queue(true).await;
+    let trial = client.submit(&quick()).await;
+    while world.server.shared.cluster.live().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    ask(&world, &trial.id, Asked::Refuse);
+    let why = watch.until_end(&trial.id).await.why.expect("a reason");
+    assert_eq!(why.code, ReasonCode::StartRefused, "{why:?}");
+    assert!(why.message.contains("no such image"), "{why:?}");
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_paused_before_it_began_goes_on_when_it_is_resumed() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    world.hold_queue(true).await;
+    let trial = client.submit(&quick()).await;
+    while world.server.shared.cluster.live().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    ask(&world, &trial.id, Asked::Pause);
+    let id = trial.id.clone();
+    let paused = |why: Option<ts_core::Reason>| why.is_some_and(|why| why.message.contains("paused"));
+    watch.until("the pause", |seen| paused(seen.of(&id).why)).await;
+    world.hold_queue(false).await;
+    let cluster = &world.server.shared.cluster;
+    let job = cluster.named(&format!("_trial_{}", trial.id)).expect("a job");
+    while job.state() != "paused" {
+        tokio::task::yield_now().await;
+    }
+    job.resume();
+    assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_approval_says_so() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let cluster = &world.server.shared.cluster;
+    cluster.set(&cluster.is_over_quota, true);
+    let trial = client.submit(&quick()).await;
+    let id = trial.id.clone();
+    let is_quota = |why: Option<ts_core::Reason>| why.is_some_and(|why| why.code == ReasonCode::Quota);
+    watch.until("the approval", |seen| is_quota(seen.of(&id).why)).await;
+    cluster.set(&cluster.is_over_quota, false);
+    assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_job_that_vanishes_is_lost_after_a_while() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&gated("never")).await;
+    watch.until_metrics(&trial.id, 1).await;
+    world.server.shared.cluster.jobs.lock().expect("no panic").clear();
+    let why = watch.until_end(&trial.id).await.why.expect("a reason");
+    assert_eq!(why.code, ReasonCode::Lost);
+    world.server.shared.cluster.end_all();
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_jobs_do_not_have_is_told_with_what_the_container_said() {
+    let world = World::fresh().await;
+    let mut config = world.config();
+    config.container_mount = "/no/such/place".to_owned();
+    let ctx = world.ctx();
+    let service = world.service_of(&ctx, config);
+    let client = Client::with(&world, ctx, service).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&quick()).await;
+    let why = watch.until_end(&trial.id).await.why.expect("a reason");
+    assert_eq!(why.code, ReasonCode::StartFailed, "{why:?}");
+    assert!(why.message.contains("/no/such/place"), "{why:?}");
+    client.finish().await;
+}

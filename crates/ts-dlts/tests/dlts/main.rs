@@ -1,0 +1,8 @@
+//! The platform against a dashboard in process, whose cluster runs the jobs as processes.
+
+mod asking;
+mod conformance;
+mod ends;
+mod faults;
+mod server;
+mod world;

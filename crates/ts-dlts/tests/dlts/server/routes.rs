@@ -1,0 +1,154 @@
+//! The routes of the dashboard, and every refusal in its form: errors are plain text, and so are the answers of what writes, whose
+//! content is the cluster's JSON.
+//!
+//! Sources: microsoft/DLWorkspace, `src/dashboard/server/api/router.js`, `v2/router.js`, `middlewares/user.js`, `services/cluster.js`,
+//! `validator/*.schema.json`; `src/utils/JobRestAPIUtils.py`.
+
+#![expect(clippy::result_large_err, reason = "a refusal is an answer; there are few")]
+
+use super::{Asked, CLUSTER, EMAIL, Shared, TEAM, token};
+use axum::{
+    Json,
+    body::Bytes,
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+fn refused(status: u16, text: &str) -> Response {
+    (StatusCode::from_u16(status).expect("a status"), text.to_owned()).into_response()
+}
+
+/// What the cluster said, passed on as text.
+fn passed_on(answer: &Value) -> Response {
+    answer.to_string().into_response()
+}
+
+pub(super) fn route(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Response {
+    inner(shared, method, uri, headers, body).unwrap_or_else(|refusal| refusal)
+}
+
+fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, Response> {
+    let address = format!("http://x/?{}", uri.query().unwrap_or_default());
+    let address = ts_core::http::Url::parse(&address).expect("an address");
+    let query: HashMap<String, String> = address.query_pairs().into_owned().collect();
+    let path: Vec<&str> = uri.path().split('/').skip(1).collect();
+    let Some((&"api", path)) = path.split_first() else {
+        return Err(refused(404, "Not Found"));
+    };
+    allowed(&query)?;
+    let of_cluster = |name: &str| match name {
+        CLUSTER | ".default" => Ok(&shared.cluster),
+        _ => Err(refused(404, "Cluster is not found")),
+    };
+    let json = || match headers.get("content-type") {
+        Some(kind) if kind == "application/json" => {
+            serde_json::from_slice::<Value>(body).map_err(|_| refused(400, "Unexpected token in JSON"))
+        }
+        _ => Ok(json!({})),
+    };
+    match (method.as_str(), path) {
+        ("GET", ["teams", team, "clusters", cluster]) => {
+            of_cluster(cluster)?;
+            if *team != TEAM {
+                return Err(refused(404, "Team is not found"));
+            }
+            let quota = *shared.quota.lock().expect("no panic");
+            // `metadata` begins with what is no model, as it may.
+            let metadata = "{\"user_quota\": 4, \"P40\": {\"num_gpu_per_node\": 4}}";
+            Ok(Json(json!({"vcName": team, "quota": quota, "metadata": metadata, "gpu_capacity": {}})).into_response())
+        }
+        ("GET", ["v2", "clusters", cluster, "teams", team, "jobs"]) => {
+            let cluster = of_cluster(cluster)?;
+            let limit = query.get("limit").and_then(|n| n.parse().ok()).unwrap_or(10);
+            let jobs = cluster.jobs.lock().expect("no panic");
+            let newest = jobs.iter().rev().filter(|_| *team == TEAM).take(limit);
+            Ok(Json(newest.map(|job| job.shown(false)).collect::<Vec<_>>()).into_response())
+        }
+        ("GET", ["v2", "clusters", cluster, "jobs", id]) => {
+            let job = of_cluster(cluster)?.job(id);
+            Ok(Json(job.map_or_else(|| json!({}), |job| job.shown(true))).into_response())
+        }
+        ("POST", ["clusters", cluster, "jobs"]) => {
+            let cluster = of_cluster(cluster)?;
+            let mut job = json()?;
+            if job["team"].is_null() && job["vcName"].is_null() {
+                return Err(refused(400, " should have required property 'team'"));
+            }
+            // The dashboard overwrites it.
+            job["userName"] = EMAIL.into();
+            let said = |text: &str| Ok(passed_on(&json!({"error": format!("Cannot create job!{text}")})));
+            if job["jobName"].as_str().is_none_or(|name| name.trim().is_empty()) {
+                return said("ERROR: Job name cannot be empty");
+            }
+            if job["vcName"] != TEAM {
+                return said("Access Denied!");
+            }
+            for key in ["workPath", "dataPath", "jobPath"] {
+                let path = job[key].as_str().unwrap_or_default();
+                if path.contains("..") || path.starts_with('/') {
+                    return said(&format!("ERROR: '..' and '/' are not allowed in {key}"));
+                }
+            }
+            Ok(passed_on(&json!({"jobId": cluster.begin(job)})))
+        }
+        ("PUT", ["clusters", cluster, "jobs", id, "status"]) => {
+            let cluster = of_cluster(cluster)?;
+            let status = json()?["status"].as_str().unwrap_or_default().to_owned();
+            if !["approved", "killing", "pausing", "queued"].contains(&status.as_str()) {
+                return Err(refused(400, ".status should be equal to one of the allowed values"));
+            }
+            let is_done = status == "killing" && kill(cluster, id);
+            let result = if is_done {
+                "Success, the job is scheduled to be terminated.".to_owned()
+            } else {
+                format!("Cannot Kill the job. Job ID:{id}")
+            };
+            Ok(passed_on(&json!({"result": result})))
+        }
+        ("POST", ["clusters", cluster, "jobs", "status"]) => {
+            let cluster = of_cluster(cluster)?;
+            let body = json()?;
+            let Some(changes) = body["status"].as_object() else {
+                return Err(refused(400, " should have required property 'status'"));
+            };
+            if changes.values().any(|status| status != "killing") {
+                return Err(refused(400, ".status should be equal to one of the allowed values"));
+            }
+            let done: Vec<bool> = changes.keys().map(|id| kill(cluster, id)).collect();
+            if done.contains(&false) {
+                return Err(refused(502, "Bad Gateway"));
+            }
+            Ok(passed_on(&json!({"result": {}})))
+        }
+        ("GET", ["clusters", cluster, "jobs", id, "log"]) => {
+            let text = of_cluster(cluster)?.log(id).ok_or_else(|| refused(404, "Not Found"))?;
+            let from: usize = query.get("cursor").and_then(|at| at.parse().ok()).unwrap_or(0);
+            // A few bytes at a time, so that readers must follow.
+            let to = (from + 4000).min(text.len());
+            let mut log = serde_json::Map::new();
+            if from < to {
+                log.insert(format!("{id}-pod"), text.get(from..to).unwrap_or_default().into());
+            }
+            Ok(Json(json!({"log": log, "cursor": (to < text.len()).then(|| to.to_string())})).into_response())
+        }
+        _ => Err(refused(404, "Not Found")),
+    }
+}
+
+/// Credentials are in the query, never in a body.
+fn allowed(query: &HashMap<String, String>) -> Result<(), Response> {
+    let shown = query.get("password").or_else(|| query.get("token"));
+    match (query.get("email"), shown) {
+        (Some(email), Some(shown)) if email == EMAIL && *shown == token() => Ok(()),
+        (Some(_), Some(_)) => Err(refused(403, "Invalid token")),
+        _ => Err(refused(403, "Forbidden")),
+    }
+}
+
+fn kill(cluster: &super::Cluster, id: &str) -> bool {
+    const LEGAL: [&str; 6] = ["unapproved", "queued", "scheduling", "running", "pausing", "paused"];
+    let job = cluster.job(id).filter(|job| LEGAL.contains(&job.state()));
+    job.inspect(|job| job.ask(Asked::Kill)).is_some()
+}
