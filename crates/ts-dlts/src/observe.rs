@@ -64,6 +64,7 @@ impl TrialFiles for Paths {
     fn log_is_complete(&self, _: &TrialId, _: ts_core::LogKind) -> bool {
         true
     }
+    fn look_on(&self, _: &TrialId) {}
     fn forget(&self, _: &TrialId) {}
 }
 

@@ -29,6 +29,9 @@ fn end(state: &str, left: &Traces, cancel: Option<CancelReason>) -> (TrialStatus
     )
 }
 
+/// Status of the job, what the trial left, a request to end, and what follows.
+type Row<'a> = (&'a str, &'a Traces, Option<CancelReason>, S, Option<R>);
+
 #[test]
 fn every_end() {
     use ReasonCode as R;
@@ -43,7 +46,7 @@ fn every_end() {
         ..exit(0)
     };
     let early = Some(CancelReason::EarlyStop);
-    let rows: Vec<(&str, &Traces, Option<CancelReason>, S, Option<R>)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("finished", &none, None, S::Succeeded, None),
         ("finished", &none, early, S::Succeeded, None),
         ("failed", &none, None, S::Failed, Some(R::StartFailed)),

@@ -29,6 +29,9 @@ impl TrialFiles for Files {
         true
     }
 
+    /// Done before the stream begins.
+    fn look_on(&self, _trial: &TrialId) {}
+
     fn forget(&self, _trial: &TrialId) {}
 }
 

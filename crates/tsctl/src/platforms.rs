@@ -18,6 +18,10 @@ pub(crate) const PLATFORMS: &[Platform] = &[
     ts_pai::PLATFORM,
     #[cfg(feature = "pai")]
     ts_pai::PAI_YARN,
+    #[cfg(feature = "aml")]
+    ts_aml::PLATFORM,
+    #[cfg(feature = "dlts")]
+    ts_dlts::PLATFORM,
 ];
 
 /// The platform of this name or alias.

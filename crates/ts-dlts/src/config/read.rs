@@ -241,7 +241,7 @@ fn mounts(s: &mut Section<'_>) -> (PathBuf, String) {
         s.problem(
             CONTAINER,
             format!("`{}` is no absolute path of a folder", path.escape_debug()),
-            "write the path where jobs see the shared folder, such as `/home/alice/nni` or `/work/nni`",
+            "write the path where jobs see the shared folder, such as `/home/alice/nni`",
         );
     }
     (local, trimmed.to_owned())

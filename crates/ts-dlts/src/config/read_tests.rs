@@ -57,7 +57,7 @@ fn good(schema: Schema, text: &str) -> DltsConfig {
 
 const ONE: GpuCount = GpuCount::Exactly(1);
 const V2: &str = "dashboard: dlts.example.org, cluster: c1, team: platform, email: a@example.org, password: '${env:P}', gpuType: P40, \
-                  workPath: nni, localStorageMountPoint: mount, containerStorageMountPoint: /work/nni/, caFile: ca.pem, gracePeriod: 20s, \
+                  workPath: nni, localStorageMountPoint: mount, containerStorageMountPoint: /share/nni/, caFile: ca.pem, gracePeriod: 20s, \
                   dockerImage: 'a:1'";
 
 #[test]
@@ -106,7 +106,7 @@ fn schema_2_has_every_key_and_schema_1_too() {
             (Some("P40"), "nni", "a:1")
         );
         assert!(config.local_mount.is_absolute() && config.local_mount.ends_with("mount"));
-        assert_eq!(config.container_mount, "/work/nni");
+        assert_eq!(config.container_mount, "/share/nni");
         assert_eq!(config.grace_period, Duration::from_secs(20));
         assert!(config.ca_file.unwrap().ends_with("ca.pem"));
     }
@@ -157,8 +157,8 @@ fn every_mistake_is_told_at_its_key() {
             "localStorageMountPoint: mount, ",
             "# NOHOME\n",
         ),
-        ("containerStorageMountPoint", "/work/nni/", "work"),
-        ("containerStorageMountPoint", "/work/nni/", "/"),
+        ("containerStorageMountPoint", "/share/nni/", "work"),
+        ("containerStorageMountPoint", "/share/nni/", "/"),
         ("caFile", "ca.pem", "no.pem"),
         ("gracePeriod", "20s", "31s"),
         ("gracePeriod", "20s", "soon"),

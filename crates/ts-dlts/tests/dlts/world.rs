@@ -29,7 +29,7 @@ impl World {
         let mount = self.path("mnt").display().to_string();
         let mut config = DltsConfig::new(dashboard, password, "python:3.12", (self.path("share"), mount));
         (config.team, config.email) = (Some(TEAM.to_owned()), Some(EMAIL.to_owned()));
-        config.cluster = CLUSTER.to_owned();
+        CLUSTER.clone_into(&mut config.cluster);
         config.grace_period = Duration::from_secs(1);
         config.poll_interval = Duration::from_millis(100);
         config.vanish_after = Duration::from_secs(3);

@@ -29,6 +29,7 @@ pub(super) fn route(shared: &Shared, method: &Method, uri: &Uri, headers: &Heade
     inner(shared, method, uri, headers, body).unwrap_or_else(|refusal| refusal)
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one route per arm")]
 fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Response, Response> {
     let address = format!("http://x/?{}", uri.query().unwrap_or_default());
     let address = ts_core::http::Url::parse(&address).expect("an address");
