@@ -30,7 +30,13 @@ fn end(state: &str, left: &Traces, cancel: Option<CancelReason>) -> (TrialStatus
 }
 
 /// Status of the job, what the trial left, a request to end, and what follows.
-type Row<'a> = (&'a str, &'a Traces, Option<CancelReason>, TrialStatus, Option<ReasonCode>);
+type Row<'a> = (
+    &'a str,
+    &'a Traces,
+    Option<CancelReason>,
+    TrialStatus,
+    Option<ReasonCode>,
+);
 
 #[test]
 fn every_end() {

@@ -19,6 +19,8 @@ use ts_core::{
     follow::{End, Known},
 };
 
+/// How long the end of a trial waits for logs that are being read, where the storage has them too.
+const READING: Duration = Duration::from_secs(20);
 /// How long what is left of an ended job may take to end, too, beside the grace that pods have.
 const LEFTOVER: Duration = Duration::from_mins(1);
 
@@ -209,6 +211,15 @@ impl Scene {
             .map(|pod| (&pod.view.role, &pod.view.index))
             .collect();
         has_begun && told.len() < n_pods
+    }
+
+    /// Whether the log of one of its pods is being read still; after a while that no longer counts, for a node may be away.
+    pub(crate) fn is_being_read(&self, trial: &TrialId, elapsed: Duration) -> bool {
+        let is_fresh = |since: &Duration| elapsed.saturating_sub(*since) < READING;
+        self.ended.get(trial).is_some_and(is_fresh)
+            && self
+                .pods_of(trial)
+                .any(|pod| pod.heard.is_some() && pod.spoken.is_none())
     }
 
     /// What is known of a trial's rest; `is_apart` says in whose files it is wanted.

@@ -79,6 +79,10 @@ impl Observer {
         if core.config.storage.is_none() || !self.scene.lacks_rest(trial, known, rest::n_pods(core)) {
             return false;
         }
+        if self.scene.is_being_read(trial, core.ctx.clock.monotonic()) {
+            // What comes that way is not read twice.
+            return true;
+        }
         match self.scene.rest(trial, is_apart) {
             Some(Rest::Here(_)) => false,
             Some(Rest::Wanted) => true,

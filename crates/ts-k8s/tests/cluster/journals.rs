@@ -98,7 +98,8 @@ async fn what_no_log_has_told_comes_from_the_storage_when_the_pod_is_deleted() {
     assert_eq!(history.bodies(), bodies(0..3));
     assert_ne!(history.status(), Some(TrialStatus::Succeeded));
     let stderr = std::fs::read_to_string(world.world.path("work/trials").join(trial.id.as_str()).join("stderr"));
-    assert_eq!(stderr.expect("a log"), "loud\n");
+    // Its shell may tell that it was ended.
+    assert!(stderr.expect("a log").starts_with("loud\n"));
     // The object of a pod that is removed at once goes before its processes.
     client.until_nothing_runs(&trial.id).await;
     client.finish().await;

@@ -94,6 +94,31 @@ impl<V: Variant> World<V> {
         write(&self.path("kubeconfig"), &self.server.kubeconfig(MANAGER));
     }
 
+    /// What is there at this moment.
+    fn left_now(&self) -> Vec<String> {
+        let mut left = stamped_processes(&self.spec.id, None);
+        for plural in [
+            "jobs",
+            "tfjobs",
+            "pytorchjobs",
+            "trainjobs",
+            "trainingruntimes",
+            "frameworks",
+            "pods",
+            "services",
+            "configmaps",
+            "secrets",
+        ] {
+            left.extend(self.names(plural).iter().map(|name| format!("{plural} {name}")));
+        }
+        left.extend(entries(&self.path("work/trials")));
+        if let Some(storage) = V::storage() {
+            let folder = self.kubelet.volume_dir(&storage).expect("a folder");
+            left.extend(entries(&folder.join("nni")));
+        }
+        left
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -181,28 +206,15 @@ impl<V: Variant> Fixture for World<V> {
         let processes = stamped_processes(&self.spec.id, Some(trial));
         processes.into_iter().filter(|process| !only_serves(process)).collect()
     }
+    /// An operator may make a pod for a job that is just gone; the cluster's garbage collector removes it then.
     async fn leftovers(&self) -> Vec<String> {
-        let mut left = stamped_processes(&self.spec.id, None);
-        for plural in [
-            "jobs",
-            "tfjobs",
-            "pytorchjobs",
-            "trainjobs",
-            "trainingruntimes",
-            "frameworks",
-            "pods",
-            "services",
-            "configmaps",
-            "secrets",
-        ] {
-            left.extend(self.names(plural).iter().map(|name| format!("{plural} {name}")));
+        for _ in 0..40 {
+            if self.left_now().is_empty() {
+                break;
+            }
+            self.ctx().clock.sleep(std::time::Duration::from_millis(250)).await;
         }
-        left.extend(entries(&self.path("work/trials")));
-        if let Some(storage) = V::storage() {
-            let folder = self.kubelet.volume_dir(&storage).expect("a folder");
-            left.extend(entries(&folder.join("nni")));
-        }
-        left
+        self.left_now()
     }
     fn secrets(&self) -> Vec<Secret> {
         vec![Secret::new("token-of-manager")]

@@ -76,8 +76,8 @@ impl Places {
                     none.insert(file.map_err(failed)?)
                 }
             };
-            // A line that a full disk cut off is ended here, and read as no trial of ours.
-            file.write_all(format!("\n{trial} {name}\n").as_bytes())
+            // A line that a full disk cut off is ended here; without its point it is none.
+            file.write_all(format!("\n{trial} {name} .\n").as_bytes())
                 .map_err(failed)?;
             file.sync_data().map_err(failed)
         })
@@ -103,9 +103,8 @@ impl Places {
         };
         let mut of = HashMap::new();
         let text = String::from_utf8_lossy(&text);
-        // The last line counts only if it is whole.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for (trial, name) in whole.lines().filter_map(|line| line.split_once(' ')) {
+        let whole = text.lines().filter_map(|line| line.strip_suffix(" ."));
+        for (trial, name) in whole.filter_map(|line| line.split_once(' ')) {
             let Ok(trial) = TrialId::new(trial) else { continue };
             if name.is_empty() {
                 of.remove(&trial);
