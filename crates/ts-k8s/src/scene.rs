@@ -123,6 +123,8 @@ pub(crate) struct Scene {
     events: HashMap<TrialId, HeldUp>,
     /// What is known of the rests of trials on the storage, and whether it is kept apart.
     rests: HashMap<TrialId, (bool, Rest)>,
+    /// Since when a trial would be over but for its logs.
+    reading: HashMap<TrialId, Duration>,
     /// When the object of a trial was first seen to have ended.
     ended: HashMap<TrialId, Duration>,
 }
@@ -214,12 +216,9 @@ impl Scene {
     }
 
     /// Whether the log of one of its pods is being read still; after a while that no longer counts, for a node may be away.
-    pub(crate) fn is_being_read(&self, trial: &TrialId, elapsed: Duration) -> bool {
-        let is_fresh = |since: &Duration| elapsed.saturating_sub(*since) < READING;
-        self.ended.get(trial).is_some_and(is_fresh)
-            && self
-                .pods_of(trial)
-                .any(|pod| pod.heard.is_some() && pod.spoken.is_none())
+    pub(crate) fn is_being_read(&mut self, trial: &TrialId, elapsed: Duration) -> bool {
+        let since = *self.reading.entry(trial.clone()).or_insert(elapsed);
+        elapsed.saturating_sub(since) < READING && self.pods_of(trial).any(|pod| pod.spoken.is_none())
     }
 
     /// What is known of a trial's rest; `is_apart` says in whose files it is wanted.
@@ -239,6 +238,7 @@ impl Scene {
         self.ended.remove(trial);
         self.names.forget(trial);
         self.rests.remove(trial);
+        self.reading.remove(trial);
         for uid in self.of_trial.remove(trial).into_iter().flatten() {
             self.pods.remove(&uid);
         }

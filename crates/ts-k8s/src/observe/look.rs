@@ -74,9 +74,9 @@ impl Observer {
 
     /// Whether what a trial left on the storage is not here yet; has it read.
     fn must_wait_for_rest(&mut self, trial: &TrialId, known: &Known<Place>) -> bool {
-        let core = &self.core;
+        let core = Arc::clone(&self.core);
         let is_apart = known.extra.is_apart;
-        if core.config.storage.is_none() || !self.scene.lacks_rest(trial, known, rest::n_pods(core)) {
+        if core.config.storage.is_none() || !self.scene.lacks_rest(trial, known, rest::n_pods(&core)) {
             return false;
         }
         if self.scene.is_being_read(trial, core.ctx.clock.monotonic()) {
