@@ -111,7 +111,7 @@ fn other_encodings_and_folders_among_included_files_do_no_harm() {
 }
 
 /// A file, a host, a login name, and what counts then: each as OpenSSH has it.
-const CASES: [(&str, &str, Option<&str>, &str, &str); 20] = [
+const CASES: [(&str, &str, Option<&str>, &str, &str); 19] = [
     ("Match user me\n Port 33", "x", None, "port", "33"),
     ("Match user bob\n Port 33", "x", None, "port", "22"),
     ("User bob\nMatch user bob\n Port 33", "x", None, "port", "33"),
@@ -135,7 +135,6 @@ const CASES: [(&str, &str, Option<&str>, &str, &str); 20] = [
     ("IdentityFile 'a b' # c", "x", None, "identityfile", "a b"),
     ("IdentityFile a\\ c", "x", None, "identityfile", "a c"),
     (r#"IdentityFile "q\"r""#, "x", None, "identityfile", r#"q"r"#),
-    ("ProxyJump none\nProxyCommand b", "x", None, "proxycommand", "b"),
     ("ProxyJump a:7,b\nProxyCommand c", "x", None, "proxyjump", "a:7,b"),
     (
         "ProxyCommand \"nc -x\" %h # foo",
@@ -159,6 +158,11 @@ fn sections_and_words_mean_what_they_mean_to_openssh() {
 fn a_way_that_is_set_is_not_replaced_by_one_of_the_other_kind() {
     let ask = |text: &[u8], key: &str| asked(&[("config", text)], "x", None).get(key).map(str::to_owned);
     assert_eq!(ask(b"ProxyCommand none\nProxyJump a", "proxyjump"), None);
+    // Not asked of OpenSSH: Debian's 9.2p1 still passed the command over here, later patches of the same version take it.
+    assert_eq!(
+        ask(b"ProxyJump none\nProxyCommand b", "proxycommand").as_deref(),
+        Some("b")
+    );
 }
 
 #[test]
