@@ -109,8 +109,8 @@ pub(crate) enum News {
     Gone(TrialId),
     /// A pod's log was read to its end, and whether into the files of a service that only looks on.
     Heard(String, bool, crate::relay::Spoken),
-    /// What a trial left on the storage was read, into which files, and how its command ended if that is known there.
-    Rest(TrialId, bool, Option<crate::relay::Exit>),
+    /// What a trial left on the storage was read, and whether for the files of a service that only looks on.
+    Rest(TrialId, bool, crate::rest::Left),
     /// A pod has the code, or why it has not.
     Delivered(String, Result<()>),
 }
@@ -124,7 +124,7 @@ pub(crate) struct Core {
     pub(crate) registry: Arc<Registry<Place>>,
     pub(crate) mirror: Arc<Mirror>,
     apart: OnceLock<Apart>,
-    rests: mpsc::UnboundedSender<TrialId>,
+    rests: mpsc::UnboundedSender<crate::rest::Wanted>,
     ready: watch::Sender<Option<Arc<Ready>>>,
     /// Why the cluster cannot be used at present.
     trouble: watch::Sender<Option<Reason>>,
@@ -318,7 +318,7 @@ impl Core {
     /// Has the rest of a trial read from the storage; [`News::Rest`] says when it is.
     pub(crate) fn want_rest(&self, trial: &TrialId) {
         // Without a reader there is nobody to tell either: the service is being dropped.
-        let _ = self.rests.send(trial.clone());
+        let _ = self.rests.send((trial.clone(), self.is_apart(trial)));
     }
 
     /// Whether what a trial says is kept apart.

@@ -7,7 +7,7 @@ use crate::{
     core::{Core, News},
     exec,
     object::trial_dir,
-    relay::{Batch, Exit, Mirror, Source, print},
+    relay::{Batch, Exit, Logs, Mirror, Source, VOLUME, print},
     volume,
 };
 use std::{sync::Arc, time::Duration};
@@ -27,8 +27,17 @@ const LINES: u64 = 20_000;
 const MOST_LOG: u32 = 64 << 20;
 /// Longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// What stands for a pod in the ledger.
-const VOLUME: &str = "volume";
+
+/// What a trial has left on the storage. Lines of its journal are in the mirror already: their numbers tell repeats.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// How the command ended, if that is there.
+    pub(crate) exit: Option<Exit>,
+    pub(crate) logs: Option<Logs>,
+}
+
+/// A trial whose rest is wanted, and whether for the files of a service that only looks on.
+pub(crate) type Wanted = (TrialId, bool);
 
 /// Lines of a journal.
 pub(crate) struct Piece {
@@ -40,7 +49,7 @@ pub(crate) struct Piece {
 }
 
 /// Reads for whoever asks. Those who ask while a pod is there share it.
-pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<TrialId>) {
+pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<Wanted>) {
     while let Some(first) = inbox.recv().await {
         let mut wanted = vec![first];
         let (policy, mut failures) = (RetryPolicy::new(), 0);
@@ -49,9 +58,9 @@ pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<TrialId>
                 continue;
             };
             if !error.is_retryable() {
-                let trial = wanted.remove(0);
+                let (trial, is_apart) = wanted.remove(0);
                 tracing::warn!(%trial, %error, "what the trial left on the storage cannot be read; it stays there");
-                tell(&core, trial, None);
+                core.tell(News::Rest(trial, is_apart, Left::default()));
                 continue;
             }
             failures += 1;
@@ -61,17 +70,12 @@ pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<TrialId>
     }
 }
 
-fn tell(core: &Core, trial: TrialId, exit: Option<Exit>) {
-    let is_apart = core.is_apart(&trial);
-    core.tell(News::Rest(trial, is_apart, exit));
-}
-
 /// Reads what the wanted trials left, first come first served, until nobody wants any more or one fails.
-async fn read_all(core: &Core, wanted: &mut Vec<TrialId>, inbox: &mut UnboundedReceiver<TrialId>) -> Result<()> {
+async fn read_all(core: &Core, wanted: &mut Vec<Wanted>, inbox: &mut UnboundedReceiver<Wanted>) -> Result<()> {
     let ready = core.ready().await;
     let Some(storage) = &core.config.storage else {
-        for trial in wanted.drain(..) {
-            tell(core, trial, None);
+        for (trial, is_apart) in wanted.drain(..) {
+            core.tell(News::Rest(trial, is_apart, Left::default()));
         }
         return Ok(());
     };
@@ -80,21 +84,21 @@ async fn read_all(core: &Core, wanted: &mut Vec<TrialId>, inbox: &mut UnboundedR
             while let Ok(trial) = inbox.try_recv() {
                 wanted.push(trial);
             }
-            let Some(trial) = wanted.first().cloned() else {
+            let Some((trial, is_apart)) = wanted.first().cloned() else {
                 return Ok(());
             };
-            let exit = read(core, &ready.cluster, pod, &trial).await?;
+            let left = read(core, &ready.cluster, pod, &trial).await?;
             wanted.remove(0);
-            tell(core, trial, exit);
+            core.tell(News::Rest(trial, is_apart, left));
         }
     })
     .await
 }
 
-/// Brings the rest of a trial into its mirror.
-async fn read(core: &Core, cluster: &Cluster, pod: &str, trial: &TrialId) -> Result<Option<Exit>> {
+/// Brings the rest of a trial's journals into its mirror, and reads that of its logs.
+async fn read(core: &Core, cluster: &Cluster, pod: &str, trial: &TrialId) -> Result<Left> {
     let Some(storage) = &core.config.storage else {
-        return Ok(None);
+        return Ok(Left::default());
     };
     let mirror = core.mirror_of(trial);
     let dir = trial_dir(storage, &core.experiment, trial);
@@ -102,7 +106,8 @@ async fn read(core: &Core, cluster: &Cluster, pod: &str, trial: &TrialId) -> Res
         1 => vec![ONLY.to_owned()],
         _ => parts(core, cluster, pod, &dir).await?,
     };
-    let (n_heard, here) = mirror.heard(trial)?;
+    let behind = mirror.heard(trial)?;
+    let (n_heard, here) = behind;
     // What several pods have printed cannot be told apart any more; of one, or of none, the rest is what is behind.
     let is_only = journals.first().is_some_and(|journal| journal == ONLY);
     let has_rest = match n_heard {
@@ -110,10 +115,15 @@ async fn read(core: &Core, cluster: &Cluster, pod: &str, trial: &TrialId) -> Res
         n => n == 1 && is_only,
     };
     let mut exit = None;
+    let mut logs = has_rest.then(|| Logs {
+        behind,
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+    });
     for journal in &journals {
-        let (home, prefix) = match journal.as_str() {
-            ONLY => (dir.clone(), None),
-            part => (format!("{dir}/{part}"), Some(format!("[{part}] "))),
+        let home = match journal.as_str() {
+            ONLY => dir.clone(),
+            part => format!("{dir}/{part}"),
         };
         let at = Home {
             core,
@@ -124,12 +134,21 @@ async fn read(core: &Core, cluster: &Cluster, pod: &str, trial: &TrialId) -> Res
             dir: &home,
         };
         exit = at.journal(journal).await?;
-        if has_rest {
-            at.logs(journal, here, prefix.as_deref()).await?;
+        if let Some(logs) = &mut logs {
+            let prefix = prefix_of(core, journal);
+            for (log, offset, out) in [
+                (LogKind::Stdout, here[0], &mut logs.stdout),
+                (LogKind::Stderr, here[1], &mut logs.stderr),
+            ] {
+                print(out, &at.log(log, offset).await?, prefix.as_deref(), &mut true);
+            }
         }
     }
     core.registry.tell(trial);
-    Ok(exit.filter(|_| is_only))
+    Ok(Left {
+        exit: exit.filter(|_| is_only),
+        logs,
+    })
 }
 
 /// The journal of a trial that has one pod.
@@ -142,6 +161,13 @@ pub(crate) fn journal_of(core: &Core, role: &str, index: &str) -> String {
     } else {
         ONLY.to_owned()
     }
+}
+
+/// What is put in front of the lines that the writer of this journal prints: nothing for the trial's first one, whose output reads
+/// like that of a trial of one pod; else role and index.
+pub(crate) fn prefix_of(core: &Core, journal: &str) -> Option<String> {
+    let first = core.config.first_role().map(|role| format!("{}-0", role.name));
+    (n_pods(core) > 1 && first.as_deref() != Some(journal)).then(|| format!("[{journal}] "))
 }
 
 /// All journals of a trial that has several pods. Which there are is known on the storage only: not every cluster numbers its pods.
@@ -205,33 +231,17 @@ impl Home<'_> {
         }
     }
 
-    /// What is behind the part of the logs that is here.
-    async fn logs(&self, name: &str, here: [u64; 2], prefix: Option<&str>) -> Result<()> {
-        let source = Source {
-            pod: VOLUME.to_owned(),
-            journal: name.to_owned(),
-        };
-        for (log, offset) in [LogKind::Stdout, LogKind::Stderr].into_iter().zip(here) {
-            let position = self.mirror.position(self.trial, &source)?;
-            let path = format!("{}/{}", self.dir, log.file_name());
-            let script = format!(
-                "[ ! -r \"$1\" ] || tail -c +{} -- \"$1\" | head -c {MOST_LOG}",
-                offset + 1
-            );
-            let command = ["/bin/sh", "-c", &script, "tsctl", &path];
-            let clock = &*self.core.ctx.clock;
-            let done = exec::run(clock, self.cluster, self.pod, volume::CONTAINER, &command).await?;
-            let bytes = done.into_stdout("read a log")?;
-            let mut batch = Batch::default();
-            let out = match log {
-                LogKind::Stdout => &mut batch.stdout,
-                _ => &mut batch.stderr,
-            };
-            print(out, &bytes, prefix, &mut true);
-            let from = position.n;
-            self.mirror.add(self.trial, &source, &batch, from, position)?;
-        }
-        Ok(())
+    /// What is behind `offset` of a log.
+    async fn log(&self, log: LogKind, offset: u64) -> Result<Vec<u8>> {
+        let path = format!("{}/{}", self.dir, log.file_name());
+        let script = format!(
+            "[ ! -r \"$1\" ] || tail -c +{} -- \"$1\" | head -c {MOST_LOG}",
+            offset + 1
+        );
+        let command = ["/bin/sh", "-c", &script, "tsctl", &path];
+        let clock = &*self.core.ctx.clock;
+        let done = exec::run(clock, self.cluster, self.pod, volume::CONTAINER, &command).await?;
+        done.into_stdout("read a log")
     }
 }
 

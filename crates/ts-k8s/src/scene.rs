@@ -19,8 +19,6 @@ use ts_core::{
     follow::{End, Known},
 };
 
-/// How long the end of a trial waits for logs that are being read, where the storage has them too.
-const READING: Duration = Duration::from_secs(20);
 /// How long what is left of an ended job may take to end, too, beside the grace that pods have.
 const LEFTOVER: Duration = Duration::from_mins(1);
 
@@ -123,8 +121,6 @@ pub(crate) struct Scene {
     events: HashMap<TrialId, HeldUp>,
     /// What is known of the rests of trials on the storage, and whether it is kept apart.
     rests: HashMap<TrialId, (bool, Rest)>,
-    /// Since when a trial would be over but for its logs.
-    reading: HashMap<TrialId, Duration>,
     /// When the object of a trial was first seen to have ended.
     ended: HashMap<TrialId, Duration>,
 }
@@ -215,10 +211,17 @@ impl Scene {
         has_begun && told.len() < n_pods
     }
 
-    /// Whether the log of one of its pods is being read still; after a while that no longer counts, for a node may be away.
-    pub(crate) fn is_being_read(&mut self, trial: &TrialId, elapsed: Duration) -> bool {
-        let since = *self.reading.entry(trial.clone()).or_insert(elapsed);
-        elapsed.saturating_sub(since) < READING && self.pods_of(trial).any(|pod| pod.spoken.is_none())
+    /// Whether the log of one of its pods is being read still.
+    pub(crate) fn is_being_read(&self, trial: &TrialId) -> bool {
+        self.pods_of(trial)
+            .any(|pod| pod.heard.is_some() && pod.spoken.is_none())
+    }
+
+    /// Has nobody wait any longer for what the logs of its pods may still bring.
+    pub(crate) fn stop_reading(&self, trial: &TrialId) {
+        for pod in self.pods_of(trial) {
+            pod.phase.send_replace(Phase::GivenUp);
+        }
     }
 
     /// What is known of a trial's rest; `is_apart` says in whose files it is wanted.
@@ -231,6 +234,11 @@ impl Scene {
         self.rests.insert(trial.clone(), (is_apart, rest));
     }
 
+    /// What is on the storage is to be read anew when it is wanted: what was read before is not all.
+    pub(crate) fn forget_rest(&mut self, trial: &TrialId) {
+        self.rests.remove(trial);
+    }
+
     /// Forgets a trial that has ended.
     pub(crate) fn forget(&mut self, trial: &TrialId) {
         self.objects.remove(trial);
@@ -238,7 +246,6 @@ impl Scene {
         self.ended.remove(trial);
         self.names.forget(trial);
         self.rests.remove(trial);
-        self.reading.remove(trial);
         for uid in self.of_trial.remove(trial).into_iter().flatten() {
             self.pods.remove(&uid);
         }

@@ -33,6 +33,9 @@ impl Observer {
             .look(trial, &known, core.config.grace_period, now, elapsed, || {
                 stderr_tail(&core, trial)
             });
+        if !matches!(finding, Finding::Over(_)) {
+            self.scene.forget_rest(trial);
+        }
         match finding {
             Finding::Unclear => {}
             Finding::Waiting(wait) => self.enter_wait(trial, wait),
@@ -79,8 +82,9 @@ impl Observer {
         if core.config.storage.is_none() || !self.scene.lacks_rest(trial, known, rest::n_pods(&core)) {
             return false;
         }
-        if self.scene.is_being_read(trial, core.ctx.clock.monotonic()) {
-            // What comes that way is not read twice.
+        if self.scene.is_being_read(trial) {
+            // Its node may be away. What comes that way and this way would be here twice.
+            self.scene.stop_reading(trial);
             return true;
         }
         match self.scene.rest(trial, is_apart) {

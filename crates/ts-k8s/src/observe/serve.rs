@@ -2,15 +2,17 @@
 
 use super::Observer;
 use crate::{
-    KubernetesConfig,
     core::News,
     deliver, names,
-    pods::PodView,
     relay::{self, PodLog, Source, Spoken},
-    rest,
+    rest::{self, Left},
     scene::{Object, Rest},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use ts_core::TrialId;
+
+/// Wait before what could not be kept, for want of room as a rule, is read again.
+const READ_AGAIN: Duration = Duration::from_secs(10);
 
 impl Observer {
     /// Has the log of a pod read and its code brought, once it is so far.
@@ -40,7 +42,7 @@ impl Observer {
                     journal,
                 },
                 mirror: core.mirror_of(&trial),
-                prefix: prefix(&core.config, view),
+                prefix: rest::prefix_of(core, &rest::journal_of(core, &view.role, &view.index)),
                 has_others: core.config.n_pods() > 1,
                 phase: pod.phase.subscribe(),
                 trial,
@@ -97,8 +99,8 @@ impl Observer {
                     self.look(&trial);
                 }
             }
-            News::Rest(trial, is_apart, exit) => {
-                self.scene.enter_rest(&trial, is_apart, Rest::Here(exit));
+            News::Rest(trial, is_apart, left) => {
+                self.enter_left(&trial, is_apart, left);
                 self.look(&trial);
             }
             News::Delivered(uid, result) => {
@@ -113,11 +115,34 @@ impl Observer {
             }
         }
     }
-}
 
-/// What is put in front of the lines of a pod: nothing for the trial's first one, whose output reads like that of a trial of one
-/// pod; else role and index.
-fn prefix(config: &KubernetesConfig, view: &PodView) -> Option<String> {
-    let is_first = config.first_role().is_some_and(|first| first.name == view.role) && view.index == "0";
-    (config.n_pods() > 1 && !is_first).then(|| format!("[{}-{}] ", view.role, view.index))
+    /// Adds what was on the storage to what is here, unless something came from a pod since that was compared.
+    fn enter_left(&mut self, trial: &TrialId, is_apart: bool, left: Left) {
+        let core = &self.core;
+        if core.is_apart(trial) != is_apart {
+            // It was taken over meanwhile.
+            return;
+        }
+        if let Some(logs) = left.logs {
+            let added = if self.scene.is_being_read(trial) {
+                Ok(false)
+            } else {
+                core.mirror_of(trial).add_logs(trial, logs)
+            };
+            match added {
+                Ok(true) => core.registry.tell(trial),
+                Ok(false) => return self.scene.forget_rest(trial),
+                Err(error) => {
+                    tracing::warn!(%trial, %error, "what the trial left on the storage is read again");
+                    let (core, trial) = (Arc::clone(core), trial.clone());
+                    self.spawner.spawn(async move {
+                        core.ctx.clock.sleep(READ_AGAIN).await;
+                        core.want_rest(&trial);
+                    });
+                    return;
+                }
+            }
+        }
+        self.scene.enter_rest(trial, is_apart, Rest::Here(left.exit));
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Phase {
     Ended,
     /// It is gone.
     Gone,
+    /// Nobody waits for its log any longer.
+    GivenUp,
 }
 
 /// Whose log to read.
@@ -63,6 +65,9 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
     let mut reached = None;
     loop {
         let phase = *phases.borrow_and_update();
+        if phase == Phase::GivenUp {
+            return Spoken::Cut;
+        }
         let wait = match read(core, log, phase == Phase::Running, &mut is_holed).await {
             Ok(Some(exit)) if is_holed => return Spoken::Holed(exit),
             Ok(Some(exit)) => return Spoken::Ended(exit),
@@ -83,7 +88,7 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
             }
         };
         tokio::select! {
-            _ = phases.changed() => {}
+            changed = phases.changed() => if changed.is_err() { return Spoken::Cut },
             () = core.ctx.clock.sleep(wait) => {}
         }
     }
@@ -93,6 +98,7 @@ pub(crate) async fn follow(core: &Core, log: &PodLog) -> Spoken {
 async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> Result<Option<Exit>> {
     let ready = core.ready().await;
     let mut cuts = core.cuts();
+    let mut phases = log.phase.clone();
     let pods: Api<Pod> = Api::namespaced(ready.cluster.streams.clone(), &ready.cluster.namespace);
     let mut reader = Reader::new(core, log, is_holed)?;
     let parameters = LogParams {
@@ -105,6 +111,7 @@ async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> 
     let opened = tokio::select! {
         opened = pods.log_stream(&log.pod, &parameters) => opened,
         _ = cuts.changed() => return Err(cut_off()),
+        () = given_up(&mut phases) => return Err(cut_off()),
     };
     let stream = opened.map_err(|e| error::of_api(&format!("read the log of pod `{}`", log.pod), e))?;
     let mut stream = std::pin::pin!(stream);
@@ -112,6 +119,7 @@ async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> 
         let chunk = tokio::select! {
             chunk = stream.fill_buf() => chunk,
             _ = cuts.changed() => return Err(cut_off()),
+            () = given_up(&mut phases) => return Err(cut_off()),
         };
         let chunk = chunk.map_err(|e| cut_off().with_source(e))?;
         let n_bytes = chunk.len();
@@ -124,6 +132,12 @@ async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> 
             return Ok(exit);
         }
     }
+}
+
+/// Until nobody waits for the log any longer.
+async fn given_up(phases: &mut watch::Receiver<Phase>) {
+    // Nor does anybody without a sender.
+    let _ = phases.wait_for(|phase| *phase == Phase::GivenUp).await;
 }
 
 /// The second that a time is in. The API counts in whole seconds, and kube would round half of them up, past lines not read yet.

@@ -16,6 +16,8 @@ use ts_core::{Error, ErrorKind, LogKind, Result, Retry, TrialId, follow::TrialDi
 
 /// Name of the ledger in a trial's `.nni`.
 const LEDGER: &str = "ledger";
+/// What stands for a pod, and for the journal of logs that were read without one, in the ledger.
+pub(crate) const VOLUME: &str = "volume";
 /// Most bytes of journal and logs that are kept here. What of a log comes behind is left in the pod.
 const LONGEST: Lens = [u64::MAX, 1 << 30, 1 << 30];
 
@@ -40,6 +42,15 @@ pub(crate) struct Position {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) journal: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// The rest of a trial's logs, which no pod has told.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    /// How many pods had been heard, and how much was here of standard output and standard error when they were read.
+    pub(crate) behind: (usize, [u64; 2]),
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
 }
@@ -145,6 +156,27 @@ impl Mirror {
         files.lens = lens;
         files.enter(source.clone(), to);
         Ok(())
+    }
+
+    /// Adds the rest of a trial's logs; `false` if something was added by a pod since they were read.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn add_logs(&self, trial: &TrialId, logs: Logs) -> Result<bool> {
+        if self.heard(trial)? != logs.behind {
+            return Ok(false);
+        }
+        let source = Source {
+            pod: VOLUME.to_owned(),
+            journal: VOLUME.to_owned(),
+        };
+        let batch = Batch {
+            stdout: logs.stdout,
+            stderr: logs.stderr,
+            ..Batch::default()
+        };
+        self.add(trial, &source, &batch, 0, Position::default())?;
+        Ok(true)
     }
 
     /// Forgets how far an ended trial is; its files stay.
@@ -376,6 +408,32 @@ mod tests {
             (1, [0, 0]),
             "a volume is no pod"
         );
+    }
+
+    #[test]
+    fn logs_that_were_read_from_the_storage_count_only_if_no_pod_was_heard_meanwhile() {
+        let (_dir, mirror, trial) = mirror();
+        let logs = || Logs {
+            behind: (0, [0, 0]),
+            stdout: b"out".to_vec(),
+            stderr: Vec::new(),
+        };
+        assert!(mirror.add_logs(&trial, logs()).expect("room"));
+        assert!(!mirror.add_logs(&trial, logs()).expect("readable"), "they are here");
+        mirror
+            .add(&trial, &of("p"), &batch("", " and more"), 0, at(1))
+            .expect("room");
+        let behind = (1, [12, 0]);
+        let fewer = Logs {
+            behind: (0, [12, 0]),
+            ..logs()
+        };
+        assert!(!mirror.add_logs(&trial, fewer).expect("readable"), "a pod was heard");
+        assert!(mirror.add_logs(&trial, Logs { behind, ..logs() }).expect("room"));
+        mirror.forget(&trial);
+        let stdout = mirror.paths(&trial).log(LogKind::Stdout);
+        assert_eq!(mirror.heard(&trial).expect("readable"), (1, [15, 0]));
+        assert_eq!(fs::read(stdout).expect("there"), b"out and moreout");
     }
 
     #[test]

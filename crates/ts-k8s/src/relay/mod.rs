@@ -5,5 +5,5 @@ mod ledger;
 mod parse;
 
 pub(crate) use follow::{Phase, PodLog, Spoken, follow, print};
-pub(crate) use ledger::{Batch, Mirror, Position, Source};
+pub(crate) use ledger::{Batch, Logs, Mirror, Position, Source, VOLUME};
 pub(crate) use parse::{Exit, Mark, Parser, Said};

@@ -72,6 +72,7 @@ macro_rules! storages {
                 lifecycle::parameters_reach_the_trial_byte_for_byte
                 metrics::metrics_arrive_byte_for_byte
                 metrics::a_metric_just_before_the_exit_is_not_lost
+                metrics::logs_come_on_request_or_are_refused
                 canceling::a_running_trial_ends_with_the_status_of_the_reason
                 canceling::a_stubborn_trial_is_ended_after_the_grace
                 recovery::running_trials_are_adopted_and_lose_nothing

@@ -2,6 +2,7 @@
 
 use crate::stored::{Stored, eventually};
 use futures_util::{StreamExt as _, stream::BoxStream};
+use std::time::Duration;
 use ts_core::{Ctx, Event, LogKind, Result, TrainingService as _, TrialId, TrialSpec, TrialStatus, WatchRequest};
 use ts_k8s::KubernetesService;
 use ts_testkit::conformance::{Behavior, Client, DEADLINE, Fixture as _};
@@ -55,14 +56,13 @@ impl Look {
 }
 
 /// A trial that says `first`, waits for the gate, and says `last`.
-async fn talk(world: &Stored, client: &Client<'_>) -> TrialSpec {
+fn talk(world: &Stored, client: &Client<'_>) -> TrialSpec {
     let mut trial = client.trial(&Behavior::RunUntilCanceled { metrics: vec![] });
     let gate = world.world.path("gates/g");
     trial.command = format!(
         "echo first; while [ ! -e '{}' ]; do sleep 0.05; done; echo last",
         gate.display()
     );
-    client.submit_spec(&trial).await;
     trial
 }
 
@@ -70,7 +70,8 @@ async fn talk(world: &Stored, client: &Client<'_>) -> TrialSpec {
 async fn a_log_grows_for_whoever_looks_on_beside_the_manager_and_elsewhere() {
     let world = Stored::without().await;
     let client = Client::start(&world).await;
-    let trial = talk(&world, &client).await;
+    let trial = talk(&world, &client);
+    client.submit_spec(&trial).await;
     let mut watch = client.watch();
     watch.until_status(&trial.id, TrialStatus::Running).await;
     let mut beside = Look::at(&world, "work", &trial.id);
@@ -100,7 +101,8 @@ async fn a_log_grows_for_whoever_looks_on_beside_the_manager_and_elsewhere() {
 async fn a_log_grows_while_no_manager_is_there_and_the_manager_misses_none_of_it() {
     let world = Stored::without().await;
     let client = Client::start(&world).await;
-    let trial = talk(&world, &client).await;
+    let trial = talk(&world, &client);
+    client.submit_spec(&trial).await;
     let mut watch = client.watch_from(WatchRequest::new().with_log(trial.id.clone(), LogKind::Stdout));
     watch
         .until("the first line", |seen| {
@@ -130,7 +132,8 @@ async fn a_log_grows_while_no_manager_is_there_and_the_manager_misses_none_of_it
 async fn the_storage_has_the_log_of_a_trial_of_which_nothing_else_is_left() {
     let world = Stored::fresh().await;
     let client = Client::start(&world).await;
-    let trial = talk(&world, &client).await;
+    let trial = talk(&world, &client);
+    client.submit_spec(&trial).await;
     world.open_gate("g").await;
     client.watch().until_end(&trial.id).await;
     eventually("the end of the object", async || {
@@ -162,4 +165,31 @@ async fn a_trial_of_which_nothing_is_left_at_all_is_said_to_be_lost() {
     };
     tokio::time::timeout(DEADLINE, found).await.expect("in time");
     client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_looks_on_before_there_is_a_trial_sees_its_log_once() {
+    for storage in [true, false] {
+        let world = if storage {
+            Stored::fresh().await
+        } else {
+            Stored::without().await
+        };
+        let client = Client::start(&world).await;
+        let trial = talk(&world, &client);
+        world.open_gate("g").await;
+        let mut early = Vec::new();
+        // Some while the storage is being read, some before.
+        for wait in [0, 30, 300] {
+            let look = Look::at(&world, &format!("elsewhere-{wait}"), &trial.id);
+            look.ctx.clock.sleep(Duration::from_millis(wait)).await;
+            early.push(look);
+        }
+        client.submit_spec(&trial).await;
+        for look in early {
+            let (text, end) = look.stop().await;
+            assert_eq!((text.as_str(), end), ("first\nlast\n", Some(TrialStatus::Succeeded)));
+        }
+        client.finish().await;
+    }
 }
