@@ -45,6 +45,21 @@ pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &st
     }
     let said = [failure.reason.as_str(), failure.message.as_str()];
     let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
+    if failure.reason == "PodFailurePolicy" {
+        // The only rule of ours: a pod was disrupted.
+        return End {
+            status: TrialStatus::SysCanceled,
+            at,
+            why: Some(
+                Reason::new(
+                    ReasonCode::Preempted,
+                    format!("the cluster ended the pod: {}", failure.message),
+                    at,
+                )
+                .unblocked_by("retry the trial when there is room again"),
+            ),
+        };
+    }
     if failure.reason.contains("DeadlineExceeded") {
         return End {
             status: TrialStatus::EarlyStopped,

@@ -10,6 +10,10 @@ pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
     let role = &b.config.roles[0];
     let mut spec = json!({
         "backoffLimit": 0,
+        // Has the Job say that a disruption ended it, also to a manager that comes when the pod is gone; before 1.26 it is passed over.
+        "podFailurePolicy": { "rules": [
+            { "action": "FailJob", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
+        ]},
         "template": pod::template(b, role)?,
     });
     if role.replicas > 1 {

@@ -87,6 +87,11 @@ async fn preempted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn preempted_while_the_manager_is_dead() {
+    ends_unseen(preempt, TrialStatus::SysCanceled, ReasonCode::Preempted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_of_memory() {
     ends(oom_kill, TrialStatus::Failed, ReasonCode::OutOfMemory, "memory limit").await;
 }
