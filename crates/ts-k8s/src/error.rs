@@ -14,7 +14,7 @@ const NO_SUCH_KIND: &str = "404 page not found";
 /// Source: hyper-util 0.1, `src/client/legacy/client.rs`, `Display` of `Error` of the kind `Connect`.
 const NO_CONNECTION: &str = "client error (Connect)";
 
-/// The error of a request: `what` was attempted, such as "create TFJob `a`".
+/// The error of a request: `what` was attempted, such as "create TFJob `a`". Causes are in its text, and so no source of it.
 pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => of_status(what, &status),
@@ -25,8 +25,7 @@ pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
                 chain(&source)
             ),
         )
-        .with_help("run the plugin of your kubeconfig by hand, or log in again")
-        .with_source(source),
+        .with_help("run the plugin of your kubeconfig by hand, or log in again"),
         kube::Error::SerdeError(source) => Error::new(
             ErrorKind::Protocol,
             format!("the API server answered with something that is no Kubernetes object: cannot {what}"),
@@ -41,8 +40,7 @@ pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
                     ErrorKind::Auth,
                     format!("the certificate of the API server is not trusted: {text}"),
                 )
-                .with_help("compare `certificate-authority` of the kubeconfig with the cluster's own")
-                .with_source(other);
+                .with_help("compare `certificate-authority` of the kubeconfig with the cluster's own");
             }
             let retry = if text.contains(NO_CONNECTION) {
                 Retry::NotApplied { after: None }
@@ -55,7 +53,6 @@ pub(crate) fn of_api(what: &str, error: kube::Error) -> Error {
             )
             .with_help("look at the network, and whether `kubectl get pods` works here")
             .with_retry(retry)
-            .with_source(other)
         }
     }
 }
