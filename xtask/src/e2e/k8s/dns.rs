@@ -113,7 +113,7 @@ impl Shared {
         for event in serde_json::Deserializer::from_reader(events).into_iter::<Value>() {
             known.take(&event?);
             fs::write(&self.hosts, known.hosts())?;
-            self.server.lock().expect("no thread panics with it").signal("-HUP")?;
+            self.server.lock().expect("no thread panics with it").hang_up()?;
         }
         Ok(())
     }

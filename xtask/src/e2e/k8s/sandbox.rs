@@ -166,10 +166,11 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sends it a signal.
-    pub(super) fn signal(&self, signal: &str) -> Result<()> {
+    /// Has it read its files again: sends it SIGHUP, once it is so far that this does not end it.
+    pub(super) fn hang_up(&self) -> Result<()> {
         for pid in children(self.waiting.id()) {
-            shell::output(Command::new("kill").args([signal, &pid.to_string()]))?;
+            wait_until("the daemon catches SIGHUP", || Ok(catches_hang_up(pid)?.then_some(())))?;
+            shell::output(Command::new("kill").args(["-HUP", &pid.to_string()]))?;
         }
         Ok(())
     }
@@ -182,6 +183,13 @@ impl Drop for Daemon {
         let _ = self.waiting.kill();
         let _ = self.waiting.wait();
     }
+}
+
+/// Source: proc(5), `/proc/pid/status`: the mask of caught signals, whose first bit is that of SIGHUP.
+fn catches_hang_up(pid: u32) -> Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    Ok(u64::from_str_radix(mask.context("no mask of signals")?.trim(), 16)? & 1 == 1)
 }
 
 /// Source: proc(5), `/proc/pid/task/tid/children`.
