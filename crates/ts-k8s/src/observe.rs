@@ -1,8 +1,10 @@
 //! The one task that watches the cluster for all trials: objects of the kind, pods, warnings; three watches whatever their number.
 //!
 //! Here is the connection: how it is made, how it is seen to be gone. What the watches bring is entered by `seen`, what pods need
-//! is done by `serve`, what a trial is by all that is told by `look`, and what no watch brings is sought by `sweep`.
+//! is done by `serve`, what a trial is by all that is told by `look`, that none
+//! runs twice is seen to by `again`, and what no watch brings is sought by `sweep`.
 
+mod again;
 mod look;
 mod seen;
 mod serve;

@@ -14,6 +14,8 @@ const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 pub(crate) struct PodView {
     pub(crate) name: String,
     pub(crate) uid: String,
+    /// When it was made, in whole seconds.
+    pub(crate) created: Option<Timestamp>,
     pub(crate) trial: TrialId,
     pub(crate) role: String,
     /// What tells it from the other pods of its role, as `pod/trial.sh` has it.
@@ -102,6 +104,7 @@ impl PodView {
         Some(Self {
             name,
             uid: pod.metadata.uid.clone()?,
+            created: pod.metadata.creation_timestamp.as_ref().map(of_time),
             trial,
             role: labels.get(names::ROLE).cloned().unwrap_or_default(),
             index: index_of(pod),

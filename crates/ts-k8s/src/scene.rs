@@ -35,11 +35,16 @@ pub(crate) struct Pod {
     pub(crate) spoken: Option<Spoken>,
     pub(crate) is_served: bool,
     pub(crate) is_gone: bool,
+    /// Whether it is in the place of one that had begun, and so is neither served nor heard.
+    pub(crate) is_second_run: bool,
 }
 
 impl Pod {
     /// Whether all it will ever say is here.
-    fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
+        if self.is_second_run {
+            return true;
+        }
         match self.view.main {
             Main::Waiting => self.is_gone || self.view.is_over,
             _ if !self.view.has_begun() => true,
@@ -49,6 +54,9 @@ impl Pod {
 
     /// Whether every line of its journal is here, or it has never begun to write one.
     fn has_told_all(&self) -> bool {
+        if self.is_second_run {
+            return false;
+        }
         let is_refused = matches!(&self.view.main, Main::Ended(end) if end.code == verdict::NOT_BEGUN);
         is_refused || matches!(self.spoken, Some(Spoken::Ended(_)))
     }
@@ -146,6 +154,7 @@ impl Scene {
             spoken: None,
             is_served: false,
             is_gone: false,
+            is_second_run: false,
         });
         let before = std::mem::replace(&mut pod.view, view);
         if let (Main::Ended(known), Main::Ended(end)) = (&before.main, &pod.view.main)
@@ -198,6 +207,38 @@ impl Scene {
     pub(crate) fn pods_of(&self, trial: &TrialId) -> impl Iterator<Item = &Pod> {
         let uids = self.of_trial.get(trial).into_iter().flatten();
         uids.filter_map(|uid| self.pods.get(uid))
+    }
+
+    /// The pod in which the trial ran, if that is known still.
+    pub(crate) fn first_run(&self, trial: &TrialId) -> Option<&Pod> {
+        self.pods_of(trial)
+            .find(|pod| !pod.is_second_run && pod.view.has_begun())
+    }
+
+    /// Marks the pods of a trial of one pod that are in the place of one that had begun; whether there are any. `heard` are the
+    /// uids of those that have ever said something.
+    pub(crate) fn mark_second_run(&mut self, trial: &TrialId, heard: &[String]) -> bool {
+        let is_first = |first: &Pod, pod: &Pod| {
+            let ended = |pod: &Pod| pod.is_gone || pod.view.is_over || pod.view.is_going;
+            let order = first.view.created.cmp(&pod.view.created);
+            let is_earlier = order.is_lt() || (order.is_eq() && !ended(pod));
+            first.view.uid != pod.view.uid && first.view.has_begun() && ended(first) && is_earlier
+        };
+        let was_heard = |pod: &Pod| {
+            let others = || heard.iter().filter(|uid| **uid != pod.view.uid);
+            pod.heard.is_none() && !heard.contains(&pod.view.uid) && others().any(|uid| !self.pods.contains_key(uid))
+        };
+        let second: Vec<String> = self
+            .pods_of(trial)
+            .filter(|pod| was_heard(pod) || self.pods_of(trial).any(|first| is_first(first, pod)))
+            .map(|pod| pod.view.uid.clone())
+            .collect();
+        for uid in &second {
+            if let Some(pod) = self.pods.get_mut(uid) {
+                pod.is_second_run = true;
+            }
+        }
+        self.pods_of(trial).any(|pod| pod.is_second_run)
     }
 
     /// Whether something that a trial wrote may be on the storage only. `n_pods` is how many it has.
@@ -356,16 +397,18 @@ impl Scene {
         if let Some(Rest::Here(Some(exit))) = self.rest(trial, known.extra.is_apart) {
             return Some(exit);
         }
-        let mut pods = self.pods_of(trial);
+        let mut pods = self.pods_of(trial).filter(|pod| !pod.is_second_run);
         let only = pods.next().filter(|_| pods.next().is_none());
         only.and_then(Pod::exit)
     }
 
     fn end(&self, trial: &TrialId, known: &Known<Place>, now: Timestamp, tail: &str) -> End {
-        let pods: Vec<&Pod> = self.pods_of(trial).collect();
+        let pods: Vec<&Pod> = self.pods_of(trial).filter(|pod| !pod.is_second_run).collect();
         match self.object(trial, known) {
             Some(Object::There(JobState::Succeeded(at))) => verdict::succeeded(&pods, *at, now),
-            Some(Object::There(JobState::Failed(failure))) => verdict::failed(&pods, failure, now, tail),
+            Some(Object::There(JobState::Failed(failure))) => {
+                verdict::failed(&pods, self.exit_of(trial, known), failure, now, tail)
+            }
             _ => verdict::gone(&pods, self.exit_of(trial, known), known, now, tail),
         }
     }

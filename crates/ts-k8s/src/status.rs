@@ -33,6 +33,15 @@ pub(crate) struct Failure {
     pub(crate) pod: Option<String>,
 }
 
+impl Failure {
+    /// Whether a pod of a Job has failed, of which nothing more is told here.
+    ///
+    /// Source: kubernetes v1.20, `pkg/controller/job/job_controller.go`, `syncJob`.
+    pub(crate) fn is_of_a_pod(&self) -> bool {
+        self.reason == "BackoffLimitExceeded"
+    }
+}
+
 impl JobState {
     pub(crate) const fn is_end(&self) -> bool {
         matches!(self, Self::Succeeded(_) | Self::Failed(_))

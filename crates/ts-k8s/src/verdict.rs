@@ -31,7 +31,7 @@ pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) ->
 }
 
 /// A job that failed: because of a pod, or of something that no pod shows.
-pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &str) -> End {
+pub(crate) fn failed(pods: &[&Pod], exit: Option<Exit>, failure: &Failure, now: Timestamp, tail: &str) -> End {
     let at = failure.at.unwrap_or(now);
     if let Some(pod) = culprit(pods, failure) {
         return if pod.view.ended_by.is_some() {
@@ -42,6 +42,9 @@ pub(crate) fn failed(pods: &[&Pod], failure: &Failure, now: Timestamp, tail: &st
     }
     if let Some(code) = failure.code {
         return of_exit(code, tail, at);
+    }
+    if failure.is_of_a_pod() {
+        return unseen(exit, failure, now, tail);
     }
     let said = [failure.reason.as_str(), failure.message.as_str()];
     let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
@@ -121,6 +124,56 @@ pub(crate) fn gone(pods: &[&Pod], exit: Option<Exit>, known: &Known<Place>, now:
             .unblocked_by(
                 "look for whoever deletes there: a user, a time to live, a quota manager; then retry the trial",
             ),
+        ),
+    }
+}
+
+/// A job that failed because of a pod that nobody saw, and that is gone: a Job keeps its pods, so somebody removed it.
+fn unseen(exit: Option<Exit>, failure: &Failure, now: Timestamp, tail: &str) -> End {
+    let at = failure.at.unwrap_or(now);
+    if let Some(exit) = exit.filter(|exit| !BY_KUBELET.contains(&exit.code)) {
+        return of_exit(
+            exit.code,
+            tail,
+            Some(exit.at).filter(|at| *at > 0).map_or(at, Timestamp),
+        );
+    }
+    End {
+        status: TrialStatus::SysCanceled,
+        at,
+        why: Some(
+            Reason::new(
+                ReasonCode::Lost,
+                "the trial's pod failed and was removed while nobody looked, not by us: nothing tells how it ended",
+                at,
+            )
+            .unblocked_by("look for whoever deletes there: a user, a drained node, an eviction; then retry the trial"),
+        ),
+    }
+}
+
+/// A trial that would run a second time, in another pod, because the first one is gone.
+pub(crate) fn replaced(first: Option<&Pod>, now: Timestamp, tail: &str) -> End {
+    let exit = first
+        .and_then(Pod::exit)
+        .filter(|exit| !BY_KUBELET.contains(&exit.code));
+    if let Some(exit) = exit {
+        let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
+        return of_exit(exit.code, tail, at);
+    }
+    if let Some(pod) = first.filter(|pod| pod.view.ended_by.is_some()) {
+        return taken(pod, now);
+    }
+    End {
+        status: TrialStatus::SysCanceled,
+        at: now,
+        why: Some(
+            Reason::new(
+                ReasonCode::Preempted,
+                "the trial's pod was deleted in the cluster, not by us; the one in its place does not run the trial again",
+                now,
+            )
+            .unblocked_by("look for whoever deletes there: a user, a drained node, an eviction; then retry the trial"),
         ),
     }
 }

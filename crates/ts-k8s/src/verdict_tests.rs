@@ -38,7 +38,7 @@ fn failure_of(views: Vec<PodView>, named: Option<&str>) -> End {
         ..Failure::default()
     };
     let pods: Vec<&Pod> = scene.pods_of(&trial).collect();
-    failed(&pods, &failure, NOW, "")
+    failed(&pods, None, &failure, NOW, "")
 }
 
 fn said(end: &End) -> &str {
@@ -75,7 +75,7 @@ fn a_node_that_lost_a_container_does_not_know_how_it_ended() {
     pod.spoken = Some(Spoken::Ended(Exit { code: 5, at: 1 }));
     let trial = pod.view.trial.clone();
     let pods: Vec<&Pod> = scene.pods_of(&trial).collect();
-    let end = failed(&pods, &Failure::default(), NOW, "");
+    let end = failed(&pods, None, &Failure::default(), NOW, "");
     assert_eq!(end.status, TrialStatus::Failed, "{end:?}");
     assert!(said(&end).contains('5'), "{end:?}");
 }

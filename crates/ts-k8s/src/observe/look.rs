@@ -27,6 +27,8 @@ impl Observer {
             // Half of what is there tells too little; all are looked at when both lists are read.
             return;
         }
+        self.end_second_run(trial, &known);
+        let Some(known) = core.registry.get(trial) else { return };
         let (now, elapsed) = (core.ctx.clock.now(), core.ctx.clock.monotonic());
         let finding = self
             .scene

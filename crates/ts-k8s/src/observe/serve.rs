@@ -17,11 +17,14 @@ const READ_AGAIN: Duration = Duration::from_secs(10);
 impl Observer {
     /// Has the log of a pod read and its code brought, once it is so far.
     pub(super) fn serve_pod(&mut self, uid: &str) {
-        let core = &self.core;
-        let Some(pod) = self.scene.pods.get_mut(uid) else {
+        let Some(trial) = self.scene.pods.get(uid).map(|pod| pod.view.trial.clone()) else {
             return;
         };
-        let trial = pod.view.trial.clone();
+        self.marks_second_run(&trial);
+        let core = &self.core;
+        let Some(pod) = self.scene.pods.get_mut(uid).filter(|pod| !pod.is_second_run) else {
+            return;
+        };
         let Some(known) = core.registry.get(&trial).filter(|known| !known.status.is_terminal()) else {
             return;
         };

@@ -118,6 +118,11 @@ impl Mirror {
         self.with(trial, |files| (files.pods.len(), [files.lens[1], files.lens[2]]))
     }
 
+    /// Uids of the pods of a trial that were heard.
+    pub(crate) fn pods_heard(&self, trial: &TrialId) -> Result<Vec<String>> {
+        self.with(trial, |files| files.pods.keys().cloned().collect())
+    }
+
     /// Adds what a pod has said, and how far it is heard with that. All of it is here afterwards, or nothing counts.
     ///
     /// # Errors
