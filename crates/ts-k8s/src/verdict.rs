@@ -34,8 +34,12 @@ pub(crate) fn succeeded(pods: &[&Pod], at: Option<Timestamp>, now: Timestamp) ->
 pub(crate) fn failed(pods: &[&Pod], exit: Option<Exit>, failure: &Failure, now: Timestamp, tail: &str) -> End {
     let at = failure.at.unwrap_or(now);
     if let Some(pod) = culprit(pods, failure) {
+        let is_removed = pod.is_gone || pod.view.is_going;
+        let is_by_kubelet = code_of(pod).is_some_and(|code| BY_KUBELET.contains(&code));
         return if pod.view.ended_by.is_some() {
             taken(pod, at)
+        } else if is_removed && is_by_kubelet {
+            replaced(Some(pod), at, tail)
         } else {
             of_pod(pod, at, tail)
         };
@@ -152,7 +156,7 @@ fn unseen(exit: Option<Exit>, failure: &Failure, now: Timestamp, tail: &str) -> 
     }
 }
 
-/// A trial that would run a second time, in another pod, because the first one is gone.
+/// A trial whose pod was deleted, and that would run a second time in another one.
 pub(crate) fn replaced(first: Option<&Pod>, now: Timestamp, tail: &str) -> End {
     let exit = first
         .and_then(Pod::exit)
@@ -170,7 +174,7 @@ pub(crate) fn replaced(first: Option<&Pod>, now: Timestamp, tail: &str) -> End {
         why: Some(
             Reason::new(
                 ReasonCode::Preempted,
-                "the trial's pod was deleted in the cluster, not by us; the one in its place does not run the trial again",
+                "the trial's pod was deleted in the cluster, not by us, and no other one runs the trial again",
                 now,
             )
             .unblocked_by("look for whoever deletes there: a user, a drained node, an eviction; then retry the trial"),
