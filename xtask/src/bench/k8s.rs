@@ -88,7 +88,7 @@ fn crowd(bench: &Bench) -> Result<Vec<Row>> {
         "  {trials} jobs and their pods after {seconds:.0} s; {} requests in all",
         requests.len()
     );
-    account.nothing_is_left("")?;
+    account.only_the_owner_is_left()?;
     Ok(vec![
         Row {
             what: format!("Kubernetes: manager memory, {trials} trials in the cluster"),

@@ -138,8 +138,16 @@ impl<'a> Account<'a> {
         Ok(self.contents(&kinds)?.difference(&self.at_first).cloned().collect())
     }
 
+    /// Waits until nothing is left of an experiment but what owns its objects, which `gc` removes.
+    pub(crate) fn only_the_owner_is_left(&self) -> Result<()> {
+        wait_until("only what owns the experiment's objects is left", || {
+            let left = self.left("")?;
+            Ok((left.len() == 1 && left[0].starts_with("configmap/nni-")).then_some(()))
+        })
+    }
+
     /// Waits until nothing is left; of `kinds` besides the usual ones.
-    pub(crate) fn nothing_is_left(&self, kinds: &str) -> Result<()> {
+    pub(super) fn nothing_is_left(&self, kinds: &str) -> Result<()> {
         self.only_is_left(kinds, &[])
     }
 

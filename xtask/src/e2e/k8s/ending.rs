@@ -5,7 +5,7 @@ use crate::e2e::{
     Place,
     experiment::{Experiment, Running, wait_until},
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 /// The next manager goes on; trials neither end with the first one nor run twice.
