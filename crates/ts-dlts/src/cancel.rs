@@ -57,11 +57,7 @@ async fn stop(core: &Core, trial: &TrialId) {
         let asked = {
             // Nobody closes it.
             let _turn = core.writes.acquire().await;
-            match core
-                .registry
-                .with(trial, |known| known.extra.job.job_id.clone())
-                .flatten()
-            {
+            match core.registry.with(trial, |known| known.extra.job.id.clone()) {
                 Some(id) => core.api.kill(&id).await,
                 None => Ok(false),
             }

@@ -3,6 +3,7 @@
 //! DLTS keeps the records of ended jobs; nobody can remove those.
 
 use crate::{
+    api::MOST_KILLED,
     cancel,
     core::{Core, Running},
     names, recover,
@@ -150,15 +151,20 @@ async fn stop_strays(core: &Core) -> Result<()> {
     }
 }
 
-/// Kills jobs, all at once if the cluster can: it refuses the whole request for one job that it cannot kill.
+/// Kills jobs, many at once where the dashboard can, and one by one what is left then.
 async fn kill_all(core: &Core, ids: &[String]) -> Result<()> {
-    let Err(error) = core.api.kill_all(ids).await else {
-        return Ok(());
-    };
-    tracing::debug!(%error, "killing jobs one by one");
-    for id in ids {
-        // One that cannot be killed is over, or ending.
-        core.api.kill(id).await?;
+    for some in ids.chunks(MOST_KILLED) {
+        let left = match core.api.kill_all(some).await {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::debug!(%error, "killing jobs one by one");
+                some.to_vec()
+            }
+        };
+        for id in left {
+            // One that cannot be killed is over, or ending.
+            core.api.kill(&id).await?;
+        }
     }
     Ok(())
 }

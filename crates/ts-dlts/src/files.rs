@@ -37,8 +37,10 @@ const SDK_PLATFORM: &str = "local";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) spec: TrialSpec,
-    /// What the cluster calls its job, once that is known.
-    pub(crate) job_id: Option<String>,
+    /// What its job is called. We choose it, so that a request that is sent twice makes one job.
+    pub(crate) id: String,
+    /// Whether the cluster is known to have the job.
+    pub(crate) is_taken: bool,
 }
 
 /// A file of a trial, by its name below the trial's folder.

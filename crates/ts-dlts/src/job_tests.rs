@@ -11,6 +11,14 @@ fn config() -> DltsConfig {
     config
 }
 
+fn job() -> Job {
+    Job {
+        spec: trial(),
+        id: "9f0c".to_owned(),
+        is_taken: false,
+    }
+}
+
 fn trial() -> TrialSpec {
     let experiment = ExperimentSpec::new(
         ExperimentId::new("abcd1234").unwrap(),
@@ -24,7 +32,7 @@ fn trial() -> TrialSpec {
 fn the_request_is_nnis() {
     let expected = json!({
         "team": "platform", "vcName": "platform", "userName": "a@example.org", "gpuType": "P40",
-        "jobName": "nni_exp_abcd1234_trial_x1Y2z", "jobType": "training", "jobtrainingtype": "RegularJob",
+        "jobId": "9f0c", "jobName": "nni_exp_abcd1234_trial_x1Y2z", "jobType": "training", "jobtrainingtype": "RegularJob",
         "resourcegpu": 2, "image": "a:1", "cmd": "sh '/home/al'\\''ice/nni/abcd1234/x1Y2z/start.sh'",
         "interactivePorts": [], "ssh": false, "ipython": false, "tensorboard": false, "mountpoints": [],
         "workPath": "", "enableworkpath": true, "dataPath": "", "enabledatapath": false,
@@ -33,7 +41,7 @@ fn the_request_is_nnis() {
         "hostNetwork": false, "useGPUTopology": false, "isPrivileged": false, "hostIPC": false,
         "preemptionAllowed": "False",
     });
-    assert_eq!(body(&config(), "platform", "a@example.org", "P40", &trial()), expected);
+    assert_eq!(body(&config(), "platform", "a@example.org", "P40", &job()), expected);
 }
 
 #[test]

@@ -6,11 +6,11 @@
 
 use crate::{
     api::{JobState, JobView},
-    core::{Core, Spawner, wait_of},
+    core::{Core, Place, Spawner, wait_of},
     files::{self, Begin},
     names,
     status::{self, Standing, Wait},
-    verdict,
+    verdict::{self, short},
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
@@ -90,6 +90,8 @@ async fn observe(core: Weak<Core>) {
             }
             Err(error) => {
                 failures += 1;
+                // What nobody could look at is not missing.
+                forget_missing(&strong);
                 // One failure is an accident; the next list comes soon.
                 if failures > 1 || !error.is_retryable() {
                     strong.set_trouble(&error);
@@ -97,6 +99,14 @@ async fn observe(core: Weak<Core>) {
                 let own = strong.config.poll_interval * 2_u32.pow(failures.min(4));
                 pace = wait_of(&error, own);
             }
+        }
+    }
+}
+
+fn forget_missing(core: &Core) {
+    for trial in core.registry.ids() {
+        if core.registry.with(&trial, |known| known.extra.missing_since.is_some()) == Some(true) {
+            core.registry.update(&trial, |known| known.extra.missing_since = None);
         }
     }
 }
@@ -122,8 +132,7 @@ async fn rest(core: &Arc<Core>, least: Duration, most: Duration, hinted: &mut Hi
 
 /// Whether the cluster has the job of a trial that has not ended.
 fn is_watched(core: &Core, trial: &TrialId) -> bool {
-    let is_watched =
-        |known: &follow::Known<crate::core::Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
+    let is_watched = |known: &follow::Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
     core.registry.with(trial, is_watched) == Some(true)
 }
 
@@ -165,13 +174,15 @@ async fn look(core: &Arc<Core>) -> Result<bool> {
     for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
         let known = core
             .registry
-            .with(&trial, |known| (known.extra.job.job_id.clone(), known.extra.created_at));
-        let Some((Some(id), created_at)) = known else { continue };
+            .with(&trial, |known| (known.extra.job.id.clone(), known.extra.created_at));
+        let Some((id, created_at)) = known else { continue };
         let standing = jobs
             .get(id.as_str())
             .map_or(Standing::Ended, |job| status::standing(job));
-        if standing != Standing::Ended {
-            has_news |= enter(core, &trial, standing);
+        if let Some(job) = jobs.get(id.as_str())
+            && standing != Standing::Ended
+        {
+            has_news |= enter(core, &trial, job, standing);
         } else if created_at < Some(began) {
             // A job that was taken while we listed may be missing in the list.
             asked.push((trial, id));
@@ -189,19 +200,49 @@ async fn look(core: &Arc<Core>) -> Result<bool> {
 }
 
 /// Enters how a trial is that has not ended; says whether that is news.
-fn enter(core: &Core, trial: &TrialId, standing: Standing) -> bool {
+fn enter(core: &Core, trial: &TrialId, job: &JobView, standing: Standing) -> bool {
     if core.registry.with(trial, |known| known.extra.missing_since.is_some()) == Some(true) {
         core.registry.update(trial, |known| known.extra.missing_since = None);
     }
     match standing {
         Standing::Waiting(wait) => waits(core, trial, wait),
         Standing::Running(since) => runs(core, trial, since),
+        Standing::Unknown => is_not_understood(core, trial, &job.word),
         Standing::Same | Standing::Ended => false,
+    }
+}
+
+/// A job is in a state of a word that we do not know.
+fn is_not_understood(core: &Core, trial: &TrialId, word: &str) -> bool {
+    let message = format!(
+        "DLTS says that the job is `{}`, which is not understood here",
+        short(word)
+    );
+    let told = |known: &follow::Known<Place>| known.why.as_ref().is_some_and(|why| why.message == message);
+    if core.registry.with(trial, told) != Some(false) {
+        return false;
+    }
+    let why = Reason::new(ReasonCode::Unreachable, message.clone(), core.ctx.clock.now())
+        .unblocked_by("look at the job in the dashboard; the trial goes on meanwhile");
+    core.registry.update(trial, |known| {
+        known.status = TrialStatus::Unknown;
+        known.why = Some(why);
+    });
+    true
+}
+
+/// A job is understood again; the trial is as it was.
+fn is_understood(core: &Core, trial: &TrialId) {
+    if core.registry.with(trial, |known| known.status == TrialStatus::Unknown) == Some(true) {
+        core.registry.update(trial, |known| {
+            known.status = known.started.map_or(TrialStatus::Waiting, |_| TrialStatus::Running);
+        });
     }
 }
 
 /// A job waits; if its trial began before, the platform has taken its container away, and the trial stays what it is: running.
 fn waits(core: &Core, trial: &TrialId, wait: Wait) -> bool {
+    is_understood(core, trial);
     let told = core
         .registry
         .with(trial, |known| known.why.as_ref().map(|why| why.message.clone()));
@@ -212,7 +253,7 @@ fn waits(core: &Core, trial: &TrialId, wait: Wait) -> bool {
 
 fn runs(core: &Core, trial: &TrialId, since: Option<Timestamp>) -> bool {
     let is_news = core.registry.with(trial, |known| {
-        known.status == TrialStatus::Waiting
+        matches!(known.status, TrialStatus::Waiting | TrialStatus::Unknown)
             || known
                 .why
                 .as_ref()
@@ -221,10 +262,12 @@ fn runs(core: &Core, trial: &TrialId, since: Option<Timestamp>) -> bool {
     if is_news != Some(true) {
         return false;
     }
-    let since = since.unwrap_or_else(|| core.ctx.clock.now());
+    // The cluster's clock may be ahead.
+    let now = core.ctx.clock.now();
+    let since = since.unwrap_or(now).min(now);
     core.registry.update(trial, |known| {
-        if known.status == TrialStatus::Waiting {
-            known.status = TrialStatus::Running;
+        known.status = TrialStatus::Running;
+        if known.started.is_none() {
             (known.at, known.started) = (since, Some(since));
         }
         known.why = None;
@@ -239,7 +282,7 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
     };
     match status::standing(&job) {
         Standing::Ended => {}
-        standing => return Ok(enter(core, trial, standing)),
+        standing => return Ok(enter(core, trial, &job, standing)),
     }
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     // Where the container ran to its end, it left a code, which may be seen here a little later.
@@ -259,7 +302,7 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
     }
     if left.begin == Begin::Taken {
         // It may have begun and ended between two looks.
-        let since = job.started.unwrap_or(now);
+        let since = job.started.unwrap_or(now).min(now);
         core.registry.update(trial, |known| {
             known.started.get_or_insert(since);
         });

@@ -15,7 +15,7 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
     let Some(job) = files::load(&paths)? else {
         return Ok(false);
     };
-    let is_created = job.job_id.is_some();
+    let is_created = job.is_taken;
     let stored_cancel = files::cancel(&paths);
     let now = core.ctx.clock.monotonic();
     let cancel = core.registry.update(trial, |known| {
@@ -29,7 +29,7 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
     match (is_created, cancel.flatten()) {
         (true, Some(_)) => cancel::stop_later(spawner, trial.clone()),
         (true, None) => {}
-        // It may have been sent all the same; then it is found by its name.
+        // It may have been sent all the same.
         (false, _) => submit::begin(spawner, trial.clone(), true),
     }
     core.bell.notify_one();
@@ -75,9 +75,10 @@ pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
         Err(error) => return tracing::warn!(%trial, %error, "its stored request cannot be read"),
     };
     let now = core.ctx.clock.now();
+    let is_taken = job.is_taken;
     let mut place = Place::new(job);
     (place.is_stored, place.is_looked_on) = (true, true);
-    place.created_at = Some(core.ctx.clock.monotonic());
+    place.created_at = is_taken.then(|| core.ctx.clock.monotonic());
     let why = Reason::new(ReasonCode::Starting, "the cluster is being asked", now);
     if core.registry.claim(trial, Known::waiting(now, why, place)) {
         core.bell.notify_one();

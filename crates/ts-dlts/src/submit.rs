@@ -35,7 +35,8 @@ pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &
     loop {
         let job = Job {
             spec: trial.clone(),
-            job_id: None,
+            id: names::new_job_id(),
+            is_taken: false,
         };
         let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
         let known = Known::waiting(core.ctx.clock.now(), why, Place::new(job.clone()));
@@ -111,7 +112,7 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         {
             return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
         }
-        let error = match create_once(core, &name, &known.extra.job.spec, looks_first, known.cancel.is_some()).await {
+        let error = match create_once(core, &name, &known.extra.job, looks_first, known.cancel.is_some()).await {
             Ok(Some(id)) => {
                 drop(turn);
                 return created(spawner, trial, id).await;
@@ -130,7 +131,8 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         let reason = match error.kind() {
             ErrorKind::RateLimited | ErrorKind::NoCapacity => ReasonCode::Quota,
             _ if error.is_retryable() => ReasonCode::Unreachable,
-            ErrorKind::Auth => ReasonCode::Unreachable,
+            // `Protocol`: something else than the dashboard answered.
+            ErrorKind::Auth | ErrorKind::Protocol => ReasonCode::Unreachable,
             _ => {
                 tracing::debug!(%trial, %error, "refused");
                 return core.conclude(trial, refused(core, &error));
@@ -166,23 +168,39 @@ async fn pause(core: &Core, trial: &TrialId, wait: Duration) {
 }
 
 /// One try; gives the id of the job. `None`: it is not there, and it is not wanted any more.
+///
+/// That a job is not there settles nothing: a request without an answer may still be on its way, and the cluster lists nothing while
+/// its database fails. What is sent again has the same id, and the cluster takes an id once.
 async fn create_once(
     core: &Core,
     name: &str,
-    spec: &TrialSpec,
+    stored: &Job,
     looks_first: bool,
     is_canceled: bool,
 ) -> Result<Option<String>> {
-    if looks_first && let Some(id) = core.api.find(name).await? {
-        return Ok(Some(id));
+    if looks_first {
+        // Who cannot look knows nothing of the job, so that no refusal of this is one of the job.
+        let found = core.api.find(&stored.id, name).await.map_err(passing)?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
     if is_canceled {
         return Ok(None);
     }
     let model = core.gpu_type().await?;
     let who = core.api.identity().await?;
-    let body = job::body(&core.config, &who.team, &who.email, model, spec);
+    let body = job::body(&core.config, &who.team, &who.email, model, stored);
     core.api.submit(&body).await.map(Some)
+}
+
+/// An error after which the same is tried again, whatever it is.
+fn passing(error: Error) -> Error {
+    if error.is_retryable() {
+        error
+    } else {
+        error.with_retry(Retry::NotApplied { after: None })
+    }
 }
 
 fn refused(core: &Core, error: &Error) -> End {
@@ -203,7 +221,8 @@ async fn created(spawner: &Spawner, trial: &TrialId, id: String) {
     let job = core.registry.update(trial, |known| {
         known.extra.created_at = Some(at);
         known.extra.job = Arc::new(Job {
-            job_id: Some(id),
+            id,
+            is_taken: true,
             ..(*known.extra.job).clone()
         });
         known.why = Some(why);

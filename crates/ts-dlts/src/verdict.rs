@@ -16,7 +16,8 @@ const MOST_WORDS: usize = 300;
 
 /// The end of a trial whose job has ended.
 pub(crate) fn of_job(job: &JobView, left: &Traces, cancel: Option<CancelReason>, now: Timestamp) -> End {
-    let at = left.exit.map(|(_, at)| at).or(job.finished).unwrap_or(now);
+    // The cluster's clock may be ahead.
+    let at = left.exit.map(|(_, at)| at).or(job.finished).unwrap_or(now).min(now);
     let has_succeeded = job.state == JobState::Finished;
     if let Some(why) = cancel
         && (!has_succeeded || left.was_ended)
@@ -108,7 +109,8 @@ fn said(job: &JobView) -> String {
     }
 }
 
-fn short(line: &str) -> String {
+/// The beginning of others' words.
+pub(crate) fn short(line: &str) -> String {
     line.chars().take(MOST_WORDS).collect()
 }
 

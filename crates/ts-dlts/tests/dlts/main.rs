@@ -4,5 +4,6 @@ mod asking;
 mod conformance;
 mod ends;
 mod faults;
+mod lost_answers;
 mod server;
 mod world;

@@ -15,7 +15,10 @@ use axum::{
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,14 +49,22 @@ pub(crate) enum Fault {
     HalfAnswer,
     /// The answer comes so much later.
     Slow(Duration),
+    /// The connection breaks at once, and the server does it so much later.
+    Late(Duration),
     /// The server refuses the token.
     Forbidden,
+    /// Answers with this status and text.
+    Refused(u16, &'static str),
+    /// A proxy's limit: try again in so many seconds.
+    Limited(u64),
 }
 
 #[derive(Debug)]
 struct Planned {
     method: Method,
     path: &'static str,
+    /// Whether it is for all paths with this in them, and not just for those that end so.
+    is_for_all_below: bool,
     fault: Fault,
     left: u32,
 }
@@ -64,6 +75,7 @@ pub(crate) struct Shared {
     /// `quota` of the team, as JSON.
     pub(crate) quota: Mutex<&'static str>,
     faults: Mutex<Vec<Planned>>,
+    was_late: AtomicBool,
     /// Method and path of each request, in order.
     log: Mutex<Vec<String>>,
 }
@@ -83,6 +95,7 @@ impl Server {
             cluster: Arc::new(Cluster::new(node_dir)),
             quota: Mutex::new("{\"P40\": 4}"),
             faults: Mutex::default(),
+            was_late: AtomicBool::new(false),
             log: Mutex::default(),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -96,13 +109,43 @@ impl Server {
 
     /// Has the next `left` such requests fail so.
     pub(crate) fn fail(&self, method: Method, path: &'static str, fault: Fault, left: u32) {
-        let planned = Planned {
+        self.plan(Planned {
             method,
             path,
+            is_for_all_below: false,
             fault,
             left,
-        };
+        });
+    }
+
+    /// Has the next `left` such requests with this in their path fail so.
+    pub(crate) fn fail_below(&self, method: Method, path: &'static str, fault: Fault, left: u32) {
+        self.plan(Planned {
+            method,
+            path,
+            is_for_all_below: true,
+            fault,
+            left,
+        });
+    }
+
+    fn plan(&self, planned: Planned) {
         self.shared.faults.lock().expect("no panic").push(planned);
+    }
+
+    /// Whether a request of [`Fault::Late`] has been carried out.
+    pub(crate) fn was_late(&self) -> bool {
+        self.shared.was_late.load(Ordering::SeqCst)
+    }
+
+    /// Jobs that the cluster has taken.
+    pub(crate) fn n_jobs(&self) -> usize {
+        self.shared.cluster.jobs.lock().expect("no panic").len()
+    }
+
+    /// Ends all planned faults.
+    pub(crate) fn heal(&self) {
+        self.shared.faults.lock().expect("no panic").clear();
     }
 
     /// How many requests had this method and this in their path.
@@ -125,9 +168,10 @@ impl Drop for Server {
 impl Shared {
     fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().expect("no panic");
-        let at = faults
-            .iter()
-            .position(|p| p.method == *method && path.ends_with(p.path))?;
+        let at = faults.iter().position(|p| {
+            let fits = path.ends_with(p.path) || p.is_for_all_below && path.contains(p.path);
+            p.method == *method && fits
+        })?;
         faults[at].left -= 1;
         let fault = faults[at].fault.clone();
         if faults[at].left == 0 {
@@ -155,7 +199,10 @@ fn page(status: u16) -> Response {
     (status, [("content-type", "text/html")], page).into_response()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a slow server is slow in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a slow server is slow in real time, and may do it when nobody listens any more"
+)]
 async fn handle(
     State(shared): State<Arc<Shared>>,
     method: Method,
@@ -186,6 +233,23 @@ async fn handle(
         Some(Fault::Slow(by)) => {
             tokio::time::sleep(by).await;
             answer()
+        }
+        Some(Fault::Late(by)) => {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                tokio::time::sleep(by).await;
+                routes::route(&shared, &method, &uri, &headers, &body);
+                shared.was_late.store(true, Ordering::SeqCst);
+            });
+            broken("")
+        }
+        Some(Fault::Refused(status, text)) => {
+            let status = StatusCode::from_u16(status).expect("a status");
+            (status, text).into_response()
+        }
+        Some(Fault::Limited(seconds)) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            (status, [("retry-after", seconds.to_string())], "slow down").into_response()
         }
         Some(Fault::Forbidden) => (StatusCode::FORBIDDEN, "Invalid token").into_response(),
     }
