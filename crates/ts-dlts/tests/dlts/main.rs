@@ -2,6 +2,7 @@
 
 mod asking;
 mod conformance;
+mod doctor;
 mod ends;
 mod faults;
 mod lost_answers;
