@@ -4,11 +4,14 @@
 //! seen by `observe`.
 
 use crate::{
-    core::{Core, Running, Spawner, wait_of},
+    core::{Core, Running, Spawner},
     files,
 };
 use std::{sync::Arc, time::Duration};
-use ts_core::{CancelReason, TrialId, follow::save_cancel};
+use ts_core::{
+    CancelReason, TrialId,
+    follow::{save_cancel, wait_after},
+};
 
 /// Pace of asking again while the job has not ended: one that changes its state at the same moment may not take the request.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -68,7 +71,7 @@ async fn stop(core: &Core, trial: &TrialId) {
             Ok(_) => AGAIN,
             Err(error) => {
                 tracing::warn!(%trial, %error, "the job could not be stopped; trying again");
-                wait_of(&error, AGAIN)
+                wait_after(&error, AGAIN)
             }
         };
         core.ctx.clock.sleep(wait).await;

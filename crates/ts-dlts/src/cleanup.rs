@@ -8,8 +8,8 @@ use crate::{
     core::{Core, Running},
     names, recover,
 };
-use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
-use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId, follow::remove_dir};
 
 /// How long the cluster may take to end a job, beside the grace of the trial: Kubernetes' own 30 s, and the way of the news.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -45,15 +45,8 @@ async fn settle(core: &Core) {
 
 /// Waits until it is so; `false` if that takes too long.
 async fn until(core: &Core, is_so: impl Fn() -> bool) -> bool {
-    let inbox = core.registry.subscribe();
-    let waited = async {
-        while !is_so() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
     tokio::select! {
-        () = waited => true,
+        () = core.registry.until(is_so) => true,
         () = core.ctx.clock.sleep(core.config.grace_period + PATIENCE) => false,
     }
 }
@@ -167,17 +160,4 @@ async fn kill_all(core: &Core, ids: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Removes a folder; `false` if it was not there. On NFS a file that somebody still holds open may keep it for a moment.
-fn remove_dir(dir: &Path) -> Result<bool> {
-    let mut tries = 0;
-    loop {
-        match fs::remove_dir_all(dir) {
-            Ok(()) => return Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(tries > 0),
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 3 => tries += 1,
-            Err(e) => return Err(Error::io("remove", dir, e)),
-        }
-    }
 }

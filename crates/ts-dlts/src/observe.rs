@@ -6,7 +6,7 @@
 
 use crate::{
     api::{JobState, JobView},
-    core::{Core, Place, Spawner, wait_of},
+    core::{Core, Place, Spawner},
     files::{self, Begin},
     names,
     status::{self, Standing, Wait},
@@ -20,18 +20,13 @@ use std::{
 };
 use ts_core::{
     Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus,
-    follow::{self, TrialFiles},
-    launch::TrialPaths,
+    follow::{self, Known, Pace, StoredFiles},
 };
 
 /// How often the files of running trials are looked at.
 const GROWTH_PACE: Duration = Duration::from_millis(500);
 /// Details that are asked for at a time.
 const DETAILS: usize = 6;
-/// Most that the interval grows to, as a multiple.
-const MOST_GROWTH: u32 = 4;
-/// Looks without news until the interval has grown by its own length.
-const QUIET: u32 = 8;
 /// How long an exit code may take to be seen here once its job has ended, and how often it is looked for.
 const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
 
@@ -39,7 +34,8 @@ const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
 pub(crate) fn start(spawner: &Spawner) {
     let core = &spawner.core;
     spawner.spawn(observe(Arc::downgrade(core)));
-    let files = Arc::new(Paths(core.folders.clone()));
+    let folders = core.folders.clone();
+    let files = Arc::new(StoredFiles::new(move |trial: &TrialId| folders.paths(trial)));
     let registry = Arc::downgrade(&core.registry);
     let ctx = core.ctx.clone();
     spawner.spawn(async move {
@@ -53,51 +49,28 @@ pub(crate) fn start(spawner: &Spawner) {
 /// Trials whose begin (`false`) or end (`true`) was seen on the storage.
 type Hints = HashSet<(TrialId, bool)>;
 
-/// Where files are; all that the look at their growth needs.
-struct Paths(files::Folders);
-
-impl TrialFiles for Paths {
-    fn paths(&self, trial: &TrialId) -> TrialPaths {
-        self.0.paths(trial)
-    }
-    fn want_log(&self, _: &TrialId, _: ts_core::LogKind) {}
-    fn log_is_complete(&self, _: &TrialId, _: ts_core::LogKind) -> bool {
-        true
-    }
-    fn look_on(&self, _: &TrialId) {}
-    fn forget(&self, _: &TrialId) {}
-}
-
 /// Looks until the service is gone.
 async fn observe(core: Weak<Core>) {
-    let (mut quiet, mut pace, mut failures) = (0_u32, Duration::ZERO, 0_u32);
+    let Some(interval) = core.upgrade().map(|core| core.config.poll_interval) else {
+        return;
+    };
+    let mut pace = Pace::new(interval);
     let mut hinted = Hints::new();
     loop {
         let Some(strong) = core.upgrade() else { return };
-        let least = strong.config.poll_interval.max(pace);
-        let most = least * (1 + quiet / QUIET).min(MOST_GROWTH);
-        rest(&strong, least, most, &mut hinted).await;
+        rest(&strong, pace.least(), pace.most(), &mut hinted).await;
         let before = strong.registry.ids().len();
         match look(&strong).await {
             Ok(has_news) => {
-                (pace, failures) = (Duration::ZERO, 0);
-                quiet = if has_news || before != strong.registry.ids().len() {
-                    0
-                } else {
-                    quiet + 1
-                };
+                pace.succeeded(has_news || before != strong.registry.ids().len(), Duration::ZERO);
                 strong.end_trouble();
             }
             Err(error) => {
-                failures += 1;
                 // What nobody could look at is not missing.
                 forget_missing(&strong);
-                // One failure is an accident; the next list comes soon.
-                if failures > 1 || !error.is_retryable() {
-                    strong.set_trouble(&error);
+                if pace.failed(&error) {
+                    strong.begin_trouble(&error);
                 }
-                let own = strong.config.poll_interval * 2_u32.pow(failures.min(4));
-                pace = wait_of(&error, own);
             }
         }
     }
@@ -132,7 +105,7 @@ async fn rest(core: &Arc<Core>, least: Duration, most: Duration, hinted: &mut Hi
 
 /// Whether the cluster has the job of a trial that has not ended.
 fn is_watched(core: &Core, trial: &TrialId) -> bool {
-    let is_watched = |known: &follow::Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
+    let is_watched = |known: &Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
     core.registry.with(trial, is_watched) == Some(true)
 }
 
@@ -218,7 +191,7 @@ fn is_not_understood(core: &Core, trial: &TrialId, word: &str) -> bool {
         "DLTS says that the job is `{}`, which is not understood here",
         short(word)
     );
-    let told = |known: &follow::Known<Place>| known.why.as_ref().is_some_and(|why| why.message == message);
+    let told = |known: &Known<Place>| known.why.as_ref().is_some_and(|why| why.message == message);
     if core.registry.with(trial, told) != Some(false) {
         return false;
     }
@@ -247,7 +220,8 @@ fn waits(core: &Core, trial: &TrialId, wait: Wait) -> bool {
         .registry
         .with(trial, |known| known.why.as_ref().map(|why| why.message.clone()));
     let why = Reason::new(wait.code, wait.message, core.ctx.clock.now());
-    core.explain(trial, wait.unblock.into_iter().fold(why, Reason::unblocked_by));
+    core.registry
+        .explain(trial, wait.unblock.into_iter().fold(why, Reason::unblocked_by));
     told.flatten().as_deref() != Some(wait.message)
 }
 
@@ -307,7 +281,7 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
             known.started.get_or_insert(since);
         });
     }
-    core.conclude(trial, verdict::of_job(&job, &left, cancel, now));
+    core.registry.conclude(trial, verdict::of_job(&job, &left, cancel, now));
     Ok(true)
 }
 
@@ -345,6 +319,6 @@ async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     }
     let (left, now) = traces(core, trial, false).await;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
-    core.conclude(trial, verdict::vanished(&left, cancel, now));
+    core.registry.conclude(trial, verdict::vanished(&left, cancel, now));
     Ok(true)
 }

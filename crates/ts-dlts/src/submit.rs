@@ -4,7 +4,7 @@
 
 use crate::{
     cancel,
-    core::{Core, Place, Running, Spawner, wait_of},
+    core::{Core, Place, Running, Spawner},
     files::{self, Job},
     job, names, recover,
 };
@@ -12,8 +12,8 @@ use std::{sync::Arc, time::Duration};
 use ts_codedir::Shelf;
 use ts_core::{
     Error, ErrorKind, Parameters, Prepared, Reason, ReasonCode, Result, Retry, RetryPolicy, Submitted, TrialId,
-    TrialSpec, TrialStatus,
-    follow::{End, Known, of_canceled},
+    TrialSpec,
+    follow::{Known, of_canceled, of_refused, wait_after},
 };
 
 /// Longest wait between two tries to send a job that nobody asked us to wait longer for.
@@ -110,7 +110,9 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         if let Some(why) = known.cancel
             && !looks_first
         {
-            return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+            return core
+                .registry
+                .conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
         }
         let error = match create_once(core, &name, &known.extra.job, looks_first, known.cancel.is_some()).await {
             Ok(Some(id)) => {
@@ -135,14 +137,14 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
             ErrorKind::Auth | ErrorKind::Protocol => ReasonCode::Unreachable,
             _ => {
                 tracing::debug!(%trial, %error, "refused");
-                return core.conclude(trial, refused(core, &error));
+                return core.registry.conclude(trial, of_refused(&error, core.ctx.clock.now()));
             }
         };
         core.waits(trial, reason, error.to_string(), error.help());
         pause(
             core,
             trial,
-            wait_of(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
+            wait_after(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
         )
         .await;
     }
@@ -150,20 +152,13 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
 
 /// Waits, unless the trial is not wanted any more.
 async fn pause(core: &Core, trial: &TrialId, wait: Duration) {
-    let inbox = core.registry.subscribe();
     let is_canceled = || core.registry.with(trial, |known| known.cancel.is_some()) != Some(false);
-    let canceled = async {
-        while !is_canceled() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
     if is_canceled() {
         return core.ctx.clock.sleep(wait.min(Duration::from_secs(1))).await;
     }
     tokio::select! {
         () = core.ctx.clock.sleep(wait) => {}
-        () = canceled => {}
+        () = core.registry.until(is_canceled) => {}
     }
 }
 
@@ -200,16 +195,6 @@ fn passing(error: Error) -> Error {
         error
     } else {
         error.with_retry(Retry::NotApplied { after: None })
-    }
-}
-
-fn refused(core: &Core, error: &Error) -> End {
-    let now = core.ctx.clock.now();
-    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
-    End {
-        status: TrialStatus::Failed,
-        at: now,
-        why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
     }
 }
 
