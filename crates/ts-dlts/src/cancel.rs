@@ -3,14 +3,11 @@
 //! The trial's own container sees the wish in the shared folder and ends gently; the cluster kills what is left of it. The end itself is
 //! seen by `observe`.
 
-use crate::{
-    core::{Core, Running, Spawner},
-    files,
-};
+use crate::core::{Core, Running, Spawner};
 use std::{sync::Arc, time::Duration};
 use ts_core::{
     CancelReason, TrialId,
-    follow::{save_cancel, wait_after},
+    follow::{mounted, save_cancel, wait_after},
 };
 
 /// Pace of asking again while the job has not ended: one that changes its state at the same moment may not take the request.
@@ -29,7 +26,7 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
         let trial = trial.clone();
         core.on_storage(move |core| {
             let paths = core.folders.paths(&trial);
-            files::withdraw(&paths);
+            mounted::withdraw(&paths);
             save_cancel(&paths, why)
         })
         .await

@@ -5,14 +5,14 @@
 use crate::{
     DltsConfig,
     api::Api,
-    files::{Folders, Job},
+    files::{self, Job},
     observe, validate,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use ts_core::{
     Ctx, Error, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
-    follow::{self, Known, Registry, Trouble, reason_of},
+    follow::{self, Known, Registry, Trouble, mounted::Folders, reason_of},
 };
 
 /// Requests that change something, at a time.
@@ -78,7 +78,7 @@ pub(crate) fn start(ctx: Ctx, config: DltsConfig, experiment: ExperimentId) -> R
     let tasks = ctx.tasks.clone();
     let core = Core {
         api: Api::new(&ctx, &config)?,
-        folders: Folders::new(&config, &experiment),
+        folders: files::folders(&config, &experiment),
         gpu_type: OnceCell::new(),
         registry: Arc::default(),
         writes: Semaphore::new(WRITES),

@@ -54,15 +54,17 @@ fn what_is_shown_has_the_files_and_no_secret() {
     let text = format!("{shown:?} {config:?}");
     assert!(!text.contains("hunter"), "{text}");
     assert!(shown.documents[2].1.contains("echo \"a\" $HOME"));
-    let start: Vec<&str> = shown.documents[0].1.lines().take(5).collect();
+    let start: Vec<&str> = shown.documents[0].1.lines().take(7).collect();
     assert_eq!(
         start,
         [
             "#!/bin/sh",
             r"ts_dir='/home/al'\''ice/nni/abcd1234/x1Y2z'",
+            "ts_seat=$ts_dir",
             r"ts_code='/home/al'\''ice/nni/abcd1234/code/0.tar'",
             r"ts_output='/home/al'\''ice/nni/abcd1234/x1Y2z/nnioutput'",
             "ts_grace=5",
+            "ts_mark=${HOSTNAME:-0}.$(date +%s).$$",
         ]
     );
     // What users see of a job is as it was, or this file is changed with it.

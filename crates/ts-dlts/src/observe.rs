@@ -7,7 +7,6 @@
 use crate::{
     api::{JobState, JobView},
     core::{Core, Place, Spawner},
-    files::{self, Begin},
     names,
     status::{self, Standing, Wait},
     verdict::{self, short},
@@ -20,7 +19,10 @@ use std::{
 };
 use ts_core::{
     Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus,
-    follow::{self, Known, Pace, StoredFiles},
+    follow::{
+        self, Known, Pace, StoredFiles,
+        mounted::{self, Begin, Traces},
+    },
 };
 
 /// How often the files of running trials are looked at.
@@ -123,9 +125,9 @@ async fn has_hint(core: &Arc<Core>, hinted: &mut Hints) -> bool {
             let is_so = |(trial, is_running): &(TrialId, bool)| {
                 let paths = core.folders.paths(trial);
                 if *is_running {
-                    files::exit(&paths).is_some()
+                    mounted::exit(&paths).is_some()
                 } else {
-                    files::was_begun(&paths)
+                    mounted::was_begun(&paths)
                 }
             };
             asked.into_iter().filter(is_so).collect()
@@ -286,13 +288,13 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
 }
 
 /// What a trial has left; waits a little for its exit code, if it `is_awaited`.
-async fn traces(core: &Arc<Core>, trial: &TrialId, is_awaited: bool) -> (files::Traces, Timestamp) {
+async fn traces(core: &Arc<Core>, trial: &TrialId, is_awaited: bool) -> (Traces, Timestamp) {
     let (pace, most) = SETTLING;
     for n in 1.. {
         let now = core.ctx.clock.now();
         let own = trial.clone();
         let left = core
-            .on_storage(move |core| files::traces(&core.folders.paths(&own), now))
+            .on_storage(move |core| mounted::traces(&core.folders.paths(&own), now))
             .await;
         let is_told = left.exit.is_some() || left.was_repeated || left.failure.is_some();
         if is_told || !is_awaited || left.begin == Begin::Free || n >= most {

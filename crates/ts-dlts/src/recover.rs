@@ -3,20 +3,24 @@
 use crate::{
     cancel,
     core::{Place, Running, Spawner},
-    files, names, submit,
+    files::Job,
+    names, submit,
 };
 use std::{collections::HashSet, sync::Arc};
-use ts_core::{Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord, follow::Known};
+use ts_core::{
+    Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord,
+    follow::{Known, load_cancel, mounted::load_request},
+};
 
 /// Takes up a claimed trial whose request is stored; `false` if none is. Blocks.
 pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> {
     let core = &spawner.core;
     let paths = core.folders.paths(trial);
-    let Some(job) = files::load(&paths)? else {
+    let Some(job) = load_request::<Job>(&paths)? else {
         return Ok(false);
     };
     let is_created = job.is_taken;
-    let stored_cancel = files::cancel(&paths);
+    let stored_cancel = load_cancel(&paths);
     let now = core.ctx.clock.monotonic();
     let cancel = core.registry.update(trial, |known| {
         let mut place = Place::new(job);
@@ -44,7 +48,7 @@ async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
         .tasks
         .blocking(move || {
             let core = &spawner.core;
-            let Some(job) = files::load(&core.folders.paths(&trial))? else {
+            let Some(job) = load_request::<Job>(&core.folders.paths(&trial))? else {
                 return Ok(false);
             };
             let now = core.ctx.clock.now();
@@ -67,7 +71,7 @@ pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
     let core = &running.core;
     let own = trial.clone();
     let stored = core
-        .on_storage(move |core| files::load(&core.folders.paths(&own)))
+        .on_storage(move |core| load_request::<Job>(&core.folders.paths(&own)))
         .await;
     let job = match stored {
         Ok(Some(job)) => job,

@@ -13,7 +13,7 @@ use ts_codedir::Shelf;
 use ts_core::{
     Error, ErrorKind, Parameters, Prepared, Reason, ReasonCode, Result, Retry, RetryPolicy, Submitted, TrialId,
     TrialSpec,
-    follow::{Known, of_canceled, of_refused, wait_after},
+    follow::{Known, mounted::save_request, of_canceled, of_refused, wait_after},
 };
 
 /// Longest wait between two tries to send a job that nobody asked us to wait longer for.
@@ -22,10 +22,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Stores `trial` and has its job sent; returns before that is done.
 pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
     let core = &running.core;
-    if trial.id.as_str() == files::CODE {
+    if core.folders.is_reserved(trial.id.as_str()) {
         return Err(Error::new(
             ErrorKind::Config,
-            format!("a trial cannot be called `{}`", files::CODE),
+            format!("a trial cannot be called `{}`", trial.id),
         ));
     }
     let files = files::of_trial(&core.config, prepared, trial)?;
@@ -219,7 +219,7 @@ async fn created(spawner: &Spawner, trial: &TrialId, id: String) {
         cancel::stop_later(spawner, trial.clone());
     }
     core.bell.notify_one();
-    let saved = core.on_storage(move |core| files::save(&core.folders.paths(&job.spec.id), &job));
+    let saved = core.on_storage(move |core| save_request(&core.folders.paths(&job.spec.id), &*job));
     if let Err(error) = saved.await {
         tracing::warn!(%trial, %error, "which job the cluster has for it is not stored; it is found by its name");
     }

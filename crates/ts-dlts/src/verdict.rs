@@ -2,13 +2,14 @@
 //!
 //! The job's end decides that it is over; the trial's own exit code, where it left one, decides how, for DLTS tells none.
 
-use crate::{
-    api::{JobState, JobView},
-    files::{Begin, Traces},
-};
+use crate::api::{JobState, JobView};
 use ts_core::{
     CancelReason, Reason, ReasonCode, Timestamp, TrialStatus,
-    follow::{End, of_canceled, of_exit, of_lost},
+    follow::{
+        End,
+        mounted::{Begin, Traces},
+        of_canceled, of_exit, of_lost,
+    },
 };
 
 /// Most characters of others' words in a reason.

@@ -8,6 +8,7 @@ mod end;
 mod growth;
 mod intent;
 mod logs;
+pub mod mounted;
 mod pace;
 mod registry;
 mod running;
