@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{process::Command, sync::Notify};
+use ts_testkit::conformance::kill_marked;
 
 /// Time between two states.
 const STEP: Duration = Duration::from_millis(30);
@@ -297,34 +298,4 @@ async fn pod(cluster: &Cluster, job: &Job, mark: &str) -> Option<i32> {
         command.env("NVIDIA_VISIBLE_DEVICES", "");
     }
     command.spawn().expect("bash").wait().await.expect("waited for").code()
-}
-
-/// Kills every process with this in its environment, until there is none.
-fn kill_marked(mark: &str) {
-    for _ in 0..100 {
-        let pids = marked(mark);
-        if pids.is_empty() {
-            return;
-        }
-        let _ = std::process::Command::new("kill")
-            .arg("-KILL")
-            .args(&pids)
-            .stderr(Stdio::null())
-            .status();
-    }
-}
-
-fn marked(mark: &str) -> Vec<String> {
-    let Ok(listing) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = listing.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    pids.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
-        .filter(|pid| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == mark.as_bytes())
-        })
-        .collect()
 }

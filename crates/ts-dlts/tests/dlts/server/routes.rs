@@ -15,13 +15,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::atomic::Ordering};
+use ts_testkit::http_server::plain;
 
 /// States from which a job can be killed (`ACTIVE_STATUS`, `job_op.py`).
 const ACTIVE: [&str; 6] = ["unapproved", "queued", "scheduling", "running", "pausing", "paused"];
-
-fn refused(status: u16, text: &str) -> Response {
-    (StatusCode::from_u16(status).expect("a status"), text.to_owned()).into_response()
-}
 
 /// What the cluster said, passed on as text.
 fn passed_on(answer: &Value) -> Response {
@@ -39,16 +36,16 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
     let query: HashMap<String, String> = address.query_pairs().into_owned().collect();
     let path: Vec<&str> = uri.path().split('/').skip(1).collect();
     let Some((&"api", path)) = path.split_first() else {
-        return Err(refused(404, "Not Found"));
+        return Err(plain(404, "Not Found"));
     };
     allowed(&query)?;
     let of_cluster = |name: &str| match name {
         CLUSTER | ".default" => Ok(&shared.cluster),
-        _ => Err(refused(404, "Cluster is not found")),
+        _ => Err(plain(404, "Cluster is not found")),
     };
     let json = || match headers.get("content-type") {
         Some(kind) if kind == "application/json" => {
-            serde_json::from_slice::<Value>(body).map_err(|_| refused(400, "Unexpected token in JSON"))
+            serde_json::from_slice::<Value>(body).map_err(|_| plain(400, "Unexpected token in JSON"))
         }
         _ => Ok(json!({})),
     };
@@ -56,7 +53,7 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
         ("GET", ["teams", team, "clusters", cluster]) => {
             of_cluster(cluster)?;
             if *team != TEAM {
-                return Err(refused(404, "Team is not found"));
+                return Err(plain(404, "Team is not found"));
             }
             let quota = *shared.quota.lock().expect("no panic");
             // `metadata` begins with what is no model, as it may.
@@ -78,7 +75,7 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
             let cluster = of_cluster(cluster)?;
             let mut job = json()?;
             if job["team"].is_null() && job["vcName"].is_null() {
-                return Err(refused(400, " should have required property 'team'"));
+                return Err(plain(400, " should have required property 'team'"));
             }
             // The dashboard overwrites it.
             job["userName"] = EMAIL.into();
@@ -99,7 +96,7 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
                 }
             }
             if has_no_database(cluster) {
-                return Err(refused(500, "INTERNAL SERVER ERROR"));
+                return Err(plain(500, "INTERNAL SERVER ERROR"));
             }
             match cluster.begin(job) {
                 Some(id) => Ok(passed_on(&json!({"jobId": id}))),
@@ -110,7 +107,7 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
             let cluster = of_cluster(cluster)?;
             let status = json()?["status"].as_str().unwrap_or_default().to_owned();
             if !["approved", "killing", "pausing", "queued"].contains(&status.as_str()) {
-                return Err(refused(400, ".status should be equal to one of the allowed values"));
+                return Err(plain(400, ".status should be equal to one of the allowed values"));
             }
             let is_done = status == "killing" && kill(cluster, id);
             let result = if is_done {
@@ -124,10 +121,10 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
             let cluster = of_cluster(cluster)?;
             let body = json()?;
             let Some(changes) = body["status"].as_object() else {
-                return Err(refused(400, " should have required property 'status'"));
+                return Err(plain(400, " should have required property 'status'"));
             };
             if changes.values().any(|status| status != "killing") {
-                return Err(refused(400, ".status should be equal to one of the allowed values"));
+                return Err(plain(400, ".status should be equal to one of the allowed values"));
             }
             // `jobIds` in an address of at most 4094 bytes: gunicorn's `limit_request_line`.
             if changes.len() > 100 {
@@ -147,7 +144,7 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
         }
         ("GET", ["clusters", cluster, "jobs", id, "log"]) => {
             let cluster = of_cluster(cluster)?;
-            let text = cluster.log(id).ok_or_else(|| refused(404, "Not Found"))?;
+            let text = cluster.log(id).ok_or_else(|| plain(404, "Not Found"))?;
             if cluster.has_plain_logs.load(Ordering::SeqCst) {
                 return Ok(Json(json!({"log": text, "cursor": null})).into_response());
             }
@@ -160,7 +157,7 @@ fn inner(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
             }
             Ok(Json(json!({"log": log, "cursor": (to < text.len()).then(|| to.to_string())})).into_response())
         }
-        _ => Err(refused(404, "Not Found")),
+        _ => Err(plain(404, "Not Found")),
     }
 }
 
@@ -195,8 +192,8 @@ fn allowed(query: &HashMap<String, String>) -> Result<(), Response> {
     let shown = query.get("password").or_else(|| query.get("token"));
     match (query.get("email"), shown) {
         (Some(email), Some(shown)) if email == EMAIL && *shown == token() => Ok(()),
-        (Some(_), Some(_)) => Err(refused(403, "Invalid token")),
-        _ => Err(refused(403, "Forbidden")),
+        (Some(_), Some(_)) => Err(plain(403, "Invalid token")),
+        _ => Err(plain(403, "Forbidden")),
     }
 }
 
