@@ -5,11 +5,14 @@
 use crate::{
     api::MOST_KILLED,
     cancel,
-    core::{Core, Running},
+    core::{Core, Place, Running},
     names, recover,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId, follow::remove_dir};
+use ts_core::{
+    CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId,
+    follow::{self, Known, remove_dir, remove_each, until_over},
+};
 
 /// How long the cluster may take to end a job, beside the grace of the trial: Kubernetes' own 30 s, and the way of the news.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -33,22 +36,13 @@ pub(crate) async fn cleanup(running: &Arc<Running>, scope: &CleanupScope) -> Cle
 
 /// Waits until every end that was asked for is complete.
 async fn settle(core: &Core) {
-    let is_ending = |trial: &TrialId| {
-        core.registry
-            .with(trial, |known| known.cancel.is_some() && !known.status.is_terminal())
-            == Some(true)
-    };
-    if !until(core, || !core.registry.ids().iter().any(is_ending)).await {
+    if !follow::settle(&core.registry, &*core.ctx.clock, patience(core)).await {
         tracing::warn!("the cluster has not ended all that was to be ended; `tsctl gc` does it later");
     }
 }
 
-/// Waits until it is so; `false` if that takes too long.
-async fn until(core: &Core, is_so: impl Fn() -> bool) -> bool {
-    tokio::select! {
-        () = core.registry.until(is_so) => true,
-        () = core.ctx.clock.sleep(core.config.grace_period + PATIENCE) => false,
-    }
+fn patience(core: &Core) -> Duration {
+    core.config.grace_period + PATIENCE
 }
 
 /// Ends every trial and waits until all are over.
@@ -57,17 +51,10 @@ async fn end_all(running: &Arc<Running>, trials: &[TrialId], report: &mut Cleanu
     for trial in trials {
         cancel::cancel(running, trial, CancelReason::User).await;
     }
-    let is_live = |trial: &TrialId| {
-        core.registry
-            .with(trial, |known| !known.status.is_terminal() && !known.extra.is_looked_on)
-            == Some(true)
-    };
-    if !until(core, || !trials.iter().any(is_live)).await {
-        for trial in trials.iter().filter(|trial| is_live(trial)) {
-            report
-                .failures
-                .push((trial.to_string(), still_there(&format!("the job of trial `{trial}`"))));
-        }
+    let is_ours = |known: &Known<Place>| !known.extra.is_looked_on;
+    for trial in until_over(&core.registry, &*core.ctx.clock, patience(core), trials, is_ours).await {
+        let error = still_there(&format!("the job of trial `{trial}`"));
+        report.failures.push((trial.to_string(), error));
     }
 }
 
@@ -77,22 +64,11 @@ fn still_there(what: &str) -> Error {
 }
 
 async fn remove_trials(core: &Arc<Core>, trials: &[TrialId], report: &mut CleanupReport) {
-    for trial in trials {
-        if report.failures.iter().any(|(name, _)| name == trial.as_str()) {
-            continue;
-        }
-        let own = trial.clone();
-        let removed = core
-            .on_storage(move |core| remove_dir(core.folders.paths(&own).dir()))
-            .await;
-        match removed {
-            Ok(removed) => {
-                report.removed += u64::from(removed);
-                core.registry.remove(trial);
-            }
-            Err(error) => report.failures.push((trial.to_string(), error)),
-        }
-    }
+    let remove = |trial: TrialId| async move {
+        core.on_storage(move |core| remove_dir(core.folders.paths(&trial).dir()))
+            .await
+    };
+    remove_each(&core.registry, trials, report, remove).await;
 }
 
 async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {

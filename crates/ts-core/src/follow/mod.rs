@@ -3,6 +3,7 @@
 //!
 //! How the files get here, and when a trial's status changes, is each platform's own.
 
+mod cleaning;
 mod dirs;
 mod end;
 mod growth;
@@ -16,6 +17,7 @@ mod stored;
 mod trouble;
 mod watch;
 
+pub use cleaning::{remove_each, settle, until_over};
 pub use dirs::{TrialDirs, remove_dir, tail};
 pub use end::{End, STDERR_TAIL, of_canceled, of_exit, of_lost, of_refused};
 pub use growth::notice_growth;
