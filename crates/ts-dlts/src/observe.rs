@@ -21,7 +21,7 @@ use ts_core::{
     Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus,
     follow::{
         self, Known, Pace, StoredFiles,
-        mounted::{self, Begin, Traces},
+        mounted::{self, Begin, settled_traces},
     },
 };
 
@@ -29,9 +29,6 @@ use ts_core::{
 const GROWTH_PACE: Duration = Duration::from_millis(500);
 /// Details that are asked for at a time.
 const DETAILS: usize = 6;
-/// How long an exit code may take to be seen here once its job has ended, and how often it is looked for.
-const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
-
 /// Starts the tasks of a service.
 pub(crate) fn start(spawner: &Spawner) {
     let core = &spawner.core;
@@ -263,7 +260,7 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     // Where the container ran to its end, it left a code, which may be seen here a little later.
     let is_awaited = cancel.is_none() && matches!(job.state, JobState::Finished | JobState::Failed);
-    let (mut left, now) = traces(core, trial, is_awaited).await;
+    let (mut left, now) = settled_traces(&core.ctx, &core.folders.paths(trial), is_awaited).await;
     if is_awaited && left.begin == Begin::Free && job.state == JobState::Failed {
         left.tail = match core.api.log_tail(&job.id).await {
             Ok(tail) => tail,
@@ -287,24 +284,6 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
     Ok(true)
 }
 
-/// What a trial has left; waits a little for its exit code, if it `is_awaited`.
-async fn traces(core: &Arc<Core>, trial: &TrialId, is_awaited: bool) -> (Traces, Timestamp) {
-    let (pace, most) = SETTLING;
-    for n in 1.. {
-        let now = core.ctx.clock.now();
-        let own = trial.clone();
-        let left = core
-            .on_storage(move |core| mounted::traces(&core.folders.paths(&own), now))
-            .await;
-        let is_told = left.exit.is_some() || left.was_repeated || left.failure.is_some();
-        if is_told || !is_awaited || left.begin == Begin::Free || n >= most {
-            return (left, now);
-        }
-        core.ctx.clock.sleep(pace).await;
-    }
-    unreachable!("the loop returns after so many rounds")
-}
-
 /// The cluster does not know the job, or does not show it to us any more.
 async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     let now = core.ctx.clock.monotonic();
@@ -319,7 +298,7 @@ async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     if now.saturating_sub(since) < core.config.vanish_after {
         return Ok(false);
     }
-    let (left, now) = traces(core, trial, false).await;
+    let (left, now) = settled_traces(&core.ctx, &core.folders.paths(trial), false).await;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     core.registry.conclude(trial, verdict::vanished(&left, cancel, now));
     Ok(true)

@@ -10,7 +10,7 @@ mod traces;
 
 pub use folders::{CODE, Folders};
 pub use request::{load_request, save_request};
-pub use traces::{Begin, Traces, exit, traces, was_begun};
+pub use traces::{Begin, Traces, exit, settled_traces, traces, was_begun};
 
 use crate::{Error, Result, launch::TrialPaths};
 use std::{fs, path::Path};

@@ -2,7 +2,7 @@
 
 use crate::{
     server::{EMAIL, Fault, TEAM, token},
-    world::{World, quick},
+    world::World,
 };
 use async_trait::async_trait;
 use axum::http::Method;
@@ -11,7 +11,7 @@ use ts_core::{
     config::{ConfigSource, PlatformSection, Problems, Schema, SecretRef, Shortcuts},
 };
 use ts_dlts::PLATFORM;
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 /// The environment of a process, as far as it is set.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ async fn within_a_job_of_dlts_trials_run_without_keys() {
     let service = world.service_of(&ctx, config.clone());
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
     client.finish().await;
     // Elsewhere they are told to be missing.

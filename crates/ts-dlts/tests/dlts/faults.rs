@@ -2,12 +2,12 @@
 
 use crate::{
     server::{Asked, Fault},
-    world::{World, gated, metrics, quick},
+    world::World,
 };
 use axum::http::Method;
 use std::time::Duration;
 use ts_core::{CancelReason, CleanupScope, Reason, ReasonCode, TrialStatus};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 const LIST: &str = "/teams/platform/jobs";
 
@@ -19,9 +19,9 @@ async fn lists_that_fail_for_a_while_lose_nothing() {
     world
         .server
         .fail(Method::GET, "/teams/platform/jobs", Fault::Page(502), 3);
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let history = watch.until_end(&trial.id).await;
-    assert_eq!(history.bodies(), metrics(0, 1));
+    assert_eq!(history.bodies(), Behavior::values(0, 1));
     assert!(world.server.count("GET", "/teams/platform/jobs") > 3);
     client.finish().await;
 }
@@ -35,7 +35,7 @@ async fn what_the_cluster_refuses_in_a_successful_answer_ends_that_trial_only() 
     let service = world.service_of(&ctx, config);
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let why = watch.until_end(&trial.id).await.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartRefused, "{why:?}");
     assert!(why.message.contains("work directory"), "the cluster's words: {why:?}");
@@ -65,7 +65,7 @@ async fn lists_and_details_that_fail_in_any_way_heal() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     for fault in passing() {
         world.server.fail(Method::GET, LIST, fault.clone(), 1);
@@ -74,7 +74,7 @@ async fn lists_and_details_that_fail_in_any_way_heal() {
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     client.finish().await;
 }
 
@@ -87,7 +87,7 @@ async fn a_dashboard_that_stays_away_is_told_and_ends_no_trial() {
         let world = World::fresh().await;
         let client = Client::start(&world).await;
         let mut watch = client.watch();
-        let trial = client.submit(&gated("go")).await;
+        let trial = client.submit(&Behavior::gated("go")).await;
         watch.until_metrics(&trial.id, 1).await;
         world.server.fail(Method::GET, LIST, fault.clone(), u32::MAX);
         let id = trial.id.clone();
@@ -120,7 +120,7 @@ async fn a_request_to_kill_that_fails_is_repeated() {
         let world = World::fresh().await;
         let client = Client::start(&world).await;
         let mut watch = client.watch();
-        let trial = client.submit(&gated("never")).await;
+        let trial = client.submit(&Behavior::gated("never")).await;
         watch.until_metrics(&trial.id, 1).await;
         world.server.fail(Method::PUT, "/status", fault.clone(), 1);
         client.cancel(&trial.id, CancelReason::User).await;

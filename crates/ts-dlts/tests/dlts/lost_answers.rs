@@ -1,13 +1,10 @@
 //! A submit whose answer is lost never makes a second job, whatever becomes of the request, of the looks for it, and of the manager.
 
-use crate::{
-    server::Fault,
-    world::{World, gated, metrics, quick},
-};
+use crate::{server::Fault, world::World};
 use axum::http::Method;
 use std::time::Duration;
 use ts_core::{CancelReason, JournalCursor, Reason, TrialRecord, TrialSpec, TrialStatus};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 const SUBMIT: &str = "/clusters/c1/jobs";
 const LIST: &str = "/teams/platform/jobs";
@@ -38,10 +35,10 @@ async fn a_submit_that_fails_in_any_way_makes_one_job() {
         let client = Client::start(&world).await;
         let mut watch = client.watch();
         world.server.fail(Method::POST, SUBMIT, fault.clone(), 1);
-        let trial = client.submit(&quick()).await;
+        let trial = client.submit(&Behavior::quick()).await;
         let history = watch.until_end(&trial.id).await;
         assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{fault:?}: {history:?}");
-        assert_eq!(history.bodies(), metrics(0, 1), "{fault:?}");
+        assert_eq!(history.bodies(), Behavior::values(0, 1), "{fault:?}");
         assert_eq!(world.server.n_jobs(), 1, "{fault:?}");
         client.finish().await;
     }
@@ -55,7 +52,7 @@ async fn a_request_that_is_carried_out_late_makes_one_job() {
     let mut watch = client.watch();
     let late = Fault::Late(Duration::from_millis(1500));
     world.server.fail(Method::POST, SUBMIT, late, 1);
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     assert!(world.server.count("POST", SUBMIT) > 1, "it was sent again");
     let late = async {
@@ -66,7 +63,7 @@ async fn a_request_that_is_carried_out_late_makes_one_job() {
     late.await;
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     assert_eq!(world.server.n_jobs(), 1);
     client.finish().await;
 }
@@ -87,10 +84,10 @@ async fn who_cannot_look_neither_sends_again_nor_gives_up() {
         world
             .server
             .fail_below(Method::GET, "/clusters/c1/jobs/", fault.clone(), 2);
-        let trial = client.submit(&quick()).await;
+        let trial = client.submit(&Behavior::quick()).await;
         let history = watch.until_end(&trial.id).await;
         assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{fault:?}: {history:?}");
-        assert_eq!(history.bodies(), metrics(0, 1), "{fault:?}");
+        assert_eq!(history.bodies(), Behavior::values(0, 1), "{fault:?}");
         assert_eq!(world.server.count("POST", SUBMIT), 1, "{fault:?}");
         client.finish().await;
     }
@@ -107,10 +104,10 @@ async fn a_cluster_without_its_database_is_believed_nothing() {
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
     let cluster = &world.server.shared.cluster;
-    let running = client.submit(&gated("go")).await;
+    let running = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&running.id, 1).await;
     cluster.set(&cluster.has_no_database, true);
-    let waiting = client.submit(&quick()).await;
+    let waiting = client.submit(&Behavior::quick()).await;
     let listed = world.server.count("GET", LIST);
     let id = running.id.clone();
     let is_told = |why: Option<Reason>| why.is_some_and(|why| why.message.contains("database"));
@@ -139,7 +136,7 @@ async fn a_manager_that_dies_behind_a_lost_answer_makes_one_job() {
         world
             .server
             .fail_below(Method::GET, "/clusters/c1/jobs/", Fault::Page(502), 3);
-        let trial = client.submit(&gated("go")).await;
+        let trial = client.submit(&Behavior::gated("go")).await;
         while world.server.count("POST", SUBMIT) == 0 {
             tokio::task::yield_now().await;
         }
@@ -150,7 +147,7 @@ async fn a_manager_that_dies_behind_a_lost_answer_makes_one_job() {
         let mut watch = client.watch();
         world.open_gate("go").await;
         let history = watch.until_end(&trial.id).await;
-        assert_eq!(history.bodies(), metrics(0, 2), "{fault:?}");
+        assert_eq!(history.bodies(), Behavior::values(0, 2), "{fault:?}");
         assert_eq!(world.server.n_jobs(), 1, "{fault:?}");
         client.finish().await;
     }
@@ -167,7 +164,7 @@ async fn a_trial_that_is_canceled_behind_a_lost_answer_ends_and_leaves_nothing()
         let client = Client::start(&world).await;
         let mut watch = client.watch();
         world.server.fail(Method::POST, SUBMIT, fault.clone(), 1);
-        let trial = client.submit(&gated("never")).await;
+        let trial = client.submit(&Behavior::gated("never")).await;
         while world.server.count("POST", SUBMIT) == 0 {
             tokio::task::yield_now().await;
         }

@@ -57,6 +57,23 @@ fn a_trial_begins_once() {
     );
 }
 
+#[tokio::test]
+async fn an_exit_code_that_is_seen_late_is_waited_for() {
+    let place = place();
+    assert_eq!(place.contain("one", "exit 0"), Some(0));
+    let ctx = crate::Ctx::new(place.dir.path());
+    let late = async {
+        let looked = settled_traces(&ctx, &place.paths, true);
+        let seen = async {
+            ctx.clock.sleep(std::time::Duration::from_millis(50)).await;
+            fs::write(place.paths.state(), "7 5\n").expect("room");
+        };
+        futures_util::join!(looked, seen).0.0
+    };
+    assert_eq!(settled_traces(&ctx, &place.paths, false).await.0.exit, None);
+    assert_eq!(late.await.exit.map(|(exit, _)| exit.code), Some(7));
+}
+
 #[test]
 fn what_was_withdrawn_never_begins() {
     let place = place();

@@ -2,11 +2,14 @@
 
 use super::{AGAIN, ENDED, FAILURE, READY, STARTED};
 use crate::{
-    LogKind, Timestamp,
+    Ctx, LogKind, Timestamp,
     follow::{STDERR_TAIL, tail},
     launch::{TrialExit, TrialPaths, parse_state},
 };
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
+
+/// How often an exit code is looked for that is not seen yet, and how many times.
+const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
 
 /// Who has the right to begin a trial.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +78,24 @@ pub fn traces(paths: &TrialPaths, now: Timestamp) -> Traces {
             .map(|text| text.trim().to_owned()),
         was_ended: exchange.join(ENDED).exists(),
     }
+}
+
+/// As [`traces`], with the time of the look. Where an exit code `is_awaited`, for the trial's container has ended by itself, it looks
+/// again for 3 s: on NFS a file may be seen a little later than the news of its writer.
+pub async fn settled_traces(ctx: &Ctx, paths: &TrialPaths, is_awaited: bool) -> (Traces, Timestamp) {
+    let (pace, looks) = SETTLING;
+    for n in 1.. {
+        let now = ctx.clock.now();
+        let own = paths.clone();
+        // Storage may hang with its server.
+        let left = ctx.tasks.blocking(move || traces(&own, now)).await;
+        let is_told = left.exit.is_some() || left.was_repeated || left.failure.is_some();
+        if is_told || !is_awaited || left.begin == Begin::Free || n >= looks {
+            return (left, now);
+        }
+        ctx.clock.sleep(pace).await;
+    }
+    unreachable!("the loop returns after so many looks")
 }
 
 /// Whether a container has taken the right to begin, or nobody may any more.
