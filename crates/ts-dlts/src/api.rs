@@ -22,8 +22,11 @@ use ts_core::{
     http::{HttpClient, HttpSettings, Method, Reply, Request},
 };
 
-/// Jobs in one list, newest first. Source: `src/dashboard/server/api/v2/controllers/cluster/team/jobs.js`: 10 unless it is said.
+/// Ended jobs in one list, newest first; the others are all in it. Sources: `src/utils/MySQLDataHandler.py`, `get_union_job_list_v2`;
+/// `src/dashboard/server/api/v2/controllers/cluster/team/jobs.js`: 10 unless it is said.
 const MOST_JOBS: &str = "1000";
+/// Jobs that are killed with one request. The dashboard passes the ids on in an address, whose length servers limit to 4 KiB, often.
+pub(crate) const MOST_KILLED: usize = 20;
 /// Pieces of a log that are read, and the bytes of its end that are kept.
 const MOST_PIECES: usize = 20;
 const MOST_LOG: usize = 4096;
@@ -117,7 +120,11 @@ impl Api {
         self.client.send(&request, |reply| json(&reply)).await
     }
 
-    /// Our own jobs in the team whose names begin so, newest first. Old ones may be missing.
+    /// Our own jobs in the team whose names begin so, newest first: all that have not ended, and the newest of the others.
+    ///
+    /// # Errors
+    /// `Unreachable`, too, where the database of the cluster fails: its list of four kinds of jobs is then one of four nothings.
+    /// Sources: `src/utils/JobRestAPIUtils.py`, `get_job_list_v2`; `src/dashboard/server/api/v2/services/cluster.js`, `getJobs`.
     pub(crate) async fn jobs(&self, prefix: &str) -> Result<Vec<JobView>> {
         let team = &self.identity().await?.team;
         let path = ["v2", "clusters", &self.config.cluster, "teams", team, "jobs"];
@@ -125,13 +132,27 @@ impl Api {
             .request("list the jobs", Method::GET, &path)
             .await?
             .with_query("limit", MOST_JOBS);
-        let mut jobs: Vec<JobView> = self.client.send(&request, |reply| json(&reply)).await?;
+        let read = |reply: Reply| {
+            let jobs: Vec<Option<JobView>> = json(&reply)?;
+            jobs.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Unreachable,
+                    "cannot list the jobs: the database of the cluster gives no answer",
+                )
+                .with_retry(Retry::NotApplied { after: None })
+            })
+        };
+        let mut jobs = self.client.send(&request, read).await?;
         jobs.retain(|job| job.name.starts_with(prefix) && !job.id.is_empty());
         Ok(jobs)
     }
 
-    /// Id of our job of this name, if there is one; of several one that is not over.
-    pub(crate) async fn find(&self, name: &str) -> Result<Option<String>> {
+    /// Id of our job with this id, or of this name, if there is one; of several one that is not over.
+    pub(crate) async fn find(&self, id: &str, name: &str) -> Result<Option<String>> {
+        if let Some(job) = self.job(id).await? {
+            return Ok(Some(job.id));
+        }
+        // A cluster that gives ids of its own.
         let mut jobs = self.jobs(name).await?;
         jobs.retain(|job| job.name == name);
         let at = jobs.iter().position(|job| !job.state.is_over()).unwrap_or(0);
@@ -172,7 +193,12 @@ impl Api {
                     let said = said.as_str().map_or_else(|| said.to_string(), str::to_owned);
                     Err(error::of_refused_job(&reply.masked(&said)))
                 }
-                _ => Err(error::of_refused_job("it gave no reason")),
+                // Neither: who answers so is not the cluster that we know.
+                _ => Err(Error::new(
+                    ErrorKind::Protocol,
+                    "cannot submit the job: the answer has neither a `jobId` nor an `error`",
+                )
+                .with_retry(Retry::MaybeApplied { after: None })),
             }
         };
         self.client.send(&request, read).await
@@ -190,8 +216,8 @@ impl Api {
         self.client.send(&request, read).await
     }
 
-    /// Asks for the end of many jobs at once.
-    pub(crate) async fn kill_all(&self, ids: &[String]) -> Result<()> {
+    /// Asks for the end of several jobs at once, [`MOST_KILLED`] at most; gives those of which the answer does not say that they will.
+    pub(crate) async fn kill_all(&self, ids: &[String]) -> Result<Vec<String>> {
         let path = ["clusters", &self.config.cluster, "jobs", "status"];
         let status = ids.iter().map(|id| (id.clone(), KILLING.into())).collect();
         let request = self
@@ -199,14 +225,9 @@ impl Api {
             .await?
             .repeatable()
             .with_json(&Changes { status })?;
-        let read = |reply: Reply| {
-            if reply.is_success() {
-                Ok(())
-            } else {
-                Err(error::of_reply(&reply))
-            }
-        };
-        self.client.send(&request, read).await
+        let killed: types::Killed = self.client.send(&request, |reply| json(&reply)).await?;
+        let is_left = |id: &&String| !killed.ids.contains(id.as_str());
+        Ok(ids.iter().filter(is_left).cloned().collect())
     }
 
     /// The end of what the job's containers printed, up to 4 KiB; empty if nothing is there.
@@ -216,22 +237,15 @@ impl Api {
             let Some(piece) = self.log(id, cursor.as_deref()).await? else {
                 break;
             };
-            for printed in piece.log.values().filter_map(Json::as_str) {
-                text.push_str(printed);
-            }
+            text.push_str(&piece.text);
             if text.len() > MOST_LOG {
                 let from = text.ceil_char_boundary(text.len() - MOST_LOG);
                 text.drain(..from);
             }
-            let next = piece.cursor.and_then(|cursor| match cursor {
-                Json::Null => None,
-                Json::String(text) => Some(text),
-                other => Some(other.to_string()),
-            });
-            if next.is_none() || next == cursor || piece.log.is_empty() {
+            if piece.cursor.is_none() || piece.cursor == cursor || piece.text.is_empty() {
                 break;
             }
-            cursor = next;
+            cursor = piece.cursor;
         }
         Ok(text)
     }

@@ -3,12 +3,12 @@
 //! The trial's own container sees the wish in the shared folder and ends gently; the cluster kills what is left of it. The end itself is
 //! seen by `observe`.
 
-use crate::{
-    core::{Core, Running, Spawner, wait_of},
-    files,
-};
+use crate::core::{Core, Running, Spawner};
 use std::{sync::Arc, time::Duration};
-use ts_core::{CancelReason, TrialId, follow::save_cancel};
+use ts_core::{
+    CancelReason, TrialId,
+    follow::{mounted, save_cancel, wait_after},
+};
 
 /// Pace of asking again while the job has not ended: one that changes its state at the same moment may not take the request.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
         let trial = trial.clone();
         core.on_storage(move |core| {
             let paths = core.folders.paths(&trial);
-            files::withdraw(&paths);
+            mounted::withdraw(&paths);
             save_cancel(&paths, why)
         })
         .await
@@ -57,11 +57,7 @@ async fn stop(core: &Core, trial: &TrialId) {
         let asked = {
             // Nobody closes it.
             let _turn = core.writes.acquire().await;
-            match core
-                .registry
-                .with(trial, |known| known.extra.job.job_id.clone())
-                .flatten()
-            {
+            match core.registry.with(trial, |known| known.extra.job.id.clone()) {
                 Some(id) => core.api.kill(&id).await,
                 None => Ok(false),
             }
@@ -72,7 +68,7 @@ async fn stop(core: &Core, trial: &TrialId) {
             Ok(_) => AGAIN,
             Err(error) => {
                 tracing::warn!(%trial, %error, "the job could not be stopped; trying again");
-                wait_of(&error, AGAIN)
+                wait_after(&error, AGAIN)
             }
         };
         core.ctx.clock.sleep(wait).await;

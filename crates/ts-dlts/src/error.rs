@@ -47,6 +47,11 @@ pub(crate) fn of_reply(reply: &Reply) -> Error {
 
 /// The error of a job that the cluster did not make, in its own words.
 pub(crate) fn of_refused_job(said: &str) -> Error {
+    // Its database fails, or has a job with this id: ours, whose answer was lost.
+    if said.contains("Cannot add job into database") {
+        return Error::new(ErrorKind::Unreachable, format!("DLTS made no job: {}", said.trim()))
+            .with_retry(Retry::MaybeApplied { after: None });
+    }
     let (kind, help) = if said.contains("Access Denied") {
         (
             ErrorKind::Denied,

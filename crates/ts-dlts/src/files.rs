@@ -4,32 +4,18 @@
 
 use crate::DltsConfig;
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    io::{self, Read as _, Seek as _, SeekFrom},
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 use ts_core::{
-    Error, ErrorKind, ExperimentId, GpuCount, LogKind, Prepared, Result, Timestamp, TrialId, TrialSpec,
-    follow::{STDERR_TAIL, load_cancel, write_whole},
-    launch::{
-        LaunchScript, StateClock, TrialContext, TrialExit, TrialPaths, parse_state, quote, trial_environment,
-        visible_devices,
+    Error, ExperimentId, GpuCount, Prepared, Result, TrialSpec,
+    follow::{
+        mounted::{CODE, Folders, offer, save_request, start_script},
+        write_whole,
     },
+    launch::{LaunchScript, StateClock, TrialContext, TrialPaths, quote, trial_environment, visible_devices},
 };
 
-/// Folder of the packages of code.
-pub(crate) const CODE: &str = "code";
 /// The script that a container runs.
 pub(crate) const START: &str = "start.sh";
-/// Files in `.nni`: the right to begin, and what `start.sh` leaves.
-const READY: &str = "ready";
-const WITHDRAWN: &str = "withdrawn";
-const STARTED: &str = "started.";
-const AGAIN: &str = "again";
-const FAILURE: &str = "failure";
-const ENDED: &str = "ended";
-const JOB: &str = "job";
 /// Makes the SDK write its journal to a file. Source: nni v1.9, `src/sdk/pynni/nni/platform/local.py`, `send_metric`.
 const SDK_PLATFORM: &str = "local";
 
@@ -37,8 +23,10 @@ const SDK_PLATFORM: &str = "local";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) spec: TrialSpec,
-    /// What the cluster calls its job, once that is known.
-    pub(crate) job_id: Option<String>,
+    /// What its job is called. We choose it, so that a request that is sent twice makes one job.
+    pub(crate) id: String,
+    /// Whether the cluster is known to have the job.
+    pub(crate) is_taken: bool,
 }
 
 /// A file of a trial, by its name below the trial's folder.
@@ -48,44 +36,8 @@ pub(crate) struct TrialFile {
 }
 
 /// The trials' folders as this machine sees them.
-#[derive(Debug, Clone)]
-pub(crate) struct Folders {
-    root: PathBuf,
-}
-
-impl Folders {
-    pub(crate) fn new(config: &DltsConfig, experiment: &ExperimentId) -> Self {
-        Self {
-            root: config.local_mount.join(experiment.as_str()),
-        }
-    }
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-    pub(crate) fn code(&self) -> PathBuf {
-        self.root.join(CODE)
-    }
-    pub(crate) fn paths(&self, trial: &TrialId) -> TrialPaths {
-        TrialPaths::new(self.root.join(trial.as_str()))
-    }
-    /// Trials that have a folder.
-    pub(crate) fn trials(&self) -> Result<Vec<TrialId>> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io("list", &self.root, e)),
-        };
-        let mut trials = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|e| Error::io("list", &self.root, e))?.file_name();
-            trials.extend(
-                name.to_str()
-                    .filter(|name| *name != CODE)
-                    .and_then(|name| TrialId::new(name).ok()),
-            );
-        }
-        Ok(trials)
-    }
+pub(crate) fn folders(config: &DltsConfig, experiment: &ExperimentId) -> Folders {
+    Folders::new(config.local_mount.join(experiment.as_str()), &[])
 }
 
 /// A trial's folder as containers see it.
@@ -113,13 +65,13 @@ fn start(config: &DltsConfig, code: &Prepared, trial: &TrialSpec, dir: &str) -> 
         config.container_mount, trial.experiment, code.location
     );
     let grace = config.grace_period.as_millis().div_ceil(1000);
-    format!(
-        "#!/bin/sh\nts_dir={}\nts_code={}\nts_output={}\nts_grace={grace}\n{}",
-        quote(dir),
+    // A pod that is made again may have its name again, but not in the same second with the same process.
+    start_script(&format!(
+        "ts_dir={dir}\nts_seat=$ts_dir\nts_code={}\nts_output={}\nts_grace={grace}\nts_mark=${{HOSTNAME:-0}}.$(date +%s).$$",
         quote(&code),
         quote(&format!("{dir}/nnioutput")),
-        include_str!("worker/start.sh")
-    )
+        dir = quote(dir),
+    ))
 }
 
 fn script(trial: &TrialSpec, dir: &str) -> Result<String> {
@@ -148,146 +100,20 @@ fn script(trial: &TrialSpec, dir: &str) -> Result<String> {
 /// Writes a trial's folder anew, whatever an interrupted try has left of it; the stored request comes last.
 pub(crate) fn store(folders: &Folders, files: &[TrialFile], job: &Job) -> Result<()> {
     let paths = folders.paths(&job.spec.id);
-    let exchange = paths.exchange();
-    fs::create_dir_all(&exchange).map_err(|e| Error::io("make", &exchange, e))?;
-    write(&exchange.join(READY), "")?;
+    offer(paths.dir())?;
     for file in files {
         write(&paths.dir().join(&file.name), &file.text)?;
     }
     // There before the trial starts, as with NNI.
     write(&paths.metrics(), "")?;
-    save(&paths, job)
+    save_request(&paths, job)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|e| Error::io("write", path, e))
 }
 
-/// Stores the request.
-pub(crate) fn save(paths: &TrialPaths, job: &Job) -> Result<()> {
-    let path = paths.exchange().join(JOB);
-    let text = serde_json::to_vec(job).map_err(|e| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("cannot write `{}` as JSON", path.display()),
-        )
-        .with_source(e)
-    })?;
-    write_whole(&path, &text)
-}
-
-/// The stored request; `None` if there is none.
-pub(crate) fn load(paths: &TrialPaths) -> Result<Option<Job>> {
-    let path = paths.exchange().join(JOB);
-    match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| Error::io("understand", &path, e.into())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", &path, e)),
-    }
-}
-
 /// Gives a trial its next parameters, all of the file or none of it.
 pub(crate) fn write_parameters(paths: &TrialPaths, next: &ts_core::Parameters) -> Result<()> {
     write_whole(&paths.dir().join(next.file_name()), next.text.as_bytes())
-}
-
-/// Takes the right to begin from a trial that is not wanted any more.
-pub(crate) fn withdraw(paths: &TrialPaths) {
-    let exchange = paths.exchange();
-    // Who has it already is asked to end.
-    let _ = fs::rename(exchange.join(READY), exchange.join(WITHDRAWN));
-}
-
-/// Who has the right to begin a trial.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Begin {
-    /// No container has come to take it.
-    #[default]
-    Free,
-    /// Nobody: the trial is not wanted any more.
-    Withdrawn,
-    /// A container.
-    Taken,
-}
-
-/// What a trial has left about its end.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Traces {
-    /// How its command ended.
-    pub(crate) exit: Option<(TrialExit, Timestamp)>,
-    /// The end of its standard error, unless it succeeded.
-    pub(crate) tail: String,
-    /// Who has the right to begin.
-    pub(crate) begin: Begin,
-    /// Whether the platform started it a second time.
-    pub(crate) was_repeated: bool,
-    /// Why its container could not begin it.
-    pub(crate) failure: Option<String>,
-    /// Whether its container ended it on our request.
-    pub(crate) was_ended: bool,
-}
-
-/// Looks at what a trial has left.
-pub(crate) fn traces(paths: &TrialPaths, now: Timestamp) -> Traces {
-    let exchange = paths.exchange();
-    // Reading the folder makes NFS ask its server what is in it.
-    let names = fs::read_dir(&exchange)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name());
-    let was_taken = names.filter(|name| name.to_string_lossy().starts_with(STARTED)).count() > 0;
-    let begin = match (was_taken, was_begun(paths)) {
-        (true, _) => Begin::Taken,
-        (false, true) => Begin::Withdrawn,
-        (false, false) => Begin::Free,
-    };
-    let exit = exit(paths).map(|exit| (exit, exit.at.or_else(|| modified(&paths.state())).unwrap_or(now)));
-    let tail = match exit {
-        Some((TrialExit { code: 0, .. }, _)) => String::new(),
-        _ => tail_of(&paths.log(LogKind::Stderr)).unwrap_or_default(),
-    };
-    Traces {
-        exit,
-        tail,
-        begin,
-        was_repeated: exchange.join(AGAIN).exists(),
-        failure: fs::read_to_string(exchange.join(FAILURE))
-            .ok()
-            .map(|text| text.trim().to_owned()),
-        was_ended: exchange.join(ENDED).exists(),
-    }
-}
-
-/// Whether a container has taken the right to begin, or nobody may any more.
-pub(crate) fn was_begun(paths: &TrialPaths) -> bool {
-    !paths.exchange().join(READY).exists()
-}
-
-/// How the command of a trial ended, if it has.
-pub(crate) fn exit(paths: &TrialPaths) -> Option<TrialExit> {
-    parse_state(&fs::read_to_string(paths.state()).ok()?)
-}
-
-/// The stored wish to end a trial.
-pub(crate) fn cancel(paths: &TrialPaths) -> Option<ts_core::CancelReason> {
-    load_cancel(paths)
-}
-
-fn modified(path: &Path) -> Option<Timestamp> {
-    let modified = fs::metadata(path).ok()?.modified().ok()?;
-    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok().map(Timestamp)
-}
-
-fn tail_of(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    if file.seek(SeekFrom::End(-i64::from(STDERR_TAIL))).is_err() {
-        file.rewind()?; // shorter than that
-    }
-    let mut tail = Vec::new();
-    file.take(u64::from(STDERR_TAIL)).read_to_end(&mut tail)?;
-    Ok(String::from_utf8_lossy(&tail).into_owned())
 }

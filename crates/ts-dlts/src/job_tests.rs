@@ -11,6 +11,14 @@ fn config() -> DltsConfig {
     config
 }
 
+fn job() -> Job {
+    Job {
+        spec: trial(),
+        id: "9f0c".to_owned(),
+        is_taken: false,
+    }
+}
+
 fn trial() -> TrialSpec {
     let experiment = ExperimentSpec::new(
         ExperimentId::new("abcd1234").unwrap(),
@@ -24,7 +32,7 @@ fn trial() -> TrialSpec {
 fn the_request_is_nnis() {
     let expected = json!({
         "team": "platform", "vcName": "platform", "userName": "a@example.org", "gpuType": "P40",
-        "jobName": "nni_exp_abcd1234_trial_x1Y2z", "jobType": "training", "jobtrainingtype": "RegularJob",
+        "jobId": "9f0c", "jobName": "nni_exp_abcd1234_trial_x1Y2z", "jobType": "training", "jobtrainingtype": "RegularJob",
         "resourcegpu": 2, "image": "a:1", "cmd": "sh '/home/al'\\''ice/nni/abcd1234/x1Y2z/start.sh'",
         "interactivePorts": [], "ssh": false, "ipython": false, "tensorboard": false, "mountpoints": [],
         "workPath": "", "enableworkpath": true, "dataPath": "", "enabledatapath": false,
@@ -33,7 +41,7 @@ fn the_request_is_nnis() {
         "hostNetwork": false, "useGPUTopology": false, "isPrivileged": false, "hostIPC": false,
         "preemptionAllowed": "False",
     });
-    assert_eq!(body(&config(), "platform", "a@example.org", "P40", &trial()), expected);
+    assert_eq!(body(&config(), "platform", "a@example.org", "P40", &job()), expected);
 }
 
 #[test]
@@ -46,6 +54,19 @@ fn what_is_shown_has_the_files_and_no_secret() {
     let text = format!("{shown:?} {config:?}");
     assert!(!text.contains("hunter"), "{text}");
     assert!(shown.documents[2].1.contains("echo \"a\" $HOME"));
-    let job = &shown.documents[3].1;
-    assert!(job.contains("${env:DLWS_VC_NAME}") && job.contains(ONLY_MODEL), "{job}");
+    let start: Vec<&str> = shown.documents[0].1.lines().take(7).collect();
+    assert_eq!(
+        start,
+        [
+            "#!/bin/sh",
+            r"ts_dir='/home/al'\''ice/nni/abcd1234/x1Y2z'",
+            "ts_seat=$ts_dir",
+            r"ts_code='/home/al'\''ice/nni/abcd1234/code/0.tar'",
+            r"ts_output='/home/al'\''ice/nni/abcd1234/x1Y2z/nnioutput'",
+            "ts_grace=5",
+            "ts_mark=${HOSTNAME:-0}.$(date +%s).$$",
+        ]
+    );
+    // What users see of a job is as it was, or this file is changed with it.
+    assert_eq!(shown.documents[3].1, include_str!("golden/job.json").trim_end());
 }

@@ -6,11 +6,10 @@
 
 use crate::{
     api::{JobState, JobView},
-    core::{Core, Spawner, wait_of},
-    files::{self, Begin},
+    core::{Core, Place, Spawner},
     names,
     status::{self, Standing, Wait},
-    verdict,
+    verdict::{self, short},
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
@@ -20,26 +19,22 @@ use std::{
 };
 use ts_core::{
     Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus,
-    follow::{self, TrialFiles},
-    launch::TrialPaths,
+    follow::{
+        self, Known, Pace, StoredFiles,
+        mounted::{self, Begin, settled_traces},
+    },
 };
 
 /// How often the files of running trials are looked at.
 const GROWTH_PACE: Duration = Duration::from_millis(500);
 /// Details that are asked for at a time.
 const DETAILS: usize = 6;
-/// Most that the interval grows to, as a multiple.
-const MOST_GROWTH: u32 = 4;
-/// Looks without news until the interval has grown by its own length.
-const QUIET: u32 = 8;
-/// How long an exit code may take to be seen here once its job has ended, and how often it is looked for.
-const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
-
 /// Starts the tasks of a service.
 pub(crate) fn start(spawner: &Spawner) {
     let core = &spawner.core;
     spawner.spawn(observe(Arc::downgrade(core)));
-    let files = Arc::new(Paths(core.folders.clone()));
+    let folders = core.folders.clone();
+    let files = Arc::new(StoredFiles::new(move |trial: &TrialId| folders.paths(trial)));
     let registry = Arc::downgrade(&core.registry);
     let ctx = core.ctx.clone();
     spawner.spawn(async move {
@@ -53,50 +48,37 @@ pub(crate) fn start(spawner: &Spawner) {
 /// Trials whose begin (`false`) or end (`true`) was seen on the storage.
 type Hints = HashSet<(TrialId, bool)>;
 
-/// Where files are; all that the look at their growth needs.
-struct Paths(files::Folders);
-
-impl TrialFiles for Paths {
-    fn paths(&self, trial: &TrialId) -> TrialPaths {
-        self.0.paths(trial)
-    }
-    fn want_log(&self, _: &TrialId, _: ts_core::LogKind) {}
-    fn log_is_complete(&self, _: &TrialId, _: ts_core::LogKind) -> bool {
-        true
-    }
-    fn look_on(&self, _: &TrialId) {}
-    fn forget(&self, _: &TrialId) {}
-}
-
 /// Looks until the service is gone.
 async fn observe(core: Weak<Core>) {
-    let (mut quiet, mut pace, mut failures) = (0_u32, Duration::ZERO, 0_u32);
+    let Some(interval) = core.upgrade().map(|core| core.config.poll_interval) else {
+        return;
+    };
+    let mut pace = Pace::new(interval);
     let mut hinted = Hints::new();
     loop {
         let Some(strong) = core.upgrade() else { return };
-        let least = strong.config.poll_interval.max(pace);
-        let most = least * (1 + quiet / QUIET).min(MOST_GROWTH);
-        rest(&strong, least, most, &mut hinted).await;
+        rest(&strong, pace.least(), pace.most(), &mut hinted).await;
         let before = strong.registry.ids().len();
         match look(&strong).await {
             Ok(has_news) => {
-                (pace, failures) = (Duration::ZERO, 0);
-                quiet = if has_news || before != strong.registry.ids().len() {
-                    0
-                } else {
-                    quiet + 1
-                };
+                pace.succeeded(has_news || before != strong.registry.ids().len(), Duration::ZERO);
                 strong.end_trouble();
             }
             Err(error) => {
-                failures += 1;
-                // One failure is an accident; the next list comes soon.
-                if failures > 1 || !error.is_retryable() {
-                    strong.set_trouble(&error);
+                // What nobody could look at is not missing.
+                forget_missing(&strong);
+                if pace.failed(&error) {
+                    strong.begin_trouble(&error);
                 }
-                let own = strong.config.poll_interval * 2_u32.pow(failures.min(4));
-                pace = wait_of(&error, own);
             }
+        }
+    }
+}
+
+fn forget_missing(core: &Core) {
+    for trial in core.registry.ids() {
+        if core.registry.with(&trial, |known| known.extra.missing_since.is_some()) == Some(true) {
+            core.registry.update(&trial, |known| known.extra.missing_since = None);
         }
     }
 }
@@ -122,8 +104,7 @@ async fn rest(core: &Arc<Core>, least: Duration, most: Duration, hinted: &mut Hi
 
 /// Whether the cluster has the job of a trial that has not ended.
 fn is_watched(core: &Core, trial: &TrialId) -> bool {
-    let is_watched =
-        |known: &follow::Known<crate::core::Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
+    let is_watched = |known: &Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
     core.registry.with(trial, is_watched) == Some(true)
 }
 
@@ -141,9 +122,9 @@ async fn has_hint(core: &Arc<Core>, hinted: &mut Hints) -> bool {
             let is_so = |(trial, is_running): &(TrialId, bool)| {
                 let paths = core.folders.paths(trial);
                 if *is_running {
-                    files::exit(&paths).is_some()
+                    mounted::exit(&paths).is_some()
                 } else {
-                    files::was_begun(&paths)
+                    mounted::was_begun(&paths)
                 }
             };
             asked.into_iter().filter(is_so).collect()
@@ -165,13 +146,15 @@ async fn look(core: &Arc<Core>) -> Result<bool> {
     for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
         let known = core
             .registry
-            .with(&trial, |known| (known.extra.job.job_id.clone(), known.extra.created_at));
-        let Some((Some(id), created_at)) = known else { continue };
+            .with(&trial, |known| (known.extra.job.id.clone(), known.extra.created_at));
+        let Some((id, created_at)) = known else { continue };
         let standing = jobs
             .get(id.as_str())
             .map_or(Standing::Ended, |job| status::standing(job));
-        if standing != Standing::Ended {
-            has_news |= enter(core, &trial, standing);
+        if let Some(job) = jobs.get(id.as_str())
+            && standing != Standing::Ended
+        {
+            has_news |= enter(core, &trial, job, standing);
         } else if created_at < Some(began) {
             // A job that was taken while we listed may be missing in the list.
             asked.push((trial, id));
@@ -189,30 +172,61 @@ async fn look(core: &Arc<Core>) -> Result<bool> {
 }
 
 /// Enters how a trial is that has not ended; says whether that is news.
-fn enter(core: &Core, trial: &TrialId, standing: Standing) -> bool {
+fn enter(core: &Core, trial: &TrialId, job: &JobView, standing: Standing) -> bool {
     if core.registry.with(trial, |known| known.extra.missing_since.is_some()) == Some(true) {
         core.registry.update(trial, |known| known.extra.missing_since = None);
     }
     match standing {
         Standing::Waiting(wait) => waits(core, trial, wait),
         Standing::Running(since) => runs(core, trial, since),
+        Standing::Unknown => is_not_understood(core, trial, &job.word),
         Standing::Same | Standing::Ended => false,
+    }
+}
+
+/// A job is in a state of a word that we do not know.
+fn is_not_understood(core: &Core, trial: &TrialId, word: &str) -> bool {
+    let message = format!(
+        "DLTS says that the job is `{}`, which is not understood here",
+        short(word)
+    );
+    let told = |known: &Known<Place>| known.why.as_ref().is_some_and(|why| why.message == message);
+    if core.registry.with(trial, told) != Some(false) {
+        return false;
+    }
+    let why = Reason::new(ReasonCode::Unreachable, message.clone(), core.ctx.clock.now())
+        .unblocked_by("look at the job in the dashboard; the trial goes on meanwhile");
+    core.registry.update(trial, |known| {
+        known.status = TrialStatus::Unknown;
+        known.why = Some(why);
+    });
+    true
+}
+
+/// A job is understood again; the trial is as it was.
+fn is_understood(core: &Core, trial: &TrialId) {
+    if core.registry.with(trial, |known| known.status == TrialStatus::Unknown) == Some(true) {
+        core.registry.update(trial, |known| {
+            known.status = known.started.map_or(TrialStatus::Waiting, |_| TrialStatus::Running);
+        });
     }
 }
 
 /// A job waits; if its trial began before, the platform has taken its container away, and the trial stays what it is: running.
 fn waits(core: &Core, trial: &TrialId, wait: Wait) -> bool {
+    is_understood(core, trial);
     let told = core
         .registry
         .with(trial, |known| known.why.as_ref().map(|why| why.message.clone()));
     let why = Reason::new(wait.code, wait.message, core.ctx.clock.now());
-    core.explain(trial, wait.unblock.into_iter().fold(why, Reason::unblocked_by));
+    core.registry
+        .explain(trial, wait.unblock.into_iter().fold(why, Reason::unblocked_by));
     told.flatten().as_deref() != Some(wait.message)
 }
 
 fn runs(core: &Core, trial: &TrialId, since: Option<Timestamp>) -> bool {
     let is_news = core.registry.with(trial, |known| {
-        known.status == TrialStatus::Waiting
+        matches!(known.status, TrialStatus::Waiting | TrialStatus::Unknown)
             || known
                 .why
                 .as_ref()
@@ -221,10 +235,12 @@ fn runs(core: &Core, trial: &TrialId, since: Option<Timestamp>) -> bool {
     if is_news != Some(true) {
         return false;
     }
-    let since = since.unwrap_or_else(|| core.ctx.clock.now());
+    // The cluster's clock may be ahead.
+    let now = core.ctx.clock.now();
+    let since = since.unwrap_or(now).min(now);
     core.registry.update(trial, |known| {
-        if known.status == TrialStatus::Waiting {
-            known.status = TrialStatus::Running;
+        known.status = TrialStatus::Running;
+        if known.started.is_none() {
             (known.at, known.started) = (since, Some(since));
         }
         known.why = None;
@@ -239,12 +255,12 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
     };
     match status::standing(&job) {
         Standing::Ended => {}
-        standing => return Ok(enter(core, trial, standing)),
+        standing => return Ok(enter(core, trial, &job, standing)),
     }
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     // Where the container ran to its end, it left a code, which may be seen here a little later.
     let is_awaited = cancel.is_none() && matches!(job.state, JobState::Finished | JobState::Failed);
-    let (mut left, now) = traces(core, trial, is_awaited).await;
+    let (mut left, now) = settled_traces(&core.ctx, &core.folders.paths(trial), is_awaited).await;
     if is_awaited && left.begin == Begin::Free && job.state == JobState::Failed {
         left.tail = match core.api.log_tail(&job.id).await {
             Ok(tail) => tail,
@@ -259,31 +275,13 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobView
     }
     if left.begin == Begin::Taken {
         // It may have begun and ended between two looks.
-        let since = job.started.unwrap_or(now);
+        let since = job.started.unwrap_or(now).min(now);
         core.registry.update(trial, |known| {
             known.started.get_or_insert(since);
         });
     }
-    core.conclude(trial, verdict::of_job(&job, &left, cancel, now));
+    core.registry.conclude(trial, verdict::of_job(&job, &left, cancel, now));
     Ok(true)
-}
-
-/// What a trial has left; waits a little for its exit code, if it `is_awaited`.
-async fn traces(core: &Arc<Core>, trial: &TrialId, is_awaited: bool) -> (files::Traces, Timestamp) {
-    let (pace, most) = SETTLING;
-    for n in 1.. {
-        let now = core.ctx.clock.now();
-        let own = trial.clone();
-        let left = core
-            .on_storage(move |core| files::traces(&core.folders.paths(&own), now))
-            .await;
-        let is_told = left.exit.is_some() || left.was_repeated || left.failure.is_some();
-        if is_told || !is_awaited || left.begin == Begin::Free || n >= most {
-            return (left, now);
-        }
-        core.ctx.clock.sleep(pace).await;
-    }
-    unreachable!("the loop returns after so many rounds")
 }
 
 /// The cluster does not know the job, or does not show it to us any more.
@@ -300,8 +298,8 @@ async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     if now.saturating_sub(since) < core.config.vanish_after {
         return Ok(false);
     }
-    let (left, now) = traces(core, trial, false).await;
+    let (left, now) = settled_traces(&core.ctx, &core.folders.paths(trial), false).await;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
-    core.conclude(trial, verdict::vanished(&left, cancel, now));
+    core.registry.conclude(trial, verdict::vanished(&left, cancel, now));
     Ok(true)
 }

@@ -3,20 +3,24 @@
 use crate::{
     cancel,
     core::{Place, Running, Spawner},
-    files, names, submit,
+    files::Job,
+    names, submit,
 };
 use std::{collections::HashSet, sync::Arc};
-use ts_core::{Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord, follow::Known};
+use ts_core::{
+    Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord,
+    follow::{Known, load_cancel, mounted::load_request},
+};
 
 /// Takes up a claimed trial whose request is stored; `false` if none is. Blocks.
 pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> {
     let core = &spawner.core;
     let paths = core.folders.paths(trial);
-    let Some(job) = files::load(&paths)? else {
+    let Some(job) = load_request::<Job>(&paths)? else {
         return Ok(false);
     };
-    let is_created = job.job_id.is_some();
-    let stored_cancel = files::cancel(&paths);
+    let is_created = job.is_taken;
+    let stored_cancel = load_cancel(&paths);
     let now = core.ctx.clock.monotonic();
     let cancel = core.registry.update(trial, |known| {
         let mut place = Place::new(job);
@@ -29,7 +33,7 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
     match (is_created, cancel.flatten()) {
         (true, Some(_)) => cancel::stop_later(spawner, trial.clone()),
         (true, None) => {}
-        // It may have been sent all the same; then it is found by its name.
+        // It may have been sent all the same.
         (false, _) => submit::begin(spawner, trial.clone(), true),
     }
     core.bell.notify_one();
@@ -44,7 +48,7 @@ async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
         .tasks
         .blocking(move || {
             let core = &spawner.core;
-            let Some(job) = files::load(&core.folders.paths(&trial))? else {
+            let Some(job) = load_request::<Job>(&core.folders.paths(&trial))? else {
                 return Ok(false);
             };
             let now = core.ctx.clock.now();
@@ -67,7 +71,7 @@ pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
     let core = &running.core;
     let own = trial.clone();
     let stored = core
-        .on_storage(move |core| files::load(&core.folders.paths(&own)))
+        .on_storage(move |core| load_request::<Job>(&core.folders.paths(&own)))
         .await;
     let job = match stored {
         Ok(Some(job)) => job,
@@ -75,9 +79,10 @@ pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
         Err(error) => return tracing::warn!(%trial, %error, "its stored request cannot be read"),
     };
     let now = core.ctx.clock.now();
+    let is_taken = job.is_taken;
     let mut place = Place::new(job);
     (place.is_stored, place.is_looked_on) = (true, true);
-    place.created_at = Some(core.ctx.clock.monotonic());
+    place.created_at = is_taken.then(|| core.ctx.clock.monotonic());
     let why = Reason::new(ReasonCode::Starting, "the cluster is being asked", now);
     if core.registry.claim(trial, Known::waiting(now, why, place)) {
         core.bell.notify_one();

@@ -14,8 +14,10 @@ pub(crate) enum Standing {
     Running(Option<Timestamp>),
     /// It has ended; its details say how.
     Ended,
-    /// Nothing that we understand, or nothing new: a job that is being killed is as it was.
+    /// Nothing new: a job that is being killed is as it was.
     Same,
+    /// Nothing that we understand.
+    Unknown,
 }
 
 /// Why a job does not run.
@@ -50,7 +52,8 @@ pub(crate) fn standing(job: &JobView) -> Standing {
         ),
         JobState::Running => Standing::Running(job.started),
         JobState::Finished | JobState::Failed | JobState::Error | JobState::Killed => Standing::Ended,
-        JobState::Killing | JobState::Unknown => Standing::Same,
+        JobState::Killing => Standing::Same,
+        JobState::Unknown => Standing::Unknown,
     }
 }
 
@@ -80,8 +83,9 @@ mod tests {
         for state in ["finished", "failed", "error", "killed"] {
             assert_eq!(of(state), Standing::Ended, "{state}");
         }
-        for state in ["killing", "somethingNew", ""] {
-            assert_eq!(of(state), Standing::Same, "{state}");
+        assert_eq!(of("killing"), Standing::Same);
+        for state in ["somethingNew", "Running", ""] {
+            assert_eq!(of(state), Standing::Unknown, "{state}");
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::{
     cancel,
-    core::{Core, Place, Running, Spawner, wait_of},
+    core::{Core, Place, Running, Spawner},
     files::{self, Job},
     job, names, recover,
 };
@@ -12,8 +12,8 @@ use std::{sync::Arc, time::Duration};
 use ts_codedir::Shelf;
 use ts_core::{
     Error, ErrorKind, Parameters, Prepared, Reason, ReasonCode, Result, Retry, RetryPolicy, Submitted, TrialId,
-    TrialSpec, TrialStatus,
-    follow::{End, Known, of_canceled},
+    TrialSpec,
+    follow::{Known, mounted::save_request, of_canceled, of_refused, wait_after},
 };
 
 /// Longest wait between two tries to send a job that nobody asked us to wait longer for.
@@ -22,10 +22,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Stores `trial` and has its job sent; returns before that is done.
 pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
     let core = &running.core;
-    if trial.id.as_str() == files::CODE {
+    if core.folders.is_reserved(trial.id.as_str()) {
         return Err(Error::new(
             ErrorKind::Config,
-            format!("a trial cannot be called `{}`", files::CODE),
+            format!("a trial cannot be called `{}`", trial.id),
         ));
     }
     let files = files::of_trial(&core.config, prepared, trial)?;
@@ -35,7 +35,8 @@ pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &
     loop {
         let job = Job {
             spec: trial.clone(),
-            job_id: None,
+            id: names::new_job_id(),
+            is_taken: false,
         };
         let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
         let known = Known::waiting(core.ctx.clock.now(), why, Place::new(job.clone()));
@@ -109,9 +110,11 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         if let Some(why) = known.cancel
             && !looks_first
         {
-            return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+            return core
+                .registry
+                .conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
         }
-        let error = match create_once(core, &name, &known.extra.job.spec, looks_first, known.cancel.is_some()).await {
+        let error = match create_once(core, &name, &known.extra.job, looks_first, known.cancel.is_some()).await {
             Ok(Some(id)) => {
                 drop(turn);
                 return created(spawner, trial, id).await;
@@ -130,17 +133,18 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         let reason = match error.kind() {
             ErrorKind::RateLimited | ErrorKind::NoCapacity => ReasonCode::Quota,
             _ if error.is_retryable() => ReasonCode::Unreachable,
-            ErrorKind::Auth => ReasonCode::Unreachable,
+            // `Protocol`: something else than the dashboard answered.
+            ErrorKind::Auth | ErrorKind::Protocol => ReasonCode::Unreachable,
             _ => {
                 tracing::debug!(%trial, %error, "refused");
-                return core.conclude(trial, refused(core, &error));
+                return core.registry.conclude(trial, of_refused(&error, core.ctx.clock.now()));
             }
         };
         core.waits(trial, reason, error.to_string(), error.help());
         pause(
             core,
             trial,
-            wait_of(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
+            wait_after(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
         )
         .await;
     }
@@ -148,50 +152,49 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
 
 /// Waits, unless the trial is not wanted any more.
 async fn pause(core: &Core, trial: &TrialId, wait: Duration) {
-    let inbox = core.registry.subscribe();
     let is_canceled = || core.registry.with(trial, |known| known.cancel.is_some()) != Some(false);
-    let canceled = async {
-        while !is_canceled() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
     if is_canceled() {
         return core.ctx.clock.sleep(wait.min(Duration::from_secs(1))).await;
     }
     tokio::select! {
         () = core.ctx.clock.sleep(wait) => {}
-        () = canceled => {}
+        () = core.registry.until(is_canceled) => {}
     }
 }
 
 /// One try; gives the id of the job. `None`: it is not there, and it is not wanted any more.
+///
+/// That a job is not there settles nothing: a request without an answer may still be on its way, and the cluster lists nothing while
+/// its database fails. What is sent again has the same id, and the cluster takes an id once.
 async fn create_once(
     core: &Core,
     name: &str,
-    spec: &TrialSpec,
+    stored: &Job,
     looks_first: bool,
     is_canceled: bool,
 ) -> Result<Option<String>> {
-    if looks_first && let Some(id) = core.api.find(name).await? {
-        return Ok(Some(id));
+    if looks_first {
+        // Who cannot look knows nothing of the job, so that no refusal of this is one of the job.
+        let found = core.api.find(&stored.id, name).await.map_err(passing)?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
     if is_canceled {
         return Ok(None);
     }
     let model = core.gpu_type().await?;
     let who = core.api.identity().await?;
-    let body = job::body(&core.config, &who.team, &who.email, model, spec);
+    let body = job::body(&core.config, &who.team, &who.email, model, stored);
     core.api.submit(&body).await.map(Some)
 }
 
-fn refused(core: &Core, error: &Error) -> End {
-    let now = core.ctx.clock.now();
-    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
-    End {
-        status: TrialStatus::Failed,
-        at: now,
-        why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
+/// An error after which the same is tried again, whatever it is.
+fn passing(error: Error) -> Error {
+    if error.is_retryable() {
+        error
+    } else {
+        error.with_retry(Retry::NotApplied { after: None })
     }
 }
 
@@ -203,7 +206,8 @@ async fn created(spawner: &Spawner, trial: &TrialId, id: String) {
     let job = core.registry.update(trial, |known| {
         known.extra.created_at = Some(at);
         known.extra.job = Arc::new(Job {
-            job_id: Some(id),
+            id,
+            is_taken: true,
             ..(*known.extra.job).clone()
         });
         known.why = Some(why);
@@ -215,7 +219,7 @@ async fn created(spawner: &Spawner, trial: &TrialId, id: String) {
         cancel::stop_later(spawner, trial.clone());
     }
     core.bell.notify_one();
-    let saved = core.on_storage(move |core| files::save(&core.folders.paths(&job.spec.id), &job));
+    let saved = core.on_storage(move |core| save_request(&core.folders.paths(&job.spec.id), &*job));
     if let Err(error) = saved.await {
         tracing::warn!(%trial, %error, "which job the cluster has for it is not stored; it is found by its name");
     }

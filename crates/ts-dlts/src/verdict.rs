@@ -2,13 +2,14 @@
 //!
 //! The job's end decides that it is over; the trial's own exit code, where it left one, decides how, for DLTS tells none.
 
-use crate::{
-    api::{JobState, JobView},
-    files::{Begin, Traces},
-};
+use crate::api::{JobState, JobView};
 use ts_core::{
     CancelReason, Reason, ReasonCode, Timestamp, TrialStatus,
-    follow::{End, of_canceled, of_exit, of_lost},
+    follow::{
+        End,
+        mounted::{Begin, Traces},
+        of_canceled, of_exit, of_lost,
+    },
 };
 
 /// Most characters of others' words in a reason.
@@ -16,7 +17,8 @@ const MOST_WORDS: usize = 300;
 
 /// The end of a trial whose job has ended.
 pub(crate) fn of_job(job: &JobView, left: &Traces, cancel: Option<CancelReason>, now: Timestamp) -> End {
-    let at = left.exit.map(|(_, at)| at).or(job.finished).unwrap_or(now);
+    // The cluster's clock may be ahead.
+    let at = left.exit.map(|(_, at)| at).or(job.finished).unwrap_or(now).min(now);
     let has_succeeded = job.state == JobState::Finished;
     if let Some(why) = cancel
         && (!has_succeeded || left.was_ended)
@@ -108,7 +110,8 @@ fn said(job: &JobView) -> String {
     }
 }
 
-fn short(line: &str) -> String {
+/// The beginning of others' words.
+pub(crate) fn short(line: &str) -> String {
     line.chars().take(MOST_WORDS).collect()
 }
 

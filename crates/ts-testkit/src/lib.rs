@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod conformance;
 pub mod faults;
+#[cfg(feature = "http-server")]
+pub mod http_server;
 mod ids;
 pub mod memory;
 pub mod simulated;

@@ -10,6 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How often a directory is tried anew that is not empty, after all in it was removed.
+const MOST_TRIES: u32 = 3;
+
 /// Directories of trials, each named as its trial.
 #[derive(Debug, Clone)]
 pub struct TrialDirs {
@@ -51,12 +54,7 @@ impl TrialDirs {
     /// # Errors
     /// `Io`.
     pub fn remove(&self, trial: &TrialId) -> Result<bool> {
-        let dir = self.paths(trial).dir().to_owned();
-        match fs::remove_dir_all(&dir) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::io("remove", &dir, e)),
-        }
+        remove_dir(self.paths(trial).dir())
     }
 
     /// Trials that have a directory. What is named like no trial is passed over.
@@ -75,6 +73,24 @@ impl TrialDirs {
             found.extend(name.to_str().and_then(|name| TrialId::new(name).ok()));
         }
         Ok(found)
+    }
+}
+
+/// Removes a directory with everything in it; `false` if there was none.
+///
+/// On NFS a file that somebody still holds open may keep it for a moment; it is tried a few times.
+///
+/// # Errors
+/// `Io`.
+pub fn remove_dir(dir: &Path) -> Result<bool> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(dir) {
+            Ok(()) => return Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(tries > 0),
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < MOST_TRIES => tries += 1,
+            Err(e) => return Err(Error::io("remove", dir, e)),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Where the facts come from is each platform's own.
 
-use crate::{CancelReason, Reason, ReasonCode, Timestamp, TrialStatus, judge};
+use super::reason_of;
+use crate::{CancelReason, Error, Reason, ReasonCode, Timestamp, TrialStatus, judge};
 
 /// Bytes of standard error that a verdict looks at.
 pub const STDERR_TAIL: u32 = 4096;
@@ -44,6 +45,15 @@ pub fn of_lost(message: impl Into<String>, unblock: impl Into<String>, now: Time
         status: TrialStatus::Failed,
         at: now,
         why: Some(Reason::new(ReasonCode::Lost, message, now).unblocked_by(unblock)),
+    }
+}
+
+/// The end of a trial whose job the platform does not take, for good.
+pub fn of_refused(error: &Error, now: Timestamp) -> End {
+    End {
+        status: TrialStatus::Failed,
+        at: now,
+        why: Some(reason_of(ReasonCode::StartRefused, error, now)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The table is the one truth; watchers hold a mark per changed trial and look the trial up when they are polled, so a
 //! watcher that is not polled costs one mark per trial at most. Reading journals belongs to `watch`.
 
+use super::End;
 use crate::{CancelReason, Reason, Timestamp, TrialId, TrialStatus};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -117,6 +118,35 @@ impl<X> Registry<X> {
         Some(result)
     }
 
+    /// Enters the end of a trial.
+    pub fn conclude(&self, trial: &TrialId, end: End) {
+        tracing::debug!(%trial, status = %end.status, "ended");
+        self.update(trial, |known| {
+            (known.status, known.at, known.why) = (end.status, end.at, end.why);
+        });
+    }
+
+    /// Has a trial that has not ended say why it is as it is; tells nobody what is told already.
+    pub fn explain(&self, trial: &TrialId, why: Reason) {
+        let is_news = |known: &Known<X>| {
+            let old = known.why.as_ref();
+            let is_told = old.is_some_and(|old| old.code == why.code && old.message == why.message);
+            !is_told && !known.status.is_terminal()
+        };
+        if self.with(trial, is_news) == Some(true) {
+            self.update(trial, |known| known.why = Some(why));
+        }
+    }
+
+    /// Waits until it is so, which is asked again after changes. Takes no time into account.
+    pub async fn until(&self, is_so: impl Fn() -> bool) {
+        let inbox = self.subscribe();
+        while !is_so() {
+            inbox.marked().await;
+            while inbox.take().is_some() {}
+        }
+    }
+
     /// Marks `trial` for every watcher.
     pub fn tell(&self, trial: &TrialId) {
         self.inboxes()
@@ -201,6 +231,28 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_reason_is_told_once_and_an_end_is_waited_for() {
+        let registry = Registry::<()>::default();
+        let trial = TrialId::new("a").expect("legal");
+        registry.claim(&trial, Known::running(Timestamp(1), ()));
+        let inbox = registry.subscribe();
+        let why = |at| Reason::new(crate::ReasonCode::Unreachable, "x", Timestamp(at));
+        registry.explain(&trial, why(1));
+        assert_eq!(inbox.take(), Some(trial.clone()));
+        registry.explain(&trial, why(2));
+        assert_eq!(inbox.take(), None, "nothing new");
+        let has_ended = || registry.with(&trial, |known| known.status.is_terminal()) == Some(true);
+        let end = async { registry.conclude(&trial, crate::follow::of_exit(0, "", Timestamp(7))) };
+        futures_util::join!(registry.until(has_ended), end);
+        registry.explain(&trial, why(3));
+        let known = registry.get(&trial).expect("claimed");
+        assert_eq!(
+            (known.status, known.at, known.why),
+            (TrialStatus::Succeeded, Timestamp(7), None)
+        );
+    }
 
     #[test]
     fn an_ended_trial_never_changes_and_a_mark_is_made_once() {

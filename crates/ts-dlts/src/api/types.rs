@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use ts_core::Timestamp;
 
 /// States of a job.
@@ -58,6 +58,8 @@ pub(crate) struct JobView {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) state: JobState,
+    /// The state in the cluster's own word.
+    pub(crate) word: String,
     pub(crate) started: Option<Timestamp>,
     pub(crate) finished: Option<Timestamp>,
     /// What the cluster says about it, most often about its failure.
@@ -75,10 +77,12 @@ impl From<Json> for JobView {
             Some(text).filter(|text| !text.is_empty())
         };
         let detail = &job["jobStatusDetail"][0];
+        let word = text(&job["jobStatus"]).unwrap_or_default();
         Self {
             id: text(&job["jobId"]).unwrap_or_default(),
             name: text(&job["jobName"]).unwrap_or_default(),
-            state: JobState::parse(job["jobStatus"].as_str().unwrap_or_default()),
+            state: JobState::parse(&word),
+            word,
             started: moment(&detail["startedAt"]),
             finished: moment(&detail["finishedAt"]),
             said: text(&job["errorMsg"]).or_else(|| text(&detail["message"])),
@@ -105,6 +109,28 @@ pub(super) struct Posted {
 #[serde(default)]
 pub(super) struct Changed {
     pub(super) result: String,
+}
+
+/// Jobs that will be killed.
+///
+/// The dashboard puts the cluster's words, which are JSON, as text into JSON: `{"killing": "{\"result\": {\"ID\": \"successfully …\"}}"}`.
+/// Sources: `src/dashboard/server/api/controllers/cluster/jobs/status.post.js`; `JobRestAPIUtils.py`, `op_jobs`.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Json")]
+pub(super) struct Killed {
+    pub(super) ids: HashSet<String>,
+}
+
+impl From<Json> for Killed {
+    fn from(answer: Json) -> Self {
+        let words = answer["killing"].as_str().unwrap_or_default();
+        let words: Json = serde_json::from_str(words).unwrap_or_default();
+        let results = words["result"].as_object().into_iter().flatten();
+        let killed = results.filter(|(_, said)| said.as_str().is_some_and(|said| said.starts_with("success")));
+        Self {
+            ids: killed.map(|(id, _)| id.clone()).collect(),
+        }
+    }
 }
 
 /// GPUs that a team may use in a cluster, by model.
@@ -137,12 +163,34 @@ impl From<Json> for Team {
     }
 }
 
-/// A piece of a job's log: what each pod printed, and where the next piece begins.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// A piece of a job's log.
+///
+/// What its pods printed is told by pod; a cluster that keeps no logs apart gives one text, or a note that there are none. Dashboards
+/// before 2020 answer with the log itself, without a cursor. Sources: `JobRestAPIUtils.py`, `GetJobLog`;
+/// `src/dashboard/server/api/controllers/cluster/job/log.js`.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Json")]
 pub(super) struct Piece {
-    pub(super) log: BTreeMap<String, Json>,
-    pub(super) cursor: Option<Json>,
+    pub(super) text: String,
+    /// Where the next piece begins, if there is one.
+    pub(super) cursor: Option<String>,
+}
+
+impl From<Json> for Piece {
+    fn from(answer: Json) -> Self {
+        let log = answer.get("log").unwrap_or(&answer);
+        let text = match log {
+            Json::String(text) => text.clone(),
+            Json::Object(pods) => pods.values().filter_map(Json::as_str).collect(),
+            _ => String::new(),
+        };
+        let cursor = match answer.get("cursor") {
+            Some(Json::String(text)) if !text.is_empty() => Some(text.clone()),
+            Some(Json::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        Self { text, cursor }
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +212,47 @@ mod tests {
             (job.state, job.started),
             (JobState::Running, Some(Timestamp(1_590_969_601_000)))
         );
+    }
+
+    #[test]
+    fn a_log_is_read_in_every_form() {
+        let piece = |text: &str, cursor: Option<&str>| Piece {
+            text: text.to_owned(),
+            cursor: cursor.map(str::to_owned),
+        };
+        for (answer, expected) in [
+            (
+                json!({"log": {"a-0": "1\n", "a-1": "2\n"}, "cursor": "7.1"}),
+                piece("1\n2\n", Some("7.1")),
+            ),
+            (
+                json!({"log": {"a-0": "1", "a-1": null}, "cursor": 7}),
+                piece("1", Some("7")),
+            ),
+            (json!({"log": "all of it", "cursor": null}), piece("all of it", None)),
+            (json!({"a-0": "1"}), piece("1", None)),
+            (json!("all of it"), piece("all of it", None)),
+            (json!({"log": {}, "cursor": ""}), piece("", None)),
+            (json!({}), piece("", None)),
+            (json!(null), piece("", None)),
+        ] {
+            assert_eq!(Piece::from(answer.clone()), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn who_will_be_killed_is_told_in_a_text_within_the_answer() {
+        let words = json!({"result": {"a": "successfully killed", "b": "cannot kill a(n) \"finished\" job", "c": "failed to kill"}});
+        let killed = Killed::from(json!({"killing": words.to_string()}));
+        assert_eq!(killed.ids, HashSet::from(["a".to_owned()]));
+        for odd in [
+            json!(null),
+            json!({}),
+            json!({"killing": "no JSON"}),
+            json!({"killing": {}}),
+        ] {
+            assert!(Killed::from(odd).ids.is_empty());
+        }
     }
 
     #[test]

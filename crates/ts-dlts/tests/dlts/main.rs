@@ -2,7 +2,9 @@
 
 mod asking;
 mod conformance;
+mod doctor;
 mod ends;
 mod faults;
+mod lost_answers;
 mod server;
 mod world;

@@ -54,6 +54,29 @@ pub enum Behavior {
 }
 
 impl Behavior {
+    /// Metrics as NNI's SDK writes them: so many, with growing values from `from` on.
+    pub fn values(from: usize, n: usize) -> Vec<String> {
+        (from..from + n).map(|at| format!("{{\"value\": {at}}}")).collect()
+    }
+
+    /// Reports the value 0, waits for `gate`, reports the value 1, and succeeds.
+    pub fn gated(gate: &str) -> Self {
+        Self::Gated {
+            gate: gate.to_owned(),
+            before: Self::values(0, 1),
+            after: Self::values(1, 1),
+            code: 0,
+        }
+    }
+
+    /// Reports the value 0 and succeeds.
+    pub fn quick() -> Self {
+        Self::Exit {
+            metrics: Self::values(0, 1),
+            code: 0,
+        }
+    }
+
     /// As a command for POSIX `sh`, which finds the journal below `$NNI_SYS_DIR` and gates as files in `gates`.
     pub fn to_shell(&self, gates: &Path) -> String {
         let body = match self {

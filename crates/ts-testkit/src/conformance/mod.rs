@@ -12,7 +12,7 @@ pub use behavior::Behavior;
 pub use client::Client;
 pub use fixture::{Fixture, run};
 pub use observer::{DEADLINE, History, Observer};
-pub use processes::stamped_processes;
+pub use processes::{kill_marked, stamped_processes};
 
 /// Makes one test of each case of the suite for a [`Fixture`].
 #[macro_export]

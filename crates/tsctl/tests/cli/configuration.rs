@@ -175,7 +175,7 @@ fn every_example_is_good_and_those_without_python_run() {
             text.lines()
                 .any(|line| named.iter().any(|name| line.trim().trim_start_matches("- ") == name))
         };
-        if ["remote", "kubernetes", "kubeflow", "frameworkcontroller"]
+        if ["remote", "kubernetes", "kubeflow", "frameworkcontroller", "dlts"]
             .into_iter()
             .any(is_elsewhere)
         {

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{process::Command, sync::Notify};
+use ts_testkit::conformance::kill_marked;
 
 /// Time between two states.
 const STEP: Duration = Duration::from_millis(30);
@@ -67,15 +68,22 @@ impl Job {
         self.set("unapproved");
     }
     /// As lists and details show it. What the pods do is not there at first.
-    pub(crate) fn shown(&self, is_detail: bool) -> Value {
+    pub(crate) fn shown(&self, cluster: &Cluster, is_detail: bool) -> Value {
+        let odd = cluster
+            .odd_state
+            .lock()
+            .expect("no panic")
+            .filter(|_| self.state() == "running");
         let mut job = json!({
-            "jobId": self.id, "jobName": self.name, "userName": super::EMAIL, "vcName": super::TEAM, "jobStatus": self.state(),
+            "jobId": self.id, "jobName": self.name, "userName": super::EMAIL, "vcName": super::TEAM,
+            "jobStatus": odd.unwrap_or(self.state()),
             "jobType": "training", "jobTime": format!("2026-01-01T00:00:{:02}", self.n % 60), "jobParams": self.params, "priority": 100,
         });
         let mut polls = self.polls.lock().expect("no panic");
         *polls += 1;
         if self.started.load(Ordering::SeqCst) && *polls > 2 {
-            job["jobStatusDetail"] = json!([{"startedAt": "2026-01-01T00:00:00+00:00", "message": ""}]);
+            job["jobStatusDetail"] =
+                json!([{"startedAt": *cluster.started_at.lock().expect("no panic"), "message": ""}]);
         }
         if is_detail && self.state() == "error" {
             job["errorMsg"] = "Cannot submit job to kubernetes: no such image".into();
@@ -91,6 +99,14 @@ pub(crate) struct Cluster {
     pub(crate) is_held: AtomicBool,
     /// Whether jobs wait for an administrator.
     pub(crate) is_over_quota: AtomicBool,
+    /// Whether the database gives no connection.
+    pub(crate) has_no_database: AtomicBool,
+    /// Whether logs are one text, without pods and cursors.
+    pub(crate) has_plain_logs: AtomicBool,
+    /// What is shown as state of every job that runs, if it is another.
+    pub(crate) odd_state: Mutex<Option<&'static str>>,
+    /// When jobs say that they were started.
+    pub(crate) started_at: Mutex<&'static str>,
     pub(crate) released: Notify,
 }
 
@@ -101,6 +117,10 @@ impl Cluster {
             jobs: Mutex::default(),
             is_held: AtomicBool::new(false),
             is_over_quota: AtomicBool::new(false),
+            has_no_database: AtomicBool::new(false),
+            has_plain_logs: AtomicBool::new(false),
+            odd_state: Mutex::default(),
+            started_at: Mutex::new("2026-01-01T00:00:00+00:00"),
             released: Notify::new(),
         }
     }
@@ -109,11 +129,18 @@ impl Cluster {
         clippy::disallowed_methods,
         reason = "the cluster does its work in the background; it ends with the runtime"
     )]
-    pub(crate) fn begin(self: &Arc<Self>, params: Value) -> String {
+    /// Takes a job; `None` if there is one with its id: `MySQLDataHandler.py` has `UNIQUE(jobId)`.
+    pub(crate) fn begin(self: &Arc<Self>, params: Value) -> Option<String> {
         let mut jobs = self.jobs.lock().expect("no panic");
         let n = jobs.len();
+        let minted = format!("{n:08x}-0000-4000-8000-000000000000");
+        let id = params["jobId"].as_str().filter(|id| !id.is_empty());
+        let id = id.map_or(minted, str::to_owned);
+        if jobs.iter().any(|job| job.id == id) {
+            return None;
+        }
         let job = Arc::new(Job {
-            id: format!("{n:08x}-0000-4000-8000-000000000000"),
+            id,
             name: params["jobName"].as_str().expect("checked").to_owned(),
             params,
             n,
@@ -125,7 +152,7 @@ impl Cluster {
         });
         jobs.push(Arc::clone(&job));
         tokio::spawn(run(Arc::clone(self), Arc::clone(&job)));
-        job.id.clone()
+        Some(job.id.clone())
     }
 
     pub(crate) fn job(&self, id: &str) -> Option<Arc<Job>> {
@@ -271,34 +298,4 @@ async fn pod(cluster: &Cluster, job: &Job, mark: &str) -> Option<i32> {
         command.env("NVIDIA_VISIBLE_DEVICES", "");
     }
     command.spawn().expect("bash").wait().await.expect("waited for").code()
-}
-
-/// Kills every process with this in its environment, until there is none.
-fn kill_marked(mark: &str) {
-    for _ in 0..100 {
-        let pids = marked(mark);
-        if pids.is_empty() {
-            return;
-        }
-        let _ = std::process::Command::new("kill")
-            .arg("-KILL")
-            .args(&pids)
-            .stderr(Stdio::null())
-            .status();
-    }
-}
-
-fn marked(mark: &str) -> Vec<String> {
-    let Ok(listing) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = listing.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    pids.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
-        .filter(|pid| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == mark.as_bytes())
-        })
-        .collect()
 }

@@ -15,9 +15,13 @@ use axum::{
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
+use ts_testkit::http_server::{FaultPlan, PathPart, RequestLog, Serving, broken, page, plain};
 
 pub(crate) const EMAIL: &str = "alice@example.org";
 pub(crate) const TEAM: &str = "platform";
@@ -46,16 +50,14 @@ pub(crate) enum Fault {
     HalfAnswer,
     /// The answer comes so much later.
     Slow(Duration),
+    /// The connection breaks at once, and the server does it so much later.
+    Late(Duration),
     /// The server refuses the token.
     Forbidden,
-}
-
-#[derive(Debug)]
-struct Planned {
-    method: Method,
-    path: &'static str,
-    fault: Fault,
-    left: u32,
+    /// Answers with this status and text.
+    Refused(u16, &'static str),
+    /// A proxy's limit: try again in so many seconds.
+    Limited(u64),
 }
 
 #[derive(Debug)]
@@ -63,9 +65,9 @@ pub(crate) struct Shared {
     pub(crate) cluster: Arc<Cluster>,
     /// `quota` of the team, as JSON.
     pub(crate) quota: Mutex<&'static str>,
-    faults: Mutex<Vec<Planned>>,
-    /// Method and path of each request, in order.
-    log: Mutex<Vec<String>>,
+    faults: FaultPlan<Fault>,
+    was_late: AtomicBool,
+    log: RequestLog,
 }
 
 /// A running server; its pods end with it.
@@ -73,89 +75,68 @@ pub(crate) struct Shared {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shared: Arc<Shared>,
-    task: tokio::task::JoinHandle<()>,
+    _serving: Serving,
 }
 
 impl Server {
-    #[expect(clippy::disallowed_methods, reason = "the task ends with the server")]
     pub(crate) async fn start(node_dir: PathBuf) -> Self {
         let shared = Arc::new(Shared {
             cluster: Arc::new(Cluster::new(node_dir)),
             quota: Mutex::new("{\"P40\": 4}"),
-            faults: Mutex::default(),
-            log: Mutex::default(),
+            faults: FaultPlan::default(),
+            was_late: AtomicBool::new(false),
+            log: RequestLog::default(),
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
         let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
-        let task = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("served");
-        });
-        Self { address, shared, task }
+        let serving = Serving::start(app).await;
+        Self {
+            address: serving.address,
+            shared,
+            _serving: serving,
+        }
     }
 
-    /// Has the next `left` such requests fail so.
-    pub(crate) fn fail(&self, method: Method, path: &'static str, fault: Fault, left: u32) {
-        let planned = Planned {
-            method,
-            path,
-            fault,
-            left,
-        };
-        self.shared.faults.lock().expect("no panic").push(planned);
+    /// Has the next `times` requests whose path ends so fail so.
+    pub(crate) fn fail(&self, method: Method, path: &'static str, fault: Fault, times: u32) {
+        self.shared.faults.add(method, PathPart::End(path), fault, times);
+    }
+
+    /// Has the next `times` requests with this in their path fail so.
+    pub(crate) fn fail_below(&self, method: Method, path: &'static str, fault: Fault, times: u32) {
+        self.shared.faults.add(method, PathPart::Within(path), fault, times);
+    }
+
+    /// Whether a request of [`Fault::Late`] has been carried out.
+    pub(crate) fn was_late(&self) -> bool {
+        self.shared.was_late.load(Ordering::SeqCst)
+    }
+
+    /// Jobs that the cluster has taken.
+    pub(crate) fn n_jobs(&self) -> usize {
+        self.shared.cluster.jobs.lock().expect("no panic").len()
+    }
+
+    /// Ends all planned faults.
+    pub(crate) fn heal(&self) {
+        self.shared.faults.clear();
     }
 
     /// How many requests had this method and this in their path.
     pub(crate) fn count(&self, method: &str, path: &str) -> usize {
-        let log = self.shared.log.lock().expect("no panic");
-        let lines = log
-            .iter()
-            .filter(|line| line.starts_with(method) && line.contains(path));
-        lines.count()
+        self.shared.log.count(method, path)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
         self.shared.cluster.end_all();
     }
 }
 
-impl Shared {
-    fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
-        let mut faults = self.faults.lock().expect("no panic");
-        let at = faults
-            .iter()
-            .position(|p| p.method == *method && path.ends_with(p.path))?;
-        faults[at].left -= 1;
-        let fault = faults[at].fault.clone();
-        if faults[at].left == 0 {
-            faults.remove(at);
-        }
-        Some(fault)
-    }
-}
-
-/// An answer that breaks off: hyper closes the connection when the body fails.
-fn broken(head: &'static str) -> Response {
-    let pieces = futures_util::stream::iter([
-        Ok(Bytes::from_static(head.as_bytes())),
-        Err(std::io::Error::other("cut")),
-    ]);
-    let mut response = Response::new(axum::body::Body::from_stream(pieces));
-    let length = "4096".parse().expect("a number");
-    response.headers_mut().insert("content-length", length);
-    response
-}
-
-fn page(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).expect("a status");
-    let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
-    (status, [("content-type", "text/html")], page).into_response()
-}
-
-#[expect(clippy::disallowed_methods, reason = "a slow server is slow in real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a slow server is slow in real time, and may do it when nobody listens any more"
+)]
 async fn handle(
     State(shared): State<Arc<Shared>>,
     method: Method,
@@ -164,12 +145,12 @@ async fn handle(
     body: Bytes,
 ) -> Response {
     let path = uri.path().to_owned();
-    shared.log.lock().expect("no panic").push(format!("{method} {path}"));
+    shared.log.note(&method, &uri);
     let answer = || routes::route(&shared, &method, &uri, &headers, &body);
-    match shared.fault(&method, &path) {
+    match shared.faults.take(&method, &path) {
         None => answer(),
         Some(Fault::Page(status)) => page(status),
-        Some(Fault::Upstream) => (StatusCode::BAD_GATEWAY, "Bad Gateway").into_response(),
+        Some(Fault::Upstream) => plain(502, "Bad Gateway"),
         Some(Fault::CutBefore) => broken(""),
         Some(Fault::CutAfter) => {
             answer();
@@ -187,6 +168,20 @@ async fn handle(
             tokio::time::sleep(by).await;
             answer()
         }
-        Some(Fault::Forbidden) => (StatusCode::FORBIDDEN, "Invalid token").into_response(),
+        Some(Fault::Late(by)) => {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                tokio::time::sleep(by).await;
+                routes::route(&shared, &method, &uri, &headers, &body);
+                shared.was_late.store(true, Ordering::SeqCst);
+            });
+            broken("")
+        }
+        Some(Fault::Refused(status, text)) => plain(status, text),
+        Some(Fault::Limited(seconds)) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            (status, [("retry-after", seconds.to_string())], "slow down").into_response()
+        }
+        Some(Fault::Forbidden) => plain(403, "Invalid token"),
     }
 }

@@ -1,17 +1,19 @@
-# Begins one trial in its container: start.sh. Set before: ts_dir ts_code ts_output ts_grace.
+# Begins a trial, or an instance of one, in its container. Set before: ts_dir (folder of the trial), ts_seat (that of the instance, or
+# the same), ts_code (package), ts_output, ts_grace (seconds), and ts_mark: what tells this container from the others of the trial, or
+# nothing, where nothing does.
 #
-# Needs a POSIX sh, tar, mv, mkdir, date and sleep. A redirection that fails must not end us, so it is never one of `:`, a special builtin.
+# Needs a POSIX sh, tar, mv, mkdir and sleep. A redirection that fails must not end us, so it is never one of `:`, a special builtin.
 ts_die() {
     printf 'tsctl: %s\n' "$1" >&2
     { printf '%s\n' "$1" >"$ts_dir/.nni/failure"; } 2>/dev/null
     exit 114
 }
 
-cd "$ts_dir" || ts_die "there is no folder of the trial: $ts_dir"
+cd "$ts_seat" || ts_die "there is no folder of the trial: $ts_seat"
 # Whoever takes this file runs the trial. The platform may start a job again that lost its node; a trial reports once.
 # Our own name on it: on NFS a rename may be done and yet be told as failed, when its answer was lost.
-ts_taken=.nni/started.${HOSTNAME:-0}.$(date +%s).$$
-if mv .nni/ready "$ts_taken" 2>/dev/null || [ -e "$ts_taken" ]; then
+ts_taken=.nni/started.${ts_mark:-0}
+if mv .nni/ready "$ts_taken" 2>/dev/null || { [ -n "$ts_mark" ] && [ -e "$ts_taken" ]; }; then
     true
 else
     for ts_file in .nni/started.*; do
@@ -22,8 +24,8 @@ else
 fi
 if [ ! -d code ]; then
     rm -rf code.new
-    { mkdir code.new && tar -xf "$ts_code" -C code.new; } || ts_die "cannot unpack $ts_code to $ts_dir"
-    mv code.new code || ts_die "cannot write to $ts_dir"
+    { mkdir code.new && tar -xf "$ts_code" -C code.new; } || ts_die "cannot unpack $ts_code to $ts_seat"
+    mv code.new code || ts_die "cannot write to $ts_seat"
 fi
 mkdir -p "$ts_output" || ts_die "cannot write to $ts_output"
 
@@ -43,7 +45,7 @@ ts_end() {
     sleep "$ts_grace"
     kill -KILL "$ts_group$ts_job"
 }
-# The request to end comes over the shared folder: what Kubernetes sends to a container reaches its first process only.
+# The request to end comes over the storage: what Kubernetes sends to a container reaches its first process only.
 (
     trap - TERM INT
     exec >/dev/null 2>&1 </dev/null
@@ -68,5 +70,5 @@ done
 kill "$ts_watch" 2>/dev/null
 # The log of the platform is no copy of the trial's; its end is enough to say what went wrong.
 [ "$ts_exit" = 0 ] || tail -c 4000 stderr >&2 2>/dev/null
-printf 'tsctl: exit code %s; all output is in %s\n' "$ts_exit" "$ts_dir"
+printf 'tsctl: exit code %s; all output is in %s\n' "$ts_exit" "$ts_seat"
 exit "$ts_exit"

@@ -1,0 +1,50 @@
+//! Trials on storage that this machine and the platform's containers mount: `{root}/{trial}`, and beside the trials the packages of
+//! code.
+//!
+//! A container takes the right to begin with a rename, so that a trial begins once, however often the platform starts its container;
+//! `start.sh` is that container's side. What else lies in a trial's folder, and when it is read and written, is each platform's own.
+
+mod folders;
+mod request;
+mod traces;
+
+pub use folders::{CODE, Folders};
+pub use request::{load_request, save_request};
+pub use traces::{Begin, Traces, exit, settled_traces, traces, was_begun};
+
+use crate::{Error, Result, launch::TrialPaths};
+use std::{fs, path::Path};
+
+/// Files in `.nni`: the right to begin, and what `start.sh` leaves.
+const READY: &str = "ready";
+const WITHDRAWN: &str = "withdrawn";
+const STARTED: &str = "started.";
+const AGAIN: &str = "again";
+const FAILURE: &str = "failure";
+const ENDED: &str = "ended";
+
+/// The script that a container runs to begin a trial; `settings` are lines of shell that set what it says it needs.
+pub fn start_script(settings: &str) -> String {
+    format!("#!/bin/sh\n{settings}\n{}", include_str!("mounted/start.sh"))
+}
+
+/// Makes the folder of a trial, or of an instance of it, and offers the right to begin.
+///
+/// # Errors
+/// `Io`.
+pub fn offer(dir: &Path) -> Result<()> {
+    let exchange = dir.join(TrialPaths::EXCHANGE);
+    fs::create_dir_all(&exchange).map_err(|e| Error::io("make", &exchange, e))?;
+    let ready = exchange.join(READY);
+    fs::write(&ready, "").map_err(|e| Error::io("write", &ready, e))
+}
+
+/// Takes the right to begin from a trial that is not wanted any more. Who has it already is asked to end.
+pub fn withdraw(paths: &TrialPaths) {
+    let exchange = paths.exchange();
+    let _ = fs::rename(exchange.join(READY), exchange.join(WITHDRAWN));
+}
+
+#[cfg(test)]
+#[path = "mounted/tests.rs"]
+mod tests;
