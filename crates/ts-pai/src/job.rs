@@ -20,12 +20,7 @@ const MOST_BYTES: usize = 100 * 1024;
 const IMAGE: &str = "docker_image_0";
 
 /// The document of a trial. JSON, which every reader of YAML understands in the same one way.
-pub(crate) fn document(
-    config: &PaiConfig,
-    door: Option<&Door>,
-    code: &Prepared,
-    trial: &TrialSpec,
-) -> Result<String> {
+pub(crate) fn document(config: &PaiConfig, door: Option<&Door>, code: &Prepared, trial: &TrialSpec) -> Result<String> {
     if config.reuse {
         return crate::reuse::worker_document(config, &trial.experiment, "ID");
     }

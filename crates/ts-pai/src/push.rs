@@ -24,7 +24,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_hours(1);
 
 /// Where trials push, and for how long they try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "what the listener and the containers must know")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what the listener and the containers must know"
+)]
 pub struct Push {
     /// Address and port on this machine. Port 0: any that is free, the same for the whole experiment.
     pub listen: SocketAddr,
@@ -113,7 +116,9 @@ pub(crate) fn warnings(push: &Push) -> Vec<Warning> {
             push.address
         ))
         .with_key(key)
-        .with_help("containers must reach that address; `localStorageMountPoint` (`nniManagerNFSMountPath`) needs no way here"),
+        .with_help(
+            "containers must reach that address; `localStorageMountPoint` (`nniManagerNFSMountPath`) needs no way here",
+        ),
     ];
     let is_local = match push.address.host_str() {
         Some("localhost") => true,

@@ -204,13 +204,7 @@ fn limited(core: &Core, trial: &TrialId, wait: Duration) {
 }
 
 /// One try. `None`: the job is not there, and it is not to be sent now.
-async fn create_once(
-    core: &Core,
-    name: &str,
-    job: &Job,
-    looks_first: bool,
-    is_canceled: bool,
-) -> Result<Option<Sent>> {
+async fn create_once(core: &Core, name: &str, job: &Job, looks_first: bool, is_canceled: bool) -> Result<Option<Sent>> {
     if looks_first && core.api.job(name).await?.is_some() {
         return Ok(Some(Sent::Exists));
     }

@@ -21,7 +21,7 @@ pub(crate) async fn validate(core: &Core, spec: &ExperimentSpec) -> Result<Warni
         let mount = config.local_mount.clone();
         core.ctx.tasks.blocking(move || is_writable(&mount)).await?;
     }
-    core.api.info().await.map_err(|e| e.with_key("host"))?;
+    core.api.info().await?;
     let mut warnings = Warnings::new();
     warnings.extend(config.push.iter().flat_map(push::warnings));
     storages(core, &mut warnings).await?;

@@ -58,7 +58,7 @@ fn value<'a>(query: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 /// Bytes from hexadecimal digits, blanks between them or not. `None`: something else is in it, or half a byte.

@@ -93,7 +93,9 @@ async fn pieces_that_overlap_or_leave_a_gap_give_one_file() {
     assert_eq!(world.append(5, b"\0\xff").await, "7\n");
     assert_eq!(world.file("stdout"), b"abcde\0\xff");
     let hex = " 00 0a\n ff\n";
-    let hex = world.post("/v1/append/t1/.nni/metrics?offset=0&hex=1", hex.as_bytes()).await;
+    let hex = world
+        .post("/v1/append/t1/.nni/metrics?offset=0&hex=1", hex.as_bytes())
+        .await;
     assert_eq!(hex, (200, "3\n".into()));
     assert_eq!(world.file(".nni/metrics"), b"\0\n\xff");
 }
@@ -162,7 +164,9 @@ async fn nothing_else_of_the_folder_is_read_or_written() {
         assert_eq!(world.post(path, b"xyz").await.0, 400, "{path}");
     }
     let body = format!("{}\n", world.token);
-    let got = world.send(&head("GET", "/v1/read/t1/run.sh", body.len()), body.as_bytes()).await;
+    let got = world
+        .send(&head("GET", "/v1/read/t1/run.sh", body.len()), body.as_bytes())
+        .await;
     assert_eq!(got.0, 400, "a GET");
     assert_eq!(world.post("/v1/read/t1/run.sh", b"").await, (200, "exit 0".into()));
     assert_eq!(world.post("/v1/read/t1/none", b"").await.0, 404);
@@ -203,7 +207,9 @@ async fn a_manager_that_comes_back_has_port_and_token_again() {
     let file = world.dir.path().join("push.token");
     let mode = fs::metadata(&file).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let busy = Listener::bind(&world.ctx, settings(world.dir.path())).await.unwrap_err();
+    let busy = Listener::bind(&world.ctx, settings(world.dir.path()))
+        .await
+        .unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Conflict, "{busy}");
     assert!(is_free(world.address).await.is_err());
     let World {

@@ -338,10 +338,7 @@ fn job(s: &mut Section<'_>, gpus: Option<u32>, fall_back: &Amounts, has_push: bo
     };
     let virtual_cluster = named(s, "virtualCluster".into());
     let storage_name = named(s, STORAGE.into());
-    if storage_name.is_none()
-        && !has_push
-        && !s.has(STORAGE)
-        && !document.as_ref().is_some_and(Document::has_storage) {
+    if storage_name.is_none() && !has_push && !s.has(STORAGE) && !document.as_ref().is_some_and(Document::has_storage) {
         let name = Key::from(STORAGE).spelling(s.schema());
         s.problem(
             STORAGE,
