@@ -6,8 +6,9 @@
 use crate::{PaiConfig, core::Spawner, files};
 use serde_json::{Map, Value as Json};
 use std::{net::SocketAddr, time::Duration};
+use tokio::sync::oneshot;
 use ts_core::{
-    Prepared, Result, Secret, TrialSpec, Warning,
+    Error, ErrorKind, Prepared, Result, Secret, TrialSpec, Warning,
     http::Url,
     launch::quote,
     push::{Listener, Settings},
@@ -89,6 +90,21 @@ impl Door {
 /// # Errors
 /// Those of a port that cannot be bound, with the key.
 pub(crate) async fn open(spawner: &Spawner) -> Result<()> {
+    let core = &spawner.core;
+    if core.config.push.is_none() || core.door.get().is_some() {
+        return Ok(());
+    }
+    // Goes on where this request is dropped: two at a time would store two tokens.
+    let (told, opened) = oneshot::channel();
+    let own = spawner.clone();
+    spawner.spawn(async move {
+        let _ = told.send(bind(&own).await);
+    });
+    let ended = |_| Err(Error::new(ErrorKind::Internal, "the service ends"));
+    opened.await.unwrap_or_else(ended)
+}
+
+async fn bind(spawner: &Spawner) -> Result<()> {
     let core = &spawner.core;
     let Some(push) = &core.config.push else { return Ok(()) };
     let opened = core.door.get_or_try_init(|| async {

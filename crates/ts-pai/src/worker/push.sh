@@ -22,10 +22,13 @@ unset NNI_TS_PUSH_TOKEN
 
 ts_client=
 ts_hex=
+ts_idle=
+ts_guard=
 if command -v curl >/dev/null 2>&1; then
     ts_client=curl
 elif command -v wget >/dev/null 2>&1; then
-    case $(wget --help 2>&1) in
+    ts_help=$(wget --help 2>&1)
+    case $ts_help in
     *BusyBox*post-file*) ts_client=busybox ;;
     *post-file*) ts_client=wget ;;
     esac
@@ -35,13 +38,19 @@ if [ "$ts_client" = busybox ]; then
     command -v od >/dev/null 2>&1 || ts_quit "the image has a wget of busybox, and no od, which it needs beside it: add one, or curl"
     # It takes the end of a file for where its first NUL is.
     ts_hex='&hex=1'
+    # Built without a limit of time, as Debian's is before 1.36.1-5, it crashes when it is given one.
+    case $ts_help in
+    *'-T SEC'*) ts_idle='-T 60' ;;
+    *) if timeout 5 true >/dev/null 2>&1; then ts_guard='timeout 90'; fi ;;
+    esac
 fi
 
 # ts_post REQUEST BODY ANSWER: fails where there is no answer, or a refusal.
 ts_post() {
     case $ts_client in
     curl) curl -sSf --connect-timeout 10 --speed-limit 1 --speed-time 60 -H Expect: --data-binary "@$2" -o "$3" "$ts_url/$1" ;;
-    busybox) rm -f "$3" && wget -q -T 60 --post-file "$2" -O "$3" "$ts_url/$1" ;;
+    # Both are words, or nothing.
+    busybox) $ts_guard wget -q $ts_idle --post-file "$2" -O "$3" "$ts_url/$1" ;;
     *) wget -nv -t 1 -T 60 --post-file="$2" -O "$3" "$ts_url/$1" ;;
     esac </dev/null >"$3.trouble" 2>&1
 }
@@ -51,35 +60,43 @@ ts_get() {
     ts_until=$(($(date +%s) + 300))
     until ts_post "$1" "$ts_own/token" "$2"; do
         [ "$(date +%s)" -lt "$ts_until" ] || ts_quit "cannot fetch ${1%%\?*} from $ts_url: $(tail -n 1 "$2.trouble")"
-        sleep 2
+        sleep 1
     done
 }
 
-# ts_parameters: fetches the files that the last answer to `wait` names, and counts those that are there.
+# ts_parameters: fetches the files that the last answer to `wait` names, and counts those that are there; fails where one is missing.
 ts_parameters() {
     ts_have=0
+    ts_lacks=
     while read -r ts_line; do
         case $ts_line in
         parameter*)
             if [ ! -e "$ts_dir/$ts_line" ]; then
                 ts_post "read/$ts_trial/$ts_line" "$ts_own/token" "$ts_own/parameter" && mv "$ts_own/parameter" "$ts_dir/$ts_line"
             fi
-            if [ -e "$ts_dir/$ts_line" ]; then ts_have=$((ts_have + 1)); fi
+            if [ -e "$ts_dir/$ts_line" ]; then ts_have=$((ts_have + 1)); else ts_lacks=1; fi
             ;;
         cancel | gone) true >"$ts_dir/.nni/cancel" ;;
         esac
     done <"$ts_own/inbox"
+    [ -z "$ts_lacks" ]
 }
 
 ts_trial=${ts_dir##*/}
 ts_get "read/$ts_trial/start.sh" "$ts_dir/start.sh"
 ts_get "read/$ts_trial/run.sh" "$ts_dir/run.sh"
 if [ ! -e "$ts_code" ]; then
+    if [ -n "$ts_guard" ]; then ts_guard='timeout 3600'; fi
     ts_get "read/code/${ts_code##*/}" "$ts_own/code"
+    if [ -n "$ts_guard" ]; then ts_guard='timeout 90'; fi
     mv "$ts_own/code" "$ts_code" || ts_quit "cannot write to ${ts_code%/*} in the container"
 fi
 ts_get "wait/$ts_trial?have=0" "$ts_own/inbox"
-ts_parameters
+ts_until=$(($(date +%s) + 300))
+until ts_parameters; do
+    [ "$(date +%s)" -lt "$ts_until" ] || ts_quit "cannot fetch the parameters from $ts_url: $(tail -n 1 "$ts_own/parameter.trouble")"
+    sleep 1
+done
 # Whoever gets the right runs the trial, however often its answer is lost.
 ts_get "claim/$ts_trial?by=${FC_POD_UID:-0}-$$-$(date +%s)" "$ts_own/claim"
 read -r ts_word <"$ts_own/claim"

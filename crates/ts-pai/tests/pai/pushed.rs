@@ -35,7 +35,7 @@ impl Pushing {
     /// A cluster whose image has these programs only, beside those that every image needs.
     pub(crate) async fn with_client(client: Option<(&str, &str)>) -> Self {
         let bin = tempfile::tempdir().expect("a directory").keep();
-        let basic = "sh bash tar mv mkdir sleep cat wc head tail date od rm setsid grep sed tr printf env";
+        let basic = "sh bash tar mv mkdir sleep cat wc head tail date od rm setsid timeout tr";
         for name in basic.split(' ') {
             link(name, &bin.join(name));
         }

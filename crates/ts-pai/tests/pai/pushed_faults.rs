@@ -45,7 +45,17 @@ async fn a_network_that_loses_much_loses_and_doubles_nothing() {
     use Fate::{HalfAnswer, HalfRequest, LostAnswer, Passed, Refused};
     for client in [("curl", "curl"), ("wget", "wget"), ("wget", "busybox")] {
         let mut world = Pushing::with_client(Some(client)).await;
-        let fates = &[LostAnswer, Passed, HalfAnswer, Refused, Passed, HalfRequest, LostAnswer];
+        let fates = &[
+            LostAnswer,
+            Passed,
+            HalfAnswer,
+            Passed,
+            Refused,
+            Passed,
+            HalfRequest,
+            Passed,
+            Passed,
+        ];
         let proxy = through(&mut world, fates).await;
         let manager = Client::start(&world).await;
         let mut watch = manager.watch();
