@@ -130,7 +130,10 @@ impl Store {
         let mut parameters = Vec::new();
         for entry in entries {
             let name = entry?.file_name();
-            let is_one = |name: &&str| name.starts_with("parameter") && name.ends_with(".cfg");
+            let is_one = |name: &&str| {
+                name.strip_suffix(".cfg")
+                    .is_some_and(|stem| stem.starts_with("parameter"))
+            };
             parameters.extend(name.to_str().filter(is_one).map(str::to_owned));
         }
         parameters.sort();

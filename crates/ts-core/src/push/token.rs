@@ -72,7 +72,8 @@ pub(super) fn save(file: &Path, token: &Secret, port: u16) -> Result<()> {
 
 fn random() -> String {
     let bytes: [u8; LENGTH / 2] = rand::random();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// Whether these bytes are the token; takes as long for every wrong one.

@@ -431,9 +431,10 @@ fn local_mount(s: &mut Section<'_>, has_push: bool) -> PathBuf {
 }
 
 fn container_mount(s: &mut Section<'_>, has_push: bool) -> String {
-    let path = match has_push {
-        true => s.string_or(CONTAINER, CONTAINER_DIR),
-        false => s.required_string(CONTAINER),
+    let path = if has_push {
+        s.string_or(CONTAINER, CONTAINER_DIR)
+    } else {
+        s.required_string(CONTAINER)
     };
     if !path.is_empty() && !path.starts_with('/') {
         s.problem(
