@@ -34,15 +34,22 @@ impl Pushing {
 
     /// A cluster whose image has these programs only, beside those that every image needs.
     pub(crate) async fn with_client(client: Option<(&str, &str)>) -> Self {
-        let bin = tempfile::tempdir().expect("a directory").keep();
-        let basic = "sh bash tar mv mkdir sleep cat wc head tail date od rm setsid timeout tr";
-        for name in basic.split(' ') {
-            link(name, &bin.join(name));
-        }
-        if let Some((name, program)) = client {
-            link(program, &bin.join(name));
-        }
-        Self::of(World::with(|setting| setting.path = Some(bin)).await)
+        let fill = |bin: &Path| {
+            std::fs::create_dir(bin).expect("a folder");
+            let basic = "sh bash tar mv mkdir sleep cat wc head tail date od rm setsid timeout tr";
+            for name in basic.split(' ') {
+                link(name, &bin.join(name));
+            }
+            if let Some((name, program)) = client {
+                link(program, &bin.join(name));
+            }
+        };
+        let world = World::with(|setting| {
+            let bin = setting.node_dir.join("bin");
+            fill(&bin);
+            setting.path = Some(bin);
+        });
+        Self::of(world.await)
     }
 }
 
