@@ -1,7 +1,8 @@
 //! The foundation of the training-service layer: trial model, [`TrainingService`] trait, events, errors, configuration,
 //! launch script, journal and GPU placement.
 //!
-//! Names no platform, reads no environment variable, prints nothing and opens no socket.
+//! Names no platform, reads no environment variable, prints nothing, and opens no socket but that of `push`, a feature, where an
+//! experiment asks for it.
 
 mod clock;
 pub mod config;
@@ -17,6 +18,8 @@ pub mod journal;
 pub mod launch;
 mod metric;
 mod platform;
+#[cfg(feature = "push")]
+pub mod push;
 mod reason;
 mod retry;
 mod secret;

@@ -16,6 +16,8 @@ use ts_core::{
     http::{HttpClient, HttpSettings, Method, RateLimit, Reply, Request, Tokens, Url},
 };
 
+/// Key of the file of certificate authorities.
+const CA_FILE: &str = "caFile";
 /// What the server allows where it says nothing yet: the defaults of its code, lower than those of its deployment.
 ///
 /// Source: microsoft/pai v1.8, `src/rest-server/src/config/rate-limit.js`.
@@ -68,7 +70,7 @@ impl Api {
     pub(crate) fn new(ctx: &Ctx, config: &PaiConfig) -> Result<Self> {
         let mut settings = HttpSettings::default();
         settings.ca_file.clone_from(&config.ca_file);
-        let client = HttpClient::new(Arc::clone(&ctx.clock), &settings).map_err(|e| e.with_key("caFile"))?;
+        let client = HttpClient::new(Arc::clone(&ctx.clock), &settings).map_err(|e| e.with_key(CA_FILE))?;
         let mut base = config.host.clone();
         let folder = base.path().trim_end_matches('/').to_owned();
         base.set_path(&format!("{folder}/rest-server"));
@@ -112,7 +114,14 @@ impl Api {
     /// What the server is; needs no token.
     pub(crate) async fn info(&self) -> Result<Info> {
         let request = self.request("ask OpenPAI for its version", Method::GET, &["api", "v2", "info"]);
-        self.client.send(&request, |reply| json(&reply)).await
+        let info = self.client.send(&request, |reply| json(&reply)).await;
+        info.map_err(|e| match e.kind() {
+            // Nobody asks for a token here; a proxy may, which gives an answer.
+            ErrorKind::Auth if e.message().contains("certificate") => e.with_key(CA_FILE).with_help(
+                "name the authority of the server, or of the proxy between, with `caFile` (PEM), or have this machine trust it",
+            ),
+            _ => e.with_key("host"),
+        })
     }
 
     /// Our jobs whose names hold `prefix` and which have not ended.

@@ -5,7 +5,7 @@
 use crate::{
     cancel,
     core::{Core, Running},
-    names, recover, reuse,
+    names, push, recover, reuse,
 };
 use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
 use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId};
@@ -18,6 +18,10 @@ const PACE: Duration = Duration::from_secs(2);
 pub(crate) async fn cleanup(running: &Arc<Running>, scope: &CleanupScope) -> CleanupReport {
     let core = &running.core;
     let mut report = CleanupReport::new();
+    // Trials hear by it that they are to end; without it the cluster ends them.
+    if let Err(error) = push::open(&running.spawner()).await {
+        tracing::warn!(%error, "trials cannot be told that they are to end");
+    }
     match scope {
         CleanupScope::Trials(trials) if trials.is_empty() => settle(core).await,
         CleanupScope::Trials(trials) => {

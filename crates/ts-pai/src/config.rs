@@ -4,6 +4,7 @@
 //! `config/document.rs`.
 
 mod document;
+mod push;
 mod read;
 mod yarn;
 
@@ -12,6 +13,7 @@ pub(crate) use document::{as_map, masked};
 pub(crate) use read::TRIAL_KEYS as V1_TRIAL_KEYS;
 pub(crate) use yarn::{RETIRED as YARN_RETIRED, TRIAL_KEYS as YARN_TRIAL_KEYS, refuse as refuse_yarn};
 
+use crate::Push;
 use std::{path::PathBuf, time::Duration};
 use ts_core::{
     DEFAULT_GRACE,
@@ -37,9 +39,11 @@ pub struct PaiConfig {
     pub virtual_cluster: Option<String>,
     /// Name of the storage in OpenPAI. `None`: the document's.
     pub storage_name: Option<String>,
-    /// Where the storage is mounted on this machine; absolute.
+    /// Where the storage is mounted on this machine; absolute. Unused with `push`.
     pub local_mount: PathBuf,
-    /// Where containers see the same folder; absolute.
+    /// Without a mount here: where trials push what they write. Default none.
+    pub push: Option<Push>,
+    /// Where containers see the same folder; with `push` a folder of their own; absolute.
     pub container_mount: String,
     /// Certificate authorities in PEM, trusted beside the machine's.
     pub ca_file: Option<PathBuf>,
@@ -127,6 +131,7 @@ impl PaiConfig {
             virtual_cluster: None,
             storage_name: Some(storage.0.into()),
             local_mount: storage.1.into(),
+            push: None,
             container_mount: storage.2.into(),
             ca_file: None,
             grace_period: DEFAULT_GRACE,

@@ -7,13 +7,14 @@ use crate::{
     api::Api,
     files::{Folders, Job},
     observe,
+    push::Door,
     reuse::{self, Pool},
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_core::{
     Ctx, Error, ExperimentId, Reason, ReasonCode, Result, Retry, TrialId, TrialStatus,
@@ -63,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) api: Api,
     pub(crate) registry: Arc<Registry<Place>>,
     pub(crate) writes: Semaphore,
+    /// Where trials push, once it is open.
+    pub(crate) door: OnceCell<Door>,
     /// The workers, where jobs take several trials.
     pub(crate) pool: Pool,
     /// Rings when the jobs are to be looked at.
@@ -89,9 +92,10 @@ impl Running {
     pub(crate) fn start(ctx: Ctx, config: PaiConfig, experiment: ExperimentId) -> Result<Arc<Self>> {
         let core = Arc::new(Core {
             api: Api::new(&ctx, &config)?,
-            folders: Folders::new(&config, &experiment),
+            folders: Folders::new(&config, &ctx.work_dir, &experiment),
             registry: Arc::default(),
             writes: Semaphore::new(WRITES),
+            door: OnceCell::new(),
             pool: Pool::default(),
             bell: Notify::new(),
             stored: watch::Sender::default(),

@@ -69,6 +69,14 @@ fn bad(subject: &str, error: &Error) -> Finding {
 }
 
 async fn storage_here(ctx: &Ctx, config: &PaiConfig) -> Finding {
+    if let Some(push) = &config.push {
+        // A manager that runs has the port.
+        return match ts_core::push::is_free(push.listen).await {
+            Ok(()) => Finding::new("push", Good, format!("`{}` is free", push.listen)),
+            Err(error) => Finding::new("push", Warning, error.to_string())
+                .with_help("good, if it is the experiment itself that runs; else name another port as `push.listen`"),
+        };
+    }
     let mount = config.local_mount.clone();
     match ctx.tasks.blocking(move || validate::is_writable(&mount)).await {
         Ok(()) => Finding::new("storage here", Good, format!("`{}`", config.local_mount.display())),

@@ -19,6 +19,7 @@ use ts_core::{
         LaunchScript, StateClock, TrialContext, TrialExit, TrialPaths, parse_state, quote, trial_environment,
         visible_devices,
     },
+    push::{AGAIN, READY, STARTED},
 };
 
 /// Folder of the packages of code.
@@ -28,10 +29,7 @@ pub(crate) const START: &str = "start.sh";
 /// Carries a command whose templates the server fills in.
 pub(crate) const TEMPLATE_VARIABLE: &str = "NNI_TS_COMMAND";
 /// Files in `.nni`: the right to begin, and what `start.sh` leaves.
-const READY: &str = "ready";
 const WITHDRAWN: &str = "withdrawn";
-const STARTED: &str = "started.";
-const AGAIN: &str = "again";
 const FAILURE: &str = "failure";
 const ENDED: &str = "ended";
 const JOB: &str = "job";
@@ -42,8 +40,15 @@ const SDK_PLATFORM: &str = "local";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) spec: TrialSpec,
+    /// The delivered code; an earlier version stored none, and had no job that needs it.
+    #[serde(default = "no_code")]
+    pub(crate) code: Prepared,
     /// Whether the server took it.
     pub(crate) is_created: bool,
+}
+
+fn no_code() -> Prepared {
+    Prepared::new(None, "")
 }
 
 /// A file of a trial, by its name below the trial's folder.
@@ -59,10 +64,13 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    pub(crate) fn new(config: &PaiConfig, experiment: &ExperimentId) -> Self {
-        Self {
-            root: config.local_mount.join(experiment.as_str()),
-        }
+    /// `work_dir`: where the folders are that trials push to.
+    pub(crate) fn new(config: &PaiConfig, work_dir: &Path, experiment: &ExperimentId) -> Self {
+        let root = match config.push {
+            Some(_) => work_dir.join("trials"),
+            None => config.local_mount.join(experiment.as_str()),
+        };
+        Self { root }
     }
     pub(crate) fn root(&self) -> &Path {
         &self.root
@@ -98,10 +106,23 @@ pub(crate) fn container_dir(config: &PaiConfig, trial: &TrialSpec) -> String {
     format!("{}/{}/{}", config.container_mount, trial.experiment, trial.id)
 }
 
+/// The package of code as containers see it.
+pub(crate) fn container_code(config: &PaiConfig, code: &Prepared, trial: &TrialSpec) -> String {
+    format!(
+        "{}/{}/{CODE}/{}",
+        config.container_mount, trial.experiment, code.location
+    )
+}
+
 /// Everything that the containers of a trial read.
 pub(crate) fn of_trial(config: &PaiConfig, code: &Prepared, trial: &TrialSpec) -> Result<Vec<TrialFile>> {
     let dir = container_dir(config, trial);
     let roles = seats::roles(config);
+    // What is pushed may come long after the end.
+    let clock = match config.push {
+        Some(_) => StateClock::Date,
+        None => StateClock::FileTime,
+    };
     let mut files = vec![TrialFile {
         name: START.to_owned(),
         text: start(config, code, trial, &dir, &roles),
@@ -123,7 +144,7 @@ pub(crate) fn of_trial(config: &PaiConfig, code: &Prepared, trial: &TrialSpec) -
             });
             files.push(TrialFile {
                 name: below(TrialPaths::SCRIPT),
-                text: script(trial, role, &seat, &dir)?,
+                text: script(trial, role, &seat, &dir, clock)?,
             });
         }
     }
@@ -132,10 +153,7 @@ pub(crate) fn of_trial(config: &PaiConfig, code: &Prepared, trial: &TrialSpec) -
 
 fn start(config: &PaiConfig, code: &Prepared, trial: &TrialSpec, dir: &str, roles: &[Role]) -> String {
     let main = roles.first().map_or(seats::ONLY_ROLE, |role| role.name.as_str());
-    let code = format!(
-        "{}/{}/{CODE}/{}",
-        config.container_mount, trial.experiment, code.location
-    );
+    let code = container_code(config, code, trial);
     let grace = config.grace_period.as_millis().div_ceil(1000);
     format!(
         "#!/bin/sh\nts_dir={}\nts_code={}\nts_output={}\nts_main={}\nts_grace={grace}\n{}",
@@ -147,7 +165,7 @@ fn start(config: &PaiConfig, code: &Prepared, trial: &TrialSpec, dir: &str, role
     )
 }
 
-fn script(trial: &TrialSpec, role: &Role, seat: &str, dir: &str) -> Result<String> {
+fn script(trial: &TrialSpec, role: &Role, seat: &str, dir: &str, clock: StateClock) -> Result<String> {
     let code = format!("{seat}/code");
     let environment = trial_environment(&TrialContext {
         platform: SDK_PLATFORM,
@@ -173,7 +191,7 @@ fn script(trial: &TrialSpec, role: &Role, seat: &str, dir: &str) -> Result<Strin
     LaunchScript::new(seat, code.as_str(), command)
         .with_env(environment)
         .with_visible_devices(devices)
-        .with_clock(StateClock::FileTime)
+        .with_clock(clock)
         .render()
 }
 

@@ -9,6 +9,7 @@ use crate::{
     PaiConfig, Resources,
     config::{as_map, masked},
     files, names,
+    push::Door,
     seats::{self, Role},
 };
 use serde_json::{Map, Value as Json, json};
@@ -19,17 +20,22 @@ const MOST_BYTES: usize = 100 * 1024;
 const IMAGE: &str = "docker_image_0";
 
 /// The document of a trial. JSON, which every reader of YAML understands in the same one way.
-pub(crate) fn document(config: &PaiConfig, trial: &TrialSpec) -> Result<String> {
+pub(crate) fn document(config: &PaiConfig, door: Option<&Door>, code: &Prepared, trial: &TrialSpec) -> Result<String> {
     if config.reuse {
         return crate::reuse::worker_document(config, &trial.experiment, "ID");
     }
     let name = names::job(&trial.experiment, &trial.id);
-    document_of(config, &name, |role| command(config, trial, role))
+    document_of(config, door, &name, |role| command(config, door, code, trial, role))
 }
 
 /// The document of a job of this name, each of whose roles runs this.
-pub(crate) fn document_of(config: &PaiConfig, name: &str, command: impl Fn(&Role) -> String) -> Result<String> {
-    let text = pretty(&value(config, name, command))?;
+pub(crate) fn document_of(
+    config: &PaiConfig,
+    door: Option<&Door>,
+    name: &str,
+    command: impl Fn(&Role) -> String,
+) -> Result<String> {
+    let text = pretty(&value(config, door, name, command))?;
     if text.len() > MOST_BYTES {
         let message = format!(
             "the job document has {} bytes, and OpenPAI reads at most {MOST_BYTES}",
@@ -47,7 +53,7 @@ fn pretty(value: &Json) -> Result<String> {
         .map_err(|e| Error::new(ErrorKind::Internal, "a job cannot be written as JSON").with_source(e))
 }
 
-fn value(config: &PaiConfig, name: &str, command: impl Fn(&Role) -> String) -> Json {
+fn value(config: &PaiConfig, door: Option<&Door>, name: &str, command: impl Fn(&Role) -> String) -> Json {
     let mut map = match (&config.document, &config.resources) {
         (Some(document), _) => as_map(document.value().clone()),
         (None, Some(resources)) => plain(resources),
@@ -65,6 +71,9 @@ fn value(config: &PaiConfig, name: &str, command: impl Fn(&Role) -> String) -> J
             own.insert("taskRetryCount".into(), 0.into());
             own.insert("commands".into(), json!([command(role)]));
         }
+    }
+    if let Some(door) = door {
+        door.add_secret(object(&mut map, "secrets"));
     }
     if let Some(name) = &config.virtual_cluster {
         object(&mut map, "defaults").insert("virtualCluster".into(), name.as_str().into());
@@ -123,9 +132,12 @@ fn plain(resources: &Resources) -> Map<String, Json> {
 }
 
 /// What an instance of a role runs.
-fn command(config: &PaiConfig, trial: &TrialSpec, role: &Role) -> String {
+fn command(config: &PaiConfig, door: Option<&Door>, code: &Prepared, trial: &TrialSpec, role: &Role) -> String {
     let script = files::container_dir(config, trial) + "/" + files::START;
-    let start = format!("sh {} {}", quote(&script), quote(&role.name));
+    let start = match door {
+        Some(door) => door.command(config, code, trial, &role.name),
+        None => format!("sh {} {}", quote(&script), quote(&role.name)),
+    };
     match &role.command {
         Some(command) if role.is_template() => {
             let mut end = "NNI_END".to_owned();
@@ -145,7 +157,7 @@ fn command(config: &PaiConfig, trial: &TrialSpec, role: &Role) -> String {
 /// The documents of a trial as `submit` would write and send them, secrets masked.
 pub(crate) fn render(config: &PaiConfig, code: &Prepared, trial: &TrialSpec) -> Result<Rendered> {
     let mut documents = Vec::new();
-    let document = document(config, trial)?;
+    let document = document(config, Door::shown(config).as_ref(), code, trial)?;
     let value: Json = serde_json::from_str(&document)
         .map_err(|e| Error::new(ErrorKind::Internal, "a job is no JSON").with_source(e))?;
     for file in files::of_trial(config, code, trial)? {

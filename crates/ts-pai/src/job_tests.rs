@@ -36,7 +36,7 @@ fn trial() -> TrialSpec {
 }
 
 fn sent(config: &PaiConfig) -> Json {
-    serde_json::from_str(&document(config, &trial()).unwrap()).unwrap()
+    serde_json::from_str(&document(config, None, &Prepared::new(None, "c.tar"), &trial()).unwrap()).unwrap()
 }
 
 #[test]
@@ -198,6 +198,6 @@ fn what_is_shown_has_the_files_and_no_secret() {
 fn a_document_that_no_server_reads_is_refused() {
     let mut config = config();
     config.resources.as_mut().unwrap().image = "a".repeat(MOST_BYTES);
-    let error = document(&config, &trial()).unwrap_err();
+    let error = document(&config, None, &Prepared::new(None, "c.tar"), &trial()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
 }

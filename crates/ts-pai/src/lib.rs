@@ -13,6 +13,7 @@ mod job;
 mod names;
 mod observe;
 mod prepare;
+mod push;
 mod recover;
 mod reuse;
 mod seats;
@@ -24,6 +25,7 @@ mod verdict;
 mod watch;
 
 pub use config::{Credential, Document, JobPriority, PaiConfig, Resources};
+pub use push::Push;
 pub use service::PaiService;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::{
     cancel,
     core::{Place, Running, Spawner},
-    files, names, reuse, submit,
+    files, names, push, reuse, submit,
 };
 use std::{collections::HashSet, sync::Arc};
 use ts_core::{Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord, follow::Known};
@@ -95,6 +95,7 @@ pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
 /// Compares what the storage and the cluster hold with the trials that the store knows as not ended.
 pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Result<Recovered> {
     let core = &running.core;
+    push::open(&running.spawner()).await?;
     let listing = core.api.live(&names::prefix(&core.experiment)).await?;
     let mut recovered = Recovered::new();
     for record in known {

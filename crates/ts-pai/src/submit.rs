@@ -7,7 +7,7 @@ use crate::{
     cancel,
     core::{Core, Place, Running, Spawner, wait_of},
     files::{self, Job},
-    job, names, recover, reuse, seats,
+    job, names, push, recover, reuse, seats,
 };
 use std::{sync::Arc, time::Duration};
 use ts_codedir::Shelf;
@@ -28,13 +28,15 @@ pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &
         return Err(Error::new(ErrorKind::Config, message));
     }
     // What no job can say is refused before anything is stored.
-    job::document(&core.config, trial)?;
+    job::document(&core.config, push::Door::shown(&core.config).as_ref(), prepared, trial)?;
+    push::open(&running.spawner()).await?;
     let files = files::of_trial(&core.config, prepared, trial)?;
     let receipt = Submitted::new(url(core, trial));
     let mut stored = core.stored.subscribe();
     loop {
         let job = Job {
             spec: trial.clone(),
+            code: prepared.clone(),
             is_created: false,
         };
         let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
@@ -127,7 +129,7 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         {
             return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
         }
-        let error = match create_once(core, &name, &known.extra.job.spec, looks_first, known.cancel.is_some()).await {
+        let error = match create_once(core, &name, &known.extra.job, looks_first, known.cancel.is_some()).await {
             Ok(Some(_)) => {
                 drop(turn);
                 return created(spawner, trial).await;
@@ -202,20 +204,14 @@ fn limited(core: &Core, trial: &TrialId, wait: Duration) {
 }
 
 /// One try. `None`: the job is not there, and it is not to be sent now.
-async fn create_once(
-    core: &Core,
-    name: &str,
-    spec: &TrialSpec,
-    looks_first: bool,
-    is_canceled: bool,
-) -> Result<Option<Sent>> {
+async fn create_once(core: &Core, name: &str, job: &Job, looks_first: bool, is_canceled: bool) -> Result<Option<Sent>> {
     if looks_first && core.api.job(name).await?.is_some() {
         return Ok(Some(Sent::Exists));
     }
     if is_canceled || !core.api.submit_wait(&core.ctx).is_zero() {
         return Ok(None);
     }
-    let document = job::document(&core.config, spec)?;
+    let document = job::document(&core.config, core.door.get(), &job.code, &job.spec)?;
     core.api.submit(&document).await.map(Some)
 }
 

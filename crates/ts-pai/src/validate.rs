@@ -1,6 +1,6 @@
 //! Could this experiment run here? Asks the cluster and looks at the storage; leaves no trace.
 
-use crate::{PaiConfig, core::Core, seats};
+use crate::{PaiConfig, core::Core, push, seats};
 use std::path::Path;
 use ts_core::{Error, ErrorKind, ExperimentSpec, Result, Warning, Warnings};
 
@@ -11,10 +11,19 @@ pub(crate) async fn validate(core: &Core, spec: &ExperimentSpec) -> Result<Warni
             .with_key("trialCommand")
             .with_help("write the command that runs one trial, such as `python3 train.py`"));
     }
-    let mount = config.local_mount.clone();
-    core.ctx.tasks.blocking(move || is_writable(&mount)).await?;
-    core.api.info().await.map_err(|e| e.with_key("host"))?;
+    if let Some(push) = &config.push {
+        if core.door.get().is_none() {
+            ts_core::push::is_free(push.listen)
+                .await
+                .map_err(|e| e.with_key("push.listen"))?;
+        }
+    } else {
+        let mount = config.local_mount.clone();
+        core.ctx.tasks.blocking(move || is_writable(&mount)).await?;
+    }
+    core.api.info().await?;
     let mut warnings = Warnings::new();
+    warnings.extend(config.push.iter().flat_map(push::warnings));
     storages(core, &mut warnings).await?;
     virtual_cluster(core, &mut warnings).await?;
     Ok(warnings)
@@ -71,7 +80,7 @@ async fn storages(core: &Core, warnings: &mut Warnings) -> Result<()> {
             .with_key("storageConfigName")
             .with_help(help));
         };
-        if storage.share == Some(false) {
+        if storage.share == Some(false) && config.push.is_none() {
             warnings.push(
                 Warning::new(format!("the storage `{name}` shows each user a folder of their own"))
                     .with_key("localStorageMountPoint")
@@ -84,7 +93,7 @@ async fn storages(core: &Core, warnings: &mut Warnings) -> Result<()> {
         .map(|name| format!("/mnt/{name}"))
         .collect();
     let is_below = |mount: &String| Path::new(&config.container_mount).starts_with(mount);
-    if config.document.is_none() && !mounts.iter().any(is_below) {
+    if config.document.is_none() && config.push.is_none() && !mounts.iter().any(is_below) {
         let places = mounts.join(", ");
         warnings.push(
             Warning::new(format!(

@@ -123,13 +123,13 @@ fn of_spec(job: &JobStatus, left: &Traces, at: Timestamp) -> End {
         return failed(
             ReasonCode::StartFailed,
             format!(
-                "the container did not find the trial on its storage: {}",
+                "the container did not find the trial: {}",
                 last.chars().take(300).collect::<String>()
             ),
             at,
         )
         .unblocked(
-            "`containerStorageMountPoint` (`containerNFSMountPath`) must be the folder in containers that \
+            "with `push`, containers must reach its address; else `containerStorageMountPoint` (`containerNFSMountPath`) must be the folder in containers that \
              `localStorageMountPoint` (`nniManagerNFSMountPath`) is here; OpenPAI mounts a storage at `/mnt/NAME`",
         );
     }

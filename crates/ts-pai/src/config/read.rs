@@ -1,6 +1,7 @@
 //! Reads `paiConfig` and `trial` of schema 1, and `trainingService` of schema 2, with every problem at its place.
 
-use super::{Credential, Document, JobPriority, PaiConfig, Resources, document};
+use super::{Credential, Document, JobPriority, PaiConfig, Push, Resources, document, push};
+use crate::push::CONTAINER_DIR;
 use std::{path::PathBuf, time::Duration};
 use ts_core::{
     DEFAULT_GRACE, GpuCount,
@@ -30,6 +31,7 @@ const FILE: (&str, &str) = ("openpaiConfigFile", "paiConfigPath");
 const USER: (&str, &str) = ("username", "userName");
 const PASSWORD: (&str, &str) = ("password", "passWord");
 const GPUS: (&str, &str) = ("trialGpuNumber", "gpuNum");
+const PUSH: &str = "push";
 const REUSE: (&str, &str) = ("reuseMode", "reuse");
 
 /// Source: nni v2.10, `nni/experiment/config/openpai.py`.
@@ -55,6 +57,7 @@ struct Cluster {
     grace_period: Option<Duration>,
     job_priority: Option<JobPriority>,
     reuse: bool,
+    push: Option<Push>,
 }
 
 /// The job and its storage.
@@ -73,19 +76,22 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
         GpuCount::Exactly(n) => Some(n),
         GpuCount::Unset => None,
     };
+    let manager = section.shortcuts().nni_manager_ip.clone();
+    let manager = manager.as_deref();
     let (cluster, job) = section.read(problems, |s| match s.schema() {
         Schema::V1 => {
             let read = s.required_section("paiConfig", |s| {
-                let cluster = cluster(s);
+                let has_push = s.has(PUSH);
+                let cluster = cluster(s, manager);
                 let amounts = Amounts {
                     gpus: s.u32("gpuNum", 0..=99_999),
                     ..amounts(s)
                 };
                 unused_with_jobs_of_their_own(s);
-                (cluster, amounts)
+                (cluster, amounts, has_push)
             });
-            let (cluster, fall_back) = read.unwrap_or_default();
-            let read = |s: &mut Section<'_>| job(s, gpus.or(fall_back.gpus), &fall_back);
+            let (cluster, fall_back, has_push) = read.unwrap_or_default();
+            let read = |s: &mut Section<'_>| job(s, gpus.or(fall_back.gpus), &fall_back, has_push);
             if !s.has("trial") {
                 s.problem(
                     "trial",
@@ -94,12 +100,14 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
                 );
             }
             let job = s.section("trial", read).unwrap_or_default();
-            warn_of_reuse(s, "paiConfig", &cluster, &job);
+            check_together(s, ["paiConfig"; 2], &cluster, &job);
             (cluster, job)
         }
         Schema::V2 => {
-            let (cluster, job) = (cluster(s), job(s, gpus, &Amounts::default()));
-            warn_of_reuse(s, "reuseMode", &cluster, &job);
+            let has_push = s.has(PUSH);
+            let cluster = cluster(s, manager);
+            let job = job(s, gpus, &Amounts::default(), has_push);
+            check_together(s, ["reuseMode", PUSH], &cluster, &job);
             (cluster, job)
         }
     });
@@ -114,6 +122,7 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
         virtual_cluster: job.virtual_cluster,
         storage_name: job.storage_name,
         local_mount: job.local_mount,
+        push: cluster.push,
         container_mount: job.container_mount,
         ca_file: cluster.ca_file,
         grace_period: cluster.grace_period.unwrap_or(DEFAULT_GRACE),
@@ -125,10 +134,27 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
     })
 }
 
-fn warn_of_reuse(s: &mut Section<'_>, key: &'static str, cluster: &Cluster, job: &Job) {
+/// `keys`: of reuse, and of push.
+fn check_together(s: &mut Section<'_>, keys: [&'static str; 2], cluster: &Cluster, job: &Job) {
+    let [key, push] = keys;
     if cluster.reuse && job.document.is_some() {
         let message = "each trial is a job of its own: a document of yours may have several roles";
         s.warn(key, message, "remove `reuseMode` (`reuse`)");
+    }
+    if cluster.push.is_none() {
+        return;
+    }
+    if cluster.reuse && job.document.is_none() {
+        let message = "jobs that take several trials need a storage that is mounted here";
+        s.problem(push, message, "remove `push`, or `reuseMode` (`reuse`)");
+    }
+    let instances = |document: &Document| {
+        let of = |role: &serde_json::Value| role["instances"].as_u64().unwrap_or(1);
+        document.roles().map(|(_, role)| of(role)).sum::<u64>()
+    };
+    if job.document.as_ref().is_some_and(|document| instances(document) > 1) {
+        let message = "a job of several instances needs a storage that is mounted here";
+        s.problem(push, message, "remove `push`, or have one task role with one instance");
     }
 }
 
@@ -149,8 +175,9 @@ fn amounts(s: &mut Section<'_>) -> Amounts {
     }
 }
 
-fn cluster(s: &mut Section<'_>) -> Cluster {
+fn cluster(s: &mut Section<'_>, manager: Option<&str>) -> Cluster {
     Cluster {
+        push: s.section(PUSH, |s| push::read(s, manager)).flatten(),
         reuse: s.bool_or(REUSE, false),
         host: host(s),
         user_name: user_name(s),
@@ -286,7 +313,7 @@ fn job_priority(s: &mut Section<'_>) -> Option<JobPriority> {
     }
 }
 
-fn job(s: &mut Section<'_>, gpus: Option<u32>, fall_back: &Amounts) -> Job {
+fn job(s: &mut Section<'_>, gpus: Option<u32>, fall_back: &Amounts, has_push: bool) -> Job {
     let (has_file, has_document) = (s.has(FILE), s.has("openpaiConfig"));
     let document = document::read_file(s, FILE.into()).or_else(|| match s.schema() {
         Schema::V1 => None,
@@ -311,7 +338,7 @@ fn job(s: &mut Section<'_>, gpus: Option<u32>, fall_back: &Amounts) -> Job {
     };
     let virtual_cluster = named(s, "virtualCluster".into());
     let storage_name = named(s, STORAGE.into());
-    if storage_name.is_none() && !s.has(STORAGE) && !document.as_ref().is_some_and(Document::has_storage) {
+    if storage_name.is_none() && !has_push && !s.has(STORAGE) && !document.as_ref().is_some_and(Document::has_storage) {
         let name = Key::from(STORAGE).spelling(s.schema());
         s.problem(
             STORAGE,
@@ -324,8 +351,8 @@ fn job(s: &mut Section<'_>, gpus: Option<u32>, fall_back: &Amounts) -> Job {
         document,
         virtual_cluster,
         storage_name,
-        local_mount: local_mount(s),
-        container_mount: container_mount(s),
+        local_mount: local_mount(s, has_push),
+        container_mount: container_mount(s, has_push),
     }
 }
 
@@ -375,7 +402,23 @@ fn named(s: &mut Section<'_>, key: Key) -> Option<String> {
     Some(text)
 }
 
-fn local_mount(s: &mut Section<'_>) -> PathBuf {
+fn local_mount(s: &mut Section<'_>, has_push: bool) -> PathBuf {
+    if has_push {
+        if s.path(LOCAL).is_some() {
+            let help = "keep one of the two; with a mount here nothing has to reach this machine";
+            s.problem(LOCAL, "a mount here and `push` exclude each other", help);
+        }
+        return PathBuf::new();
+    }
+    if !s.has(LOCAL) {
+        let name = Key::from(LOCAL).spelling(s.schema());
+        s.problem(
+            LOCAL,
+            format!("the key `{name}` is missing"),
+            format!("add `{name}: …`, or `push: {{listen: …}}` where the storage cannot be mounted on this machine"),
+        );
+        return PathBuf::new();
+    }
     let path = s.required_path(LOCAL);
     if !path.as_os_str().is_empty() && !path.is_dir() {
         s.problem(
@@ -387,8 +430,12 @@ fn local_mount(s: &mut Section<'_>) -> PathBuf {
     path
 }
 
-fn container_mount(s: &mut Section<'_>) -> String {
-    let path = s.required_string(CONTAINER);
+fn container_mount(s: &mut Section<'_>, has_push: bool) -> String {
+    let path = if has_push {
+        s.string_or(CONTAINER, CONTAINER_DIR)
+    } else {
+        s.required_string(CONTAINER)
+    };
     if !path.is_empty() && !path.starts_with('/') {
         s.problem(
             CONTAINER,

@@ -361,3 +361,75 @@ fn a_cluster_on_yarn_is_refused_with_what_to_change() {
         told[0].message.contains("retired") && told[0].help.as_ref().unwrap().contains("trainingServicePlatform: pai")
     );
 }
+
+const PUSHED: &str = "username: alice, token: t0ken, host: pai.example.org, trialCpuNumber: 2, trialMemorySize: 8gb";
+
+#[test]
+fn push_takes_the_place_of_a_mount() {
+    let config = good(
+        Schema::V2,
+        &format!("{{{PUSHED}, push: {{listen: '10.0.0.5:8188'}}}}"),
+        ONE,
+    );
+    let push = config.push.expect("asked for");
+    assert_eq!(
+        (push.listen.to_string().as_str(), push.address.as_str()),
+        ("10.0.0.5:8188", "http://10.0.0.5/")
+    );
+    assert_eq!(push.patience, Duration::from_hours(1));
+    assert_eq!(
+        (config.container_mount.as_str(), config.storage_name),
+        ("/tmp/nni-ts", None)
+    );
+    let more = "containerStorageMountPoint: /scratch, storageConfigName: nfs, \
+                push: {listen: '0.0.0.0:0', address: 'https://push.example.org/nni', patience: 10m}";
+    let config = good(Schema::V2, &format!("{{{PUSHED}, {more}}}"), ONE);
+    let push = config.push.expect("asked for");
+    assert_eq!(
+        (push.address.as_str(), push.patience),
+        ("https://push.example.org/nni", Duration::from_mins(10))
+    );
+    assert_eq!(
+        (config.container_mount.as_str(), config.storage_name.as_deref()),
+        ("/scratch", Some("nfs"))
+    );
+    let v1 = format!(
+        "{{paiConfig: {{{CLUSTER_V1}, push: {{listen: '10.0.0.5:0'}}}}, trial: {{image: a, cpuNum: 2, memoryMB: 8192}}}}"
+    );
+    assert!(good(Schema::V1, &v1, ONE).push.is_some());
+}
+
+#[test]
+fn mistakes_of_push_are_told_at_their_place() {
+    let cases = [
+        ("push: {listen: '0.0.0.0:0'}", "address"),
+        ("push: {listen: here}", "listen"),
+        ("push: {address: 'http://a'}", "listen"),
+        ("push: {listen: '10.0.0.5:0', address: 'ftp://a'}", "address"),
+        ("push: {listen: '10.0.0.5:0', address: 'http://u:p@a'}", "address"),
+        (
+            "push: {listen: '10.0.0.5:0'}, localStorageMountPoint: mount",
+            "localStorageMountPoint",
+        ),
+        ("push: {listen: '10.0.0.5:0'}, reuseMode: true", "push"),
+    ];
+    for (text, key) in cases {
+        let read = read(Schema::V2, &format!("{{{PUSHED}, {text}}}"), ONE);
+        assert!(
+            matches!(read.faults.as_slice(), [fault] if fault.split(':').next().is_some_and(|at| at.ends_with(key))),
+            "{text}: {:?}",
+            read.faults
+        );
+    }
+    let several = "prerequisites: [{type: dockerimage, uri: a, name: i}], taskRoles: {w: {instances: 2, dockerImage: i, \
+                   resourcePerInstance: {gpu: 0, cpu: 1, memoryMB: 100}, commands: [run]}}";
+    let text = format!(
+        "{{username: a, token: t, host: h, push: {{listen: '10.0.0.5:0'}}, openpaiConfig: {{protocolVersion: 2, name: a, type: job, {several}}}}}"
+    );
+    let read = read(Schema::V2, &text, GpuCount::Unset);
+    assert!(
+        read.faults.iter().any(|fault| fault.contains("several instances")),
+        "{:?}",
+        read.faults
+    );
+}

@@ -82,7 +82,7 @@ pub(super) fn store_worker(
 pub(crate) fn worker_document(config: &PaiConfig, experiment: &ExperimentId, worker: &str) -> Result<String> {
     let script = format!("{}/{experiment}/{WORKERS}/{worker}/{LOOP}", config.container_mount);
     let command = |_: &seats::Role| format!("sh {}", quote(&script));
-    job::document_of(config, &names::worker(experiment, worker), command)
+    job::document_of(config, None, &names::worker(experiment, worker), command)
 }
 
 /// Has workers leave when they are idle.

@@ -35,6 +35,8 @@ pub(crate) const TOKEN: &str = "token-of-alice";
 pub(crate) struct Setting {
     /// Where logs of containers go.
     pub(crate) node_dir: PathBuf,
+    /// What programs images have. `None`: those of this machine.
+    pub(crate) path: Option<PathBuf>,
     /// How late the database is.
     pub(crate) lag: Duration,
     /// How long Kubernetes lets a container live that is to go.
@@ -49,6 +51,7 @@ impl Setting {
     pub(crate) fn new(node_dir: PathBuf) -> Self {
         Self {
             node_dir,
+            path: None,
             lag: Duration::from_millis(60),
             pod_grace: Duration::from_millis(2500),
             limits: [100_000; 3],

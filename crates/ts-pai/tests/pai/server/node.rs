@@ -156,6 +156,7 @@ async fn container(shared: &Shared, job: &Job, role: Role, index: u64, attempt: 
         .current_dir(&dir)
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"))
+        .envs(shared.setting.path.iter().map(|path| ("PATH", path)))
         .env("FC_POD_UID", &uid)
         .env("TEST_ATTEMPT", &attempt)
         .env("TEST_NODE", &shared.setting.node_dir)

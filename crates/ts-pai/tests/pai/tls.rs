@@ -1,0 +1,88 @@
+//! A cluster behind TLS with an authority of its own.
+//!
+//! `tls/` holds that authority and a certificate of it for `localhost`, both made for this test; nothing else trusts them.
+
+use crate::world::{World, metrics, quick};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use ts_core::{ErrorKind, TrainingService as _, TrialStatus, http::Url};
+use ts_pai::{PaiConfig, PaiService};
+use ts_testkit::conformance::{Client, Fixture as _};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/pai/tls")
+        .join(name)
+}
+
+/// Decrypts and passes on; ends with the runtime of its test.
+#[expect(clippy::disallowed_methods, reason = "the tasks end with the test")]
+async fn in_front_of(server: SocketAddr) -> SocketAddr {
+    let certificate = CertificateDer::from_pem_file(file("server.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(file("server.key")).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a pair");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut client) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let Ok(mut server) = TcpStream::connect(server).await else {
+                    return;
+                };
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+async fn encrypted(world: &World) -> PaiConfig {
+    let address = in_front_of(world.server.address).await;
+    let mut config = world.config();
+    config.host = Url::parse(&format!("https://localhost:{}", address.port())).expect("an address");
+    config
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_accepted() {
+    let world = World::fresh().await;
+    let mut config = encrypted(&world).await;
+    config.ca_file = Some(file("ca.pem"));
+    let ctx = world.ctx();
+    let service = world.service_of(&ctx, config);
+    let client = Client::with(&world, ctx, service).await;
+    client.service.validate(&client.spec).await.expect("good");
+    let mut watch = client.watch();
+    let trial = client.submit(&quick()).await;
+    let history = watch.until_end(&trial.id).await;
+    assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
+    assert_eq!(history.bodies(), metrics(0, 1));
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn without_it_nothing_is_sent_and_the_key_is_named() {
+    let world = World::fresh().await;
+    let config = encrypted(&world).await;
+    let service = PaiService::new(world.ctx(), config, world.spec.id.clone());
+    let error = service.validate(&world.spec).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.key()),
+        (ErrorKind::Auth, Some("caFile")),
+        "{error:?}"
+    );
+    assert!(error.help().is_some_and(|help| help.contains("`caFile`")), "{error:?}");
+    assert_eq!(world.server.count("", ""), 0);
+}
