@@ -15,8 +15,8 @@ use std::{
 };
 use tokio::sync::watch;
 use ts_core::{
-    Reason, ReasonCode, Timestamp, TrialId,
-    follow::{End, Known},
+    Reason, ReasonCode, Timestamp, TrialId, TrialStatus,
+    follow::{End, Known, of_canceled},
 };
 
 /// How long what is left of an ended job may take to end, too, beside the grace that pods have.
@@ -407,7 +407,12 @@ impl Scene {
         match self.object(trial, known) {
             Some(Object::There(JobState::Succeeded(at))) => verdict::succeeded(&pods, *at, now),
             Some(Object::There(JobState::Failed(failure))) => {
-                verdict::failed(&pods, self.exit_of(trial, known), failure, now, tail)
+                let end = verdict::failed(&pods, self.exit_of(trial, known), failure, now, tail);
+                match known.cancel {
+                    // A job whose pods we had removed may be seen to have failed before it is seen to be gone.
+                    Some(why) if end.status == TrialStatus::SysCanceled => of_canceled(why, &[], end.at),
+                    _ => end,
+                }
             }
             _ => verdict::gone(&pods, self.exit_of(trial, known), known, now, tail),
         }

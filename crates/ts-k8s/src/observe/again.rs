@@ -16,7 +16,8 @@ impl Observer {
     pub(super) fn end_second_run(&mut self, trial: &TrialId, known: &Known<Place>) {
         let core = Arc::clone(&self.core);
         let place = &known.extra;
-        if place.is_looked_on || place.given_up.is_some() || !self.marks_second_run(trial) {
+        let has_an_end = place.given_up.is_some() || known.cancel.is_some();
+        if place.is_looked_on || has_an_end || !self.marks_second_run(trial) {
             return;
         }
         let first = self.scene.first_run(trial);
