@@ -10,15 +10,21 @@ use crate::{
     workspace::{Member, Workspace},
 };
 use anyhow::{Context, Result};
-use std::{fs, path::Path, process::Command};
+use std::{env, fs, num::NonZero, path::Path, process::Command, thread};
+
+/// How many tests of a binary run at a time. Source: The rustc book, "Tests", `--test-threads`.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs every test of the workspace; `true` if all pass.
 pub(crate) fn test() -> Result<bool> {
     // Not nextest: it runs no documentation tests, and two runners would have to be kept alike.
-    succeeds(&mut cargo(
-        &crate::workspace::root(),
-        &["test", "--workspace", "--no-fail-fast"],
-    ))
+    let mut tests = cargo(&crate::workspace::root(), &["test", "--workspace", "--no-fail-fast"]);
+    if env::var_os(THREADS).is_none() {
+        // Most tests wait, for processes and servers.
+        let n_cores = thread::available_parallelism().map_or(2, NonZero::get);
+        tests.env(THREADS, (2 * n_cores).to_string());
+    }
+    succeeds(&mut tests)
 }
 
 /// Runs all checks, and the tests unless they ran already; `true` if nothing failed.
