@@ -37,6 +37,10 @@ pub(super) fn run(place: &Place, release: &Release, bin: &Path, report: &mut Rep
             compare(&experiment, *n_trials)
         });
     }
+    report.step(
+        &format!("NNI {version}: what is wrong is told before the start"),
+        || told_before(place, version, bin),
+    );
     report.step(&format!("NNI {version}: tuner under a manager that is killed"), || {
         killed(place, version, bin)
     });
@@ -45,6 +49,20 @@ pub(super) fn run(place: &Place, release: &Release, bin: &Path, report: &mut Rep
 fn configuration(place: &Place, name: &str) -> String {
     let file = place.root.join(format!("xtask/e2e/nni/tuners/{name}.yml"));
     file.to_string_lossy().into_owned()
+}
+
+fn told_before(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
+    let experiment = Experiment::new(place, &format!("nni-{version}-told"), Some(bin))?;
+    for (name, key) in [("unknown", "tuner.name"), ("arguments", "tuner.classArgs")] {
+        let said = experiment.refused(&["validate", &configuration(place, name)])?;
+        ensure!(said.contains(&format!("key: {key}")), "the key is not told:\n{said}");
+    }
+    let plan = experiment.output(&["plan", &configuration(place, "custom")])?;
+    ensure!(plan.contains("0.5"), "the plan has not the first parameters:\n{plan}");
+    let left = experiment.home().join("nni-experiments");
+    let is_clean = !left.exists() || fs::read_dir(&left)?.next().is_none();
+    ensure!(is_clean, "the plan left something in `{}`", left.display());
+    Ok(Outcome::Passed)
 }
 
 fn killed(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
