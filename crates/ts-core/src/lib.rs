@@ -33,7 +33,7 @@ pub use event::{Event, LogKind, WatchRequest};
 pub use gpu::GpuCount;
 pub use id::{ExperimentId, IdSource, RandomIds, TrialId};
 pub use journal::JournalCursor;
-pub use metric::{Metric, MetricKind};
+pub use metric::{Metric, MetricKind, json::members as json_members};
 pub use platform::{Finding, FindingState, Platform};
 pub use reason::{Reason, ReasonCode, Verdict, judge};
 pub use retry::{RetryPolicy, retry};

@@ -159,6 +159,7 @@ impl Manager {
             Ok(()) => self.work().await,
             Err(error) => Err(error),
         };
+        self.source.close().await;
         // What ended trials left behind may still be on its way out; nothing of it outlives the experiment.
         for (what, error) in self.service.cleanup(&CleanupScope::Trials(Vec::new())).await.failures {
             tracing::warn!("{what} is left: {}", describe(&error));

@@ -1,23 +1,29 @@
 //! From a configuration file to the parts of an experiment: read, check, build. Nothing is created here.
 
-use crate::{environment::Environment, platforms::PLATFORMS, render::failure::from_problem, secrets::EnvSecrets};
+use crate::{
+    algorithms::{self, Algorithms},
+    environment::Environment,
+    platforms::PLATFORMS,
+    render::failure::from_problem,
+    secrets::EnvSecrets,
+};
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, ExperimentSpec, Result, TrainingService, Warning, Warnings,
     config::{
-        Algorithm, AlgorithmKind, ConfigSource, ExperimentConfig, LiteralSecret, PlatformSection, Problem, Resolved,
-        parse, without_secrets,
+        ConfigSource, ExperimentConfig, LiteralSecret, PlatformSection, Problem, Resolved, parse, without_secrets,
     },
 };
 use ts_manager::control::Request;
 use ts_manager::{
     ExperimentDirectory, Parts, RetryRules,
-    assess::{self, Assessor},
+    assess::Assessor,
     hybrid::{Hybrid, Member},
-    source::{self, AlgorithmSpec, ParameterSource},
+    source::ParameterSource,
     store::{ExperimentRow, Limits, Optimize, Store},
 };
+use ts_nni::Nni;
 
 /// Why a command ends without its result.
 #[derive(Debug)]
@@ -173,6 +179,8 @@ pub(crate) struct Assembly {
     pub(crate) service: Arc<dyn TrainingService>,
     pub(crate) source: Box<dyn ParameterSource>,
     assessor: Option<Box<dyn Assessor>>,
+    /// NNI's package, if any algorithm comes from there.
+    nni: Option<Nni>,
     optimize: Optimize,
     retry: RetryRules,
     max_trial_duration: Option<Duration>,
@@ -194,13 +202,7 @@ impl Assembly {
         spec.gpus = loaded.config.trial_gpus;
         spec.concurrency = loaded.config.trial_concurrency;
         let mut warnings = Warnings::new();
-        let source = parameter_source(&loaded.config, id, &mut warnings);
-        let assessor = loaded
-            .config
-            .assessor
-            .as_ref()
-            .map(|assessor| assess::build(&algorithm("assessor", assessor, 0)))
-            .transpose();
+        let Algorithms { source, assessor, nni } = algorithms::build(&loaded.config, id, &ctx, &mut warnings);
         let service = loaded.service(&spec, &ctx);
         loaded.warnings.append(&mut warnings);
         match (source, assessor, service) {
@@ -210,6 +212,7 @@ impl Assembly {
                 service,
                 source,
                 assessor,
+                nni,
                 optimize: optimize(&loaded.config),
                 retry: retry_rules(&loaded.config),
                 max_trial_duration: loaded.config.max_trial_duration,
@@ -280,47 +283,6 @@ fn service(section: &PlatformSection, spec: &ExperimentSpec, ctx: &Ctx) -> Resul
     (platform.build)(section, spec, ctx)
 }
 
-fn parameter_source(
-    config: &ExperimentConfig,
-    id: &ExperimentId,
-    warnings: &mut Warnings,
-) -> Result<Box<dyn ParameterSource>> {
-    let (key, wanted) = match (&config.tuner, &config.advisor) {
-        (Some(tuner), _) => ("tuner", tuner),
-        (None, Some(advisor)) => ("advisor", advisor),
-        (None, None) => {
-            return Err(
-                Error::new(ErrorKind::Config, "the experiment names neither a tuner nor an advisor")
-                    .with_key("tuner")
-                    .with_help("write `tuner: {name: TPE}`"),
-            );
-        }
-    };
-    let seed = config.seed.unwrap_or_else(|| seed_of(id));
-    let space = config.search_space.clone().unwrap_or(Value::Null);
-    source::build(&algorithm(key, wanted, seed), &space, warnings)
-}
-
-fn algorithm(key: &str, wanted: &Algorithm, seed: u64) -> AlgorithmSpec {
-    let mut spec = AlgorithmSpec::named(key, "", seed);
-    match &wanted.kind {
-        AlgorithmKind::Named(name) => spec.name = Some(name.clone()),
-        AlgorithmKind::Class { class_name, .. } => {
-            spec.name = None;
-            spec.class_name = Some(class_name.clone());
-        }
-    }
-    spec.class_args.clone_from(&wanted.class_args);
-    spec
-}
-
-/// The same experiment draws the same numbers again after a resume: FNV-1a of its id.
-fn seed_of(id: &ExperimentId) -> u64 {
-    id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 /// `optimize_mode` of the algorithm; NNI maximizes where nothing is said.
 pub(crate) fn optimize(config: &ExperimentConfig) -> Optimize {
     let algorithms = [&config.tuner, &config.advisor, &config.assessor];
@@ -339,8 +301,11 @@ fn retry_rules(config: &ExperimentConfig) -> RetryRules {
     }
 }
 
-/// Asks the platform whether the experiment could run, and adds its warnings.
+/// Asks the platform, and NNI's package if it is needed, whether the experiment could run, and adds their warnings.
 pub(crate) async fn ask_platform(assembly: &Assembly, warnings: &mut Vec<Warning>) -> Result<()> {
+    if let Some(nni) = &assembly.nni {
+        nni.check().await?;
+    }
     warnings.extend(assembly.service.validate(&assembly.spec).await?);
     Ok(())
 }

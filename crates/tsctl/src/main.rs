@@ -2,6 +2,7 @@
 //!
 //! Reads arguments, calls a command, turns its end into an exit code. Decisions belong to the libraries.
 
+mod algorithms;
 mod cli;
 mod cli_nni;
 mod commands;

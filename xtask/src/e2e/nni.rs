@@ -4,6 +4,7 @@
 use super::{
     Place,
     experiment::{Experiment, wait_until},
+    nni_tuners,
     python::{self, RELEASES, Release},
     record::Record,
 };
@@ -35,8 +36,9 @@ pub(super) fn run(place: &Place, report: &mut Report) {
         report.step(&format!("NNI {version}: manager killed and resumed"), || {
             crash(place, release, &bin)
         });
+        nni_tuners::run(place, release, &bin, report);
         if position == 0 {
-            for name in ["python-sdk", "nni-v1", "nni-v2"] {
+            for name in ["python-sdk", "nni-v1", "nni-v2", "nni-tuner"] {
                 report.step(&format!("example {name}"), || example(place, name, Some(&bin), 6));
             }
         }

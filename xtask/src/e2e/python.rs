@@ -1,6 +1,6 @@
 //! Virtual environments with a released NNI, made once and kept.
 //!
-//! Only what `import nni` and its trial SDK need is installed: NNI's full list of requirements is a hundred times as big.
+//! Only what `import nni`, its trial SDK and its dispatcher need is installed: NNI's full list of requirements is a hundred times as big.
 
 use super::{Place, packages::Lacking};
 use crate::shell;
@@ -17,7 +17,7 @@ pub(super) struct Release {
     pub(super) version: &'static str,
     /// Python versions that it runs on, the preferred first.
     pythons: &'static [&'static str],
-    /// What its trial SDK imports.
+    /// What its trial SDK and its dispatcher import.
     requirements: &'static [&'static str],
 }
 
@@ -38,6 +38,8 @@ const LATER: &[&str] = &[
     "setuptools<81",
     "typeguard<4.1.3",
     "typing_extensions",
+    // What the dispatcher needs, besides.
+    "websockets",
 ];
 
 /// The releases that are tested: the last of each line that users have.
@@ -55,7 +57,16 @@ pub(super) const RELEASES: &[Release] = &[
     Release {
         version: "1.9",
         pythons: &["3.7", "3.8", "3.11", "3.10", "3.9", "3.12"],
-        requirements: &["json_tricks", "numpy<2", "schema", "setuptools<81"],
+        requirements: &[
+            "hyperopt==0.2.7",
+            "json_tricks",
+            "numpy<2",
+            "psutil",
+            "ruamel.yaml",
+            "schema",
+            "scipy",
+            "setuptools<81",
+        ],
     },
 ];
 

@@ -66,6 +66,8 @@ pub(super) struct Own {
     limits: Option<(u32, u64, bool)>,
     pub(super) retry: RetryLimits,
     pub(super) seed: Option<u64>,
+    pub(super) python: Option<String>,
+    pub(super) prefer_nni: bool,
 }
 
 impl Own {
@@ -91,10 +93,19 @@ impl Own {
                 }
             });
             let seed = s.int("seed", 0..=i64::MAX).and_then(|n| u64::try_from(n).ok());
+            // A bare name is looked for on the path.
+            let python = match s.string("python") {
+                Some(python) if python.contains(['/', '~']) => {
+                    s.path("python").map(|path| path.to_string_lossy().into_owned())
+                }
+                python => python,
+            };
             Self {
                 limits,
                 retry: retry.unwrap_or_default(),
                 seed,
+                python,
+                prefer_nni: s.bool_or("preferNni", false),
             }
         })
         .unwrap_or_default()

@@ -61,6 +61,10 @@ pub struct ExperimentConfig {
     pub retry: RetryLimits,
     /// Seed of the built-in parameter sources, for experiments that repeat.
     pub seed: Option<u64>,
+    /// Python that has NNI's package: an absolute path, or a name to look for on the path.
+    pub python: Option<String>,
+    /// Whether NNI's package also does what we have ourselves. Default false.
+    pub prefer_nni: bool,
 }
 
 /// A tuner, assessor or advisor.

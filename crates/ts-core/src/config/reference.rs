@@ -137,6 +137,8 @@ pub const KEYS: &[KeyDoc] = keys! {
     "tsctl.retry.platform", "tsctl.retry.platform", Int(0), "1", "After a failure of the platform.";
     "tsctl.retry.configuration", "tsctl.retry.configuration", Int(0), "0", "After an error of the configuration.";
     "tsctl.seed", "tsctl.seed", Int(0), "", "Seed of the built-in parameter sources.";
+    "tsctl.python", "tsctl.python", Text, "", "Python that has NNI's package, which algorithms that are not built in come from: a path, or a name on the `PATH`. Default `python3`, else `python`.";
+    "tsctl.preferNni", "tsctl.preferNni", Bool, "false", "Takes all algorithms from NNI's package, built-in ones and those registered with `nnictl algo register` too.";
 };
 
 impl KeyDoc {

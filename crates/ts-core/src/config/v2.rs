@@ -160,6 +160,8 @@ pub(super) fn read(
         platforms: sections,
         retry: own.retry,
         seed: own.seed,
+        python: own.python,
+        prefer_nni: own.prefer_nni,
     }
 }
 

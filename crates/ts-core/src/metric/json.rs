@@ -59,8 +59,8 @@ fn string_len(text: &str) -> usize {
 
 /// The raw text of each member of a JSON object, in order, keys decoded; `None` if `text` is not a JSON object.
 ///
-/// A key with a lone surrogate cannot be decoded and is left out.
-pub(crate) fn members(text: &str) -> Option<Vec<(String, &str)>> {
+/// Bare `NaN` and `Infinity` of Python are values. A key with a lone surrogate cannot be decoded and is left out.
+pub fn members(text: &str) -> Option<Vec<(String, &str)>> {
     let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
     if !is_json(text) {
         return None;

@@ -7,5 +7,5 @@ mod contract;
 mod median;
 mod medianstop;
 
-pub use build::build;
+pub use build::{build, needs_nni};
 pub use contract::{Assessor, Judgment};

@@ -75,6 +75,14 @@ impl AlgorithmSpec {
     }
 }
 
+/// Whether an algorithm is one that only NNI's Python package can run: one of its own, or a class of the user's.
+pub fn needs_nni(spec: &AlgorithmSpec) -> bool {
+    match &spec.name {
+        Some(name) => PYTHON.contains(&name.as_str()),
+        None => spec.class_name.is_some(),
+    }
+}
+
 /// Builds the source that a `tuner` section asks for. Arguments that have no effect here are warned of.
 ///
 /// # Errors

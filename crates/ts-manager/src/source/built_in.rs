@@ -116,4 +116,7 @@ impl<A: Algorithm> ParameterSource for BuiltIn<A> {
             text: pack(id, &parameters),
         }))
     }
+
+    /// Nothing runs on its behalf.
+    async fn close(&mut self) {}
 }

@@ -85,4 +85,6 @@ pub trait ParameterSource: Send + Debug + 'static {
     /// # Cancel safety
     /// Dropping the future loses nothing: the event comes again.
     async fn next(&mut self) -> Result<SourceEvent>;
+    /// Ends whatever runs on the source's behalf; nothing else is called afterwards.
+    async fn close(&mut self);
 }

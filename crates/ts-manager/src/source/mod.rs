@@ -13,6 +13,6 @@ mod random;
 mod tpe;
 mod tpe_settings;
 
-pub use build::{AlgorithmSpec, build};
+pub use build::{AlgorithmSpec, build, needs_nni};
 pub use contract::{Observation, ParameterSource, PastTrial, Proposal, SourceEvent};
 pub use packed::{Packed, pack, python_json, unpack};

@@ -10,7 +10,7 @@ use crate::{
     session,
 };
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 use ts_core::{ExperimentId, GpuCount, IdSource, Prepared, RandomIds, Rendered, Result, TrialSpec, Warning};
 use ts_manager::{
     ExperimentDirectory,
@@ -134,14 +134,25 @@ fn checked(environment: &Environment, output: &Output, args: &File) -> Result<(L
 
 /// The trial that would be submitted first; `None` if the source has none.
 async fn first_trial(assembly: &mut Assembly) -> Result<Option<TrialSpec>> {
-    let source: &mut dyn ParameterSource = &mut *assembly.source;
+    let asked = first_proposal(&mut *assembly.source).await;
+    assembly.source.close().await;
+    // A source with a process of its own has logged there. The directory belongs to an id that is of this call alone.
+    if let Err(error) = std::fs::remove_dir_all(&assembly.ctx.work_dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("`{}` is left: {error}", assembly.ctx.work_dir.display());
+    }
+    Ok(asked?.map(|text| {
+        let parameters = ts_core::Parameters::new(text);
+        TrialSpec::new(&assembly.spec, RandomIds.trial(), 0, parameters)
+    }))
+}
+
+async fn first_proposal(source: &mut dyn ParameterSource) -> Result<Option<Arc<str>>> {
     source.start(&[]).await?;
     source.request(1).await?;
     Ok(match source.next().await? {
-        SourceEvent::Proposal(proposal) => {
-            let parameters = ts_core::Parameters::new(proposal.text);
-            Some(TrialSpec::new(&assembly.spec, RandomIds.trial(), 0, parameters))
-        }
+        SourceEvent::Proposal(proposal) => Some(proposal.text),
         _ => None,
     })
 }

@@ -1,0 +1,185 @@
+//! What has been so far, as a dispatcher is told it that has not seen it: after a resume of the experiment, or after a crash.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use ts_core::{TrialId, json_members};
+use ts_manager::source::PastTrial;
+
+/// All trials of the experiment.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    entries: Vec<Entry>,
+    by_trial: HashMap<TrialId, usize>,
+    /// Parameters of trials that have not ended.
+    running: HashSet<Arc<str>>,
+    /// Parameters that the present process made.
+    made: HashSet<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    trial: TrialId,
+    parameters: Arc<str>,
+    value: Option<Arc<str>>,
+    /// Whether the present process made its parameters.
+    is_known: bool,
+}
+
+impl History {
+    pub(crate) fn new(past: &[PastTrial]) -> Self {
+        let mut history = Self::default();
+        for past in past {
+            history.assigned(&past.trial, &past.parameters);
+            if past.status.is_terminal() {
+                history.ended(&past.parameters);
+            }
+            if let Some(value) = &past.final_value {
+                history.result(&past.trial, Arc::clone(value));
+            }
+        }
+        history
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The present process made parameters.
+    pub(crate) fn made(&mut self, parameters: Arc<str>) {
+        self.made.insert(parameters);
+    }
+
+    /// A trial was made of parameters; the last attempt stands for all of them.
+    pub(crate) fn assigned(&mut self, trial: &TrialId, parameters: &Arc<str>) {
+        self.by_trial.insert(trial.clone(), self.entries.len());
+        self.running.insert(Arc::clone(parameters));
+        self.entries.push(Entry {
+            trial: trial.clone(),
+            parameters: Arc::clone(parameters),
+            value: None,
+            is_known: self.made.contains(parameters),
+        });
+    }
+
+    /// A trial has a final result.
+    pub(crate) fn result(&mut self, trial: &TrialId, value: Arc<str>) {
+        if let Some(at) = self.by_trial.get(trial) {
+            self.entries[*at].value = Some(value);
+        }
+    }
+
+    /// The trial of these parameters has ended.
+    pub(crate) fn ended(&mut self, parameters: &Arc<str>) {
+        self.running.remove(parameters);
+    }
+
+    pub(crate) fn any_runs(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Whether the present process made this trial's parameters.
+    pub(crate) fn knows(&self, trial: &TrialId) -> bool {
+        self.by_trial.get(trial).is_some_and(|at| self.entries[*at].is_known)
+    }
+
+    /// Another process takes over.
+    pub(crate) fn begin_again(&mut self) {
+        self.made.clear();
+        for entry in &mut self.entries {
+            entry.is_known = false;
+        }
+    }
+
+    /// All results, as a dispatcher imports them; `None` if there are none.
+    pub(crate) fn imports(&self) -> Option<String> {
+        let with_result = self.entries.iter().filter(|entry| entry.value.is_some());
+        let imports: Vec<_> = with_result
+            .filter_map(|entry| import(&entry.trial, &entry.parameters, entry.value.as_deref()?))
+            .collect();
+        (!imports.is_empty()).then(|| format!("[{}]", imports.join(", ")))
+    }
+
+    /// The one result of a trial whose parameters another process made.
+    pub(crate) fn import(&self, trial: &TrialId) -> Option<String> {
+        let entry = &self.entries[*self.by_trial.get(trial)?];
+        Some(format!(
+            "[{}]",
+            import(trial, &entry.parameters, entry.value.as_deref()?)?
+        ))
+    }
+
+    /// All parameters, as a dispatcher takes them that goes on with their ids; `None` if there are none.
+    ///
+    /// Source: nni v2.10, `nni/recoverable.py`, `recover_parameter_id`.
+    pub(crate) fn parameters(&self) -> Option<String> {
+        let texts: Vec<_> = self.entries.iter().map(|entry| &*entry.parameters).collect();
+        (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
+    }
+}
+
+/// Source: nni v3.0, `nni/runtime/msg_dispatcher.py`, `handle_import_data`: the value is JSON text.
+fn import(trial: &TrialId, parameters: &str, value: &str) -> Option<String> {
+    let parameters = member(parameters, "parameters")?;
+    Some(format!(
+        "{{\"parameter\": {parameters}, \"value\": {}, \"trialJobId\": \"{trial}\"}}",
+        quoted(value)
+    ))
+}
+
+/// The raw text of a member of packed parameters, which may hold bare `NaN`.
+pub(crate) fn member<'t>(packed: &'t str, key: &str) -> Option<&'t str> {
+    json_members(packed)?
+        .into_iter()
+        .rev()
+        .find(|(name, _)| name == key)
+        .map(|(_, raw)| raw)
+}
+
+/// A text as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> TrialId {
+        TrialId::new(text).expect("an id")
+    }
+
+    fn packed(n: u32) -> Arc<str> {
+        format!(r#"{{"parameter_id": {n}, "parameters": {{"x": NaN}}, "parameter_index": 0}}"#).into()
+    }
+
+    #[test]
+    fn results_are_imported_with_their_parameters_as_written() {
+        let mut history = History::default();
+        history.assigned(&id("a"), &packed(0));
+        history.assigned(&id("b"), &packed(1));
+        assert_eq!(history.imports(), None);
+        history.result(&id("b"), "{\"default\": Infinity}".into());
+        let import = r#"[{"parameter": {"x": NaN}, "value": "{\"default\": Infinity}", "trialJobId": "b"}]"#;
+        assert_eq!(history.imports().as_deref(), Some(import));
+        assert_eq!(history.import(&id("b")).as_deref(), Some(import));
+        assert_eq!(history.parameters(), Some(format!("[{}, {}]", packed(0), packed(1))));
+    }
+
+    #[test]
+    fn only_what_this_process_made_is_known_to_it() {
+        let mut history = History::default();
+        history.made(packed(0));
+        history.assigned(&id("a"), &packed(0));
+        assert!(history.knows(&id("a")) && history.any_runs());
+        history.begin_again();
+        history.made(packed(1));
+        history.assigned(&id("b"), &packed(1));
+        history.assigned(&id("again"), &packed(0));
+        assert!(!history.knows(&id("a")) && history.knows(&id("b")) && !history.knows(&id("again")));
+        history.ended(&packed(0));
+        history.ended(&packed(1));
+        assert!(!history.any_runs(), "both attempts were one trial");
+    }
+}

@@ -1,0 +1,239 @@
+//! The source before a dispatcher of each protocol that is played by a script: what is told, in which order, and what comes back.
+
+mod world;
+
+use serde_json::json;
+use ts_core::ErrorKind;
+use ts_manager::source::{Observation, ParameterSource, SourceEvent};
+use world::{RELEASES, World, id, nni, packed, past, spec};
+
+#[tokio::test]
+async fn parameters_of_any_kind_reach_the_loop_as_they_were_sent() {
+    let texts = [
+        packed(0),
+        r#"{"parameter_id": "0-2_0_0", "parameters": {"TRIAL_BUDGET": Infinity, "ü": "é😀"}}"#.to_owned(),
+        r#"{"parameter_id":null,  "parameter_source": "customized", "parameters": {}}"#.to_owned(),
+    ];
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": texts }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(3).await.unwrap();
+        for text in &texts {
+            assert_eq!(world.proposal().await, *text, "{version}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_told_as_the_trial_wrote_it_and_before_the_end_of_its_trial() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0)] }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(1).await.unwrap();
+        let text = world.proposal().await;
+        world.source.assigned(&id("a"), &text).await.unwrap();
+        world.finish("a", &text, r#"{"default": NaN}"#).await;
+        world.told("EN").await;
+        world.source.close().await;
+        let told = world.told("TE").await;
+        let process = world.processes().remove(0);
+        let end = serde_json::to_string(&text).unwrap();
+        let expected = [
+            format!("-- {process} start"),
+            r#"IN {"x":{"_type":"choice","_value":[1]}}"#.to_owned(),
+            "GE 1".to_owned(),
+            r#"ME {"parameter_id": 0, "trial_job_id": "a", "type": "FINAL", "sequence": 0, "value": "{\"default\": NaN}"}"#.to_owned(),
+            format!(r#"EN {{"trial_job_id": "a", "event": "SUCCEEDED", "hyper_params": {end}}}"#),
+            "TE ".to_owned(),
+        ];
+        assert_eq!(told[..6], expected, "{version}");
+        world.gone(&process).await;
+    }
+}
+
+#[tokio::test]
+async fn a_resume_tells_all_results_and_where_possible_all_ids() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(2)] }));
+        let history = [past("a", &packed(0), Some("0.5")), past("b", &packed(1), None)];
+        world.source.start(&history).await.unwrap();
+        world.source.request(1).await.unwrap();
+        assert_eq!(world.proposal().await, packed(2));
+        // This process did not make its parameters, so it is told of the result alone.
+        world.finish("b", &packed(1), "0.25").await;
+        let last = r#"FD [{"parameter": {"x": NaN}, "value": "0.25", "trialJobId": "b"}]"#;
+        let mut told = world.told(last).await;
+        assert!(told.remove(0).ends_with(" resume"), "{version}");
+        let ids = format!("AD [{}, {}]", packed(0), packed(1));
+        let expected = [
+            r#"IN {"x":{"_type":"choice","_value":[1]}}"#,
+            r#"FD [{"parameter": {"x": NaN}, "value": "0.5", "trialJobId": "a"}]"#,
+            &ids,
+            "GE 1",
+            last,
+        ];
+        let expected: Vec<_> = expected
+            .into_iter()
+            .filter(|line| version != "1.9" || !line.starts_with("AD"))
+            .collect();
+        assert_eq!(told, expected, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_is_mended_from_the_history() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0), packed(1)], "crash_at": 2 }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(1).await.unwrap();
+        let text = world.proposal().await;
+        world.source.assigned(&id("a"), &text).await.unwrap();
+        world.finish("a", &text, "1").await;
+        world.told("EN").await;
+        world.source.request(1).await.unwrap();
+        world.proposal().await;
+        let told = world.told("FD").await;
+        assert!(told.contains(&r#"FD [{"parameter": {"x": NaN}, "value": "1", "trialJobId": "a"}]"#.to_owned()));
+        assert_eq!(world.processes().len(), 2, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_always_crashes_is_given_up_with_its_traceback() {
+    let mut world = World::new("3.0", json!({ "crash_at": 1 }));
+    world.source = ts_nni::NniSource::new(always_crashing(&world), world.ctx.clone());
+    world.source.start(&[]).await.unwrap();
+    world.source.request(1).await.unwrap();
+    let error = world.next().await.unwrap_err();
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(error.to_string().contains("crashed (exit status: 3)"), "{error}");
+    assert_eq!(
+        cause,
+        "Traceback (most recent call last):\n  File \"x.py\"\nValueError: as asked"
+    );
+    assert_eq!(world.processes().len(), 4, "once and three times again");
+}
+
+fn always_crashing(world: &World) -> ts_nni::Nni {
+    let log = world.folder.path().join("told.txt");
+    let script = json!({ "version": "3.0", "crash_at": 1, "log": log });
+    let serde_json::Value::Object(arguments) = script else {
+        unreachable!()
+    };
+    let python = env!("CARGO_BIN_EXE_ts-nni-scripted-dispatcher");
+    ts_nni::Nni::new(spec(world.folder.path(), Some(python), arguments))
+}
+
+#[tokio::test]
+async fn one_that_cannot_begin_is_not_tried_again() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "fail": true }));
+        world.source.start(&[]).await.unwrap();
+        let error = world.next().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{version}: {error}");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(
+            cause.ends_with("ImportError: no module named torch"),
+            "{version}: {cause}"
+        );
+        assert_eq!(world.processes().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn more_than_was_asked_for_serves_the_next_request() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0)], "unasked": packed(1) }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(1).await.unwrap();
+        let first = world.proposal().await;
+        world.source.assigned(&id("a"), &first).await.unwrap();
+        world.source.request(1).await.unwrap();
+        assert_eq!(world.proposal().await, packed(1), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_told_and_told_again() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0)] }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(2).await.unwrap();
+        let text = world.proposal().await;
+        world.source.assigned(&id("a"), &text).await.unwrap();
+        assert_eq!(world.next().await.unwrap(), SourceEvent::Exhausted);
+        world.finish("a", &text, "1").await;
+        world.source.request(2).await.unwrap();
+        assert_eq!(world.next().await.unwrap(), SourceEvent::Exhausted, "{version}");
+        let asked = world.log().lines().filter(|line| *line == "GE 1").count();
+        assert!(asked >= 4, "it is asked again after the last end: {asked} times");
+    }
+}
+
+#[tokio::test]
+async fn an_assessor_stops_a_trial() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0)], "kill": true }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(1).await.unwrap();
+        let text = world.proposal().await;
+        let trial = id("a");
+        world.source.assigned(&trial, &text).await.unwrap();
+        let observation = Observation {
+            trial: &trial,
+            sequence_id: 0,
+            parameters: &text,
+            is_final: false,
+            sequence: 0,
+            value: "1",
+            number: Some(1.0),
+        };
+        world.source.observe(observation).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(
+                world.next().await.unwrap(),
+                SourceEvent::Cancel(trial.clone()),
+                "{version}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_it_is_left_when_its_tasks_end() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "linger": true }));
+        world.source.start(&[]).await.unwrap();
+        world.told("IN").await;
+        world.ctx.tasks.close().await;
+        world.gone(&world.processes()[0]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let none = ts_nni::Nni::new(spec(at, Some("/nowhere/python"), serde_json::Map::new()));
+    let cases = [
+        (none, ErrorKind::NotFound, "there is no `/nowhere/python`"),
+        (nni(at, "", json!({})), ErrorKind::NotFound, "No module named 'nni'"),
+        (nni(at, "1.8", json!({})), ErrorKind::Unsupported, "version 1.8"),
+        (
+            nni(
+                at,
+                "3.0",
+                json!({ "problem": { "at": "classArgs", "message": "no `populatoin`" } }),
+            ),
+            ErrorKind::Config,
+            "`Scripted` of NNI 3.0: no `populatoin`",
+        ),
+    ];
+    for (nni, kind, words) in cases {
+        let error = nni.check().await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.help().is_some());
+    }
+    nni(at, "3.0", json!({})).check().await.unwrap();
+}
