@@ -1,7 +1,7 @@
 //! Copies what trials have written from the datastore to this machine, each file from where our copy ends.
 
 use crate::{
-    core::{Core, Spawner},
+    core::{Core, Place, Spawner},
     files, names,
 };
 use futures_util::{StreamExt as _, stream};
@@ -10,7 +10,11 @@ use std::{
     sync::{Arc, PoisonError, Weak},
     time::Duration,
 };
-use ts_core::{LogKind, Result, TrialId, TrialStatus, follow::write_whole, launch::TrialPaths};
+use ts_core::{
+    LogKind, Result, TrialId, TrialStatus,
+    follow::{Known, write_whole},
+    launch::TrialPaths,
+};
 
 /// Trials whose files are copied at a time.
 const AT_A_TIME: usize = 8;
@@ -32,8 +36,10 @@ async fn run(core: Weak<Core>) {
             .clock
             .sleep((pace * 2_u32.pow(failures.min(6))).min(LONGEST_WAIT.max(pace)))
             .await;
-        let is_running =
-            |trial: &TrialId| core.registry.with(trial, |known| known.status == TrialStatus::Running) == Some(true);
+        let is_running = |trial: &TrialId| {
+            let may_run = |known: &Known<Place>| matches!(known.status, TrialStatus::Running | TrialStatus::Unknown);
+            core.registry.with(trial, may_run) == Some(true)
+        };
         let running: Vec<TrialId> = core.registry.ids().into_iter().filter(is_running).collect();
         let shared = &core;
         let pulls = running

@@ -3,12 +3,13 @@
 //! The real platform mounts by blobfuse; here both sides are compared again and again, which a job cannot tell from a mount that is
 //! a little slow. Source: "Access data in a job", Microsoft Learn, for the modes and the addresses.
 
-use crate::{arm::datastore, blob::store::Store, world::ACCOUNT};
+use crate::{arm::datastore, blob::store::Store, clock, world::ACCOUNT};
+use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// Container and folder of an address of data.
@@ -42,8 +43,16 @@ pub(crate) struct Mount {
     folder: String,
     /// Whether what the job writes goes to the container.
     writes: bool,
+    /// How long what was seen in the container counts.
+    expiry: Duration,
+    pulled: Option<Timestamp>,
     seen: BTreeMap<String, Seen>,
 }
+
+/// Makes a job see what changes on the storage while it runs; without it what is known of a file never expires.
+///
+/// Source: "Access data in a job", section "Mount settings", Microsoft Learn: "Not set (cache never expires)".
+pub(crate) const CACHE_EXPIRES: &str = "DATASET_MOUNT_ATTRIBUTE_CACHE_TTL";
 
 impl Mount {
     pub(crate) fn new(local: PathBuf, place: (String, String), writes: bool) -> io::Result<Self> {
@@ -53,8 +62,15 @@ impl Mount {
             container: place.0,
             folder: place.1,
             writes,
+            expiry: Duration::ZERO,
+            pulled: None,
             seen: BTreeMap::new(),
         })
+    }
+
+    /// Looks at the container no more often than this.
+    pub(crate) fn caching(self, expiry: Duration) -> Self {
+        Self { expiry, ..self }
     }
 
     /// Brings each side's news to the other.
@@ -67,6 +83,12 @@ impl Mount {
         if self.writes {
             self.push(store, &local)?;
         }
+        let now = clock::now();
+        let age = |pulled| Duration::try_from(now.duration_since(pulled)).unwrap_or_default();
+        if self.pulled.is_some_and(|pulled| age(pulled) < self.expiry) {
+            return Ok(());
+        }
+        self.pulled = Some(now);
         self.pull(store, &local)
     }
 

@@ -1,4 +1,7 @@
 //! The platform against an Azure ML in process, whose jobs run for real.
 
 mod conformance;
+mod faults;
+mod logins;
+mod reuse;
 mod world;
