@@ -40,6 +40,8 @@ pub struct AmlConfig {
     pub reuse: bool,
     /// How long such a job waits for another trial before it ends. Default 2 min.
     pub idle_timeout: Duration,
+    /// How many such jobs may be on their way to their first trial at a time. Default 64.
+    pub most_starting: usize,
     /// Time between the request to end and the forced end of a trial in such a job. Default 5 s.
     pub grace_period: Duration,
     /// How long a job that was taken may be unknown to the service before it counts as lost. Default 60 s.
@@ -164,6 +166,7 @@ impl AmlConfig {
             pull_interval: Duration::from_secs(2),
             reuse: false,
             idle_timeout: Duration::from_mins(2),
+            most_starting: 64,
             grace_period: ts_core::DEFAULT_GRACE,
             vanish_after: Duration::from_mins(1),
         }

@@ -12,6 +12,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// How coarse the times of files are, and more.
+const TICK: Duration = Duration::from_millis(10);
+
 /// Container and folder of an address of data.
 pub(crate) fn place(uri: &str) -> Option<(String, String)> {
     if let Some(rest) = uri.strip_prefix("azureml://") {
@@ -77,11 +80,15 @@ impl Mount {
     ///
     /// # Errors
     /// If the folder cannot be read or written.
-    pub(crate) fn sync(&mut self, store: &mut Store) -> io::Result<()> {
+    pub(crate) fn sync(&mut self, store: &mut Store, is_last: bool) -> io::Result<()> {
+        // A real mount sends files in the order in which they are closed. What is written while we look may be seen without what was
+        // written before it, and waits for the next time.
+        let until = clock::system_now() - TICK;
         let mut local = BTreeMap::new();
         walk(&self.local, "", &mut local)?;
         if self.writes {
-            self.push(store, &local)?;
+            let is_settled = |modified: Option<SystemTime>| is_last || modified.is_none_or(|at| at <= until);
+            self.push(store, &local, is_settled)?;
         }
         let now = clock::now();
         let age = |pulled| Duration::try_from(now.duration_since(pulled)).unwrap_or_default();
@@ -92,10 +99,15 @@ impl Mount {
         self.pull(store, &local)
     }
 
-    fn push(&mut self, store: &mut Store, local: &BTreeMap<String, (u64, Option<SystemTime>)>) -> io::Result<()> {
+    fn push(
+        &mut self,
+        store: &mut Store,
+        local: &BTreeMap<String, (u64, Option<SystemTime>)>,
+        is_settled: impl Fn(Option<SystemTime>) -> bool,
+    ) -> io::Result<()> {
         for (name, (size, modified)) in local {
             let known = self.seen.get(name);
-            if known.is_some_and(|seen| seen.size == *size && seen.modified == *modified) {
+            if known.is_some_and(|seen| seen.size == *size && seen.modified == *modified) || !is_settled(*modified) {
                 continue;
             }
             let content = match fs::read(self.local.join(name)) {
@@ -237,13 +249,13 @@ mod tests {
         store.put("c", "f/there", b"1".to_vec());
         let mut mount = Mount::new(folder.path().join("m"), ("c".to_owned(), "f".to_owned()), true).expect("made");
         let read = |name: &str| fs::read_to_string(folder.path().join("m").join(name)).ok();
-        mount.sync(&mut store).expect("synced");
+        mount.sync(&mut store, true).expect("synced");
         assert_eq!(read("there").as_deref(), Some("1"));
 
         fs::create_dir(mount.local.join("d")).expect("made");
         fs::write(mount.local.join("d/here"), "22").expect("written");
         store.put("c", "f/there", b"111".to_vec());
-        mount.sync(&mut store).expect("synced");
+        mount.sync(&mut store, true).expect("synced");
         assert_eq!(
             store.get("c", "f/d/here").map(|blob| blob.content.clone()),
             Some(b"22".to_vec())
@@ -252,7 +264,7 @@ mod tests {
 
         fs::remove_file(mount.local.join("d/here")).expect("removed");
         store.remove("c", "f/there");
-        mount.sync(&mut store).expect("synced");
+        mount.sync(&mut store, true).expect("synced");
         assert!(store.get("c", "f/d/here").is_none());
         assert_eq!(read("there"), None);
     }

@@ -79,7 +79,7 @@ impl Sandbox {
         let environment = environment(shared, job, &root);
         // Data is there before the command starts. Source: "Access data in a job", Microsoft Learn.
         for mount in &mut mounts {
-            mount.sync(&mut world.blobs)?;
+            mount.sync(&mut world.blobs, true)?;
         }
         let sandbox = Self {
             log: root.join("std_log.txt"),
@@ -122,11 +122,11 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Brings what was written since the last time to the storage.
+    /// Brings what was written since the last time to the storage; `is_last`: nobody writes any more.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(super) fn collect(&mut self, world: &mut World) -> io::Result<()> {
+    pub(super) fn collect(&mut self, world: &mut World, is_last: bool) -> io::Result<()> {
         let mut file = fs::File::open(&self.log)?;
         file.seek(SeekFrom::Start(self.told))?;
         let mut news = Vec::new();
@@ -135,7 +135,7 @@ impl Sandbox {
             world.blobs.append(ARTIFACTS, &self.log_blob, &news);
         }
         for mount in &mut self.mounts {
-            mount.sync(&mut world.blobs)?;
+            mount.sync(&mut world.blobs, is_last)?;
         }
         Ok(())
     }

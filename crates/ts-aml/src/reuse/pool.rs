@@ -186,7 +186,9 @@ async fn enter(core: &Arc<Core>, trial: &TrialId, known: &Known<Place>, board: &
         });
     };
     if let Some(code) = turn.over {
-        conclude(core, trial, turn, code).await?;
+        if !conclude(core, trial, turn, code).await? {
+            return Ok(false);
+        }
         if !known.extra.is_looked_on {
             board::wipe(core, worker, trial, turn).await?;
         }
@@ -206,11 +208,17 @@ async fn enter(core: &Arc<Core>, trial: &TrialId, known: &Known<Place>, board: &
     Ok(false)
 }
 
-/// The script of a trial has ended with `code`, and all that it wrote is on the storage.
-async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: Turn, exit: i32) -> Result<()> {
+/// The script of a trial has ended with `exit`; `false` if what it wrote is not all there yet.
+async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: Turn, exit: i32) -> Result<bool> {
     pull::all(core, trial).await?;
     let now = core.ctx.clock.now();
     let left = traces(core, trial).await;
+    if exit == 0 && left.exit.is_none() && !is_overdue(core, trial) {
+        // A mount may bring its files in another order than they were written.
+        return Ok(false);
+    }
+    // What came before the exit code, and after we had looked for it.
+    pull::all(core, trial).await?;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     if turn.is_begun {
         let at = left.exit.map_or(now, |(_, at)| at);
@@ -225,7 +233,18 @@ async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: Turn, exit: i32) -> R
         format!("the script of the trial ended with code {exit}"),
     );
     core.conclude(trial, verdict::of_job(status, &left, Some(&told), cancel, now));
-    Ok(())
+    Ok(true)
+}
+
+/// Whether the exit code of a trial that is over has been looked for long enough.
+fn is_overdue(core: &Core, trial: &TrialId) -> bool {
+    let now = core.ctx.clock.monotonic();
+    let since = core.registry.with(trial, |known| known.extra.missing_since).flatten();
+    if since.is_none() {
+        core.registry
+            .update(trial, |known| known.extra.missing_since = Some(now));
+    }
+    now.saturating_sub(since.unwrap_or(now)) > core.config.vanish_after
 }
 
 /// Enters the end of a trial that no worker tells anything of. `lost`: why nothing will come, where nothing is there.
@@ -278,6 +297,7 @@ async fn staff(spawner: &Spawner, board: &Board, queue: Vec<(TrialId, Known<Plac
         }
     }
     let waiting = core.pool.waiting();
+    let mut may_start = core.config.most_starting.saturating_sub(coming.values().sum());
     let (mut given, mut started) = (Vec::new(), Vec::new());
     for (trial, known) in queue {
         let version = known.extra.job.code.as_str();
@@ -292,7 +312,11 @@ async fn staff(spawner: &Spawner, board: &Board, queue: Vec<(TrialId, Known<Plac
         }
         match coming.get_mut(version) {
             Some(n) if *n > 0 => *n -= 1,
-            _ => started.push(known),
+            _ if may_start > 0 => {
+                may_start -= 1;
+                started.push(known);
+            }
+            _ => {}
         }
     }
     let given = given

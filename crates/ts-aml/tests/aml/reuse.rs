@@ -17,6 +17,8 @@ impl Reusing {
     fn config(&self) -> AmlConfig {
         let mut config = self.0.config();
         config.reuse = true;
+        // Each is some processes on this machine, and a folder that is compared with the storage.
+        config.most_starting = 8;
         config.grace_period = Duration::from_secs(1);
         config
     }
