@@ -81,21 +81,24 @@ async fn growth(core: &Arc<Core>, trial: &TrialId) -> Result<()> {
     Ok(())
 }
 
-/// Copies everything of a trial whose job has ended.
+/// Copies everything of a trial. The end is read first and written last: all that came before it is here once it is.
 pub(crate) async fn all(core: &Arc<Core>, trial: &TrialId) -> Result<()> {
     let turn = turn(core, trial);
     let _turn = turn.lock().await;
     let paths = core.folders.paths(trial);
-    copy(core, trial, TrialPaths::METRICS, paths.metrics()).await?;
-    for log in LOGS {
-        copy(core, trial, log.file_name(), paths.log(log)).await?;
-    }
+    let mut ends = Vec::new();
     for (name, path) in [
         (TrialPaths::STATE, paths.state()),
         (files::AGAIN, paths.exchange().join(files::AGAIN)),
         (files::FAILURE, paths.exchange().join(files::FAILURE)),
     ] {
-        let content = core.api.store.read(&remote(core, trial, name), 0).await?;
+        ends.push((path, core.api.store.read(&remote(core, trial, name), 0).await?));
+    }
+    copy(core, trial, TrialPaths::METRICS, paths.metrics()).await?;
+    for log in LOGS {
+        copy(core, trial, log.file_name(), paths.log(log)).await?;
+    }
+    for (path, content) in ends {
         if !content.is_empty() {
             core.on_disk(move |_| write_whole(&path, &content)).await?;
         }

@@ -217,8 +217,6 @@ async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: Turn, exit: i32) -> R
         // A mount may bring its files in another order than they were written.
         return Ok(false);
     }
-    // What came before the exit code, and after we had looked for it.
-    pull::all(core, trial).await?;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     if turn.is_begun {
         let at = left.exit.map_or(now, |(_, at)| at);

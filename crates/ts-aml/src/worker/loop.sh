@@ -47,12 +47,27 @@ ts_is_over() {
     return 1
 }
 
-# Whether a file is there. Listing makes the mount ask its storage; a mere look may be answered from a cache.
+# Whether a file is in a folder: ts_is_in FOLDER NAME. Listing makes the mount ask its storage; a mere look may be answered from a cache.
+ts_is_in() {
+    ls "$1" 2>/dev/null | grep -qxF "$2"
+}
 ts_is_there() {
-    ls "$ts_home" 2>/dev/null | grep -qxF "$1"
+    ts_is_in "$ts_home" "$1"
 }
 
 ts_run() {
+    # A mount may show `next.TRIAL` before the script, which was stored earlier.
+    ts_tries=0
+    until ts_is_in "$ts_root/$1" start.sh || ts_is_there "cancel.$1"; do
+        ts_tries=$((ts_tries + 1))
+        if [ "$ts_tries" -ge 60 ]; then
+            mkdir -p "$ts_root/$1"
+            { printf 'the script of the trial is not on the mount\n' >"$ts_root/$1/failure"; } 2>/dev/null
+            ts_put "over.114.$1"
+            return
+        fi
+        sleep 1
+    done
     if ts_is_there "cancel.$1"; then
         ts_put "over.113.$1"
         return

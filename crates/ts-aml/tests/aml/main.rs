@@ -4,4 +4,5 @@ mod conformance;
 mod faults;
 mod logins;
 mod reuse;
+mod scripts;
 mod world;
