@@ -8,6 +8,15 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// This moment, as the times of files are told.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "compared with what the machine wrote beside its files"
+)]
+pub(crate) fn system_now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// As the services write times into JSON.
 pub(crate) fn text(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()

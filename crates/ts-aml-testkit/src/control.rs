@@ -19,6 +19,11 @@ impl AmlServer {
         self.shared.world().faults.push(armed);
     }
 
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        self.shared.world().faults.clear();
+    }
+
     /// How many faults wait for their requests.
     pub fn faults_left(&self) -> usize {
         self.shared.world().faults.iter().map(|armed| armed.times).sum()
@@ -82,10 +87,22 @@ impl AmlServer {
         self.shared.change(|world| world.doom.push(doom));
     }
 
+    /// Compute targets get no nodes, and say why; `None`: they do again.
+    pub fn compute_error(&self, error: Option<(&str, &str)>) {
+        self.shared.world().compute_error = error.map(|(code, message)| (code.to_owned(), message.to_owned()));
+    }
+
     /// The platform hears nothing from the node of a job, or hears of it again: status `NotResponding`.
     pub fn silence(&self, job: &str, is_silent: bool) {
         self.shared.change(|world| {
             world.job(job).unwrap_or_else(|| panic!("no job {job}")).silent = is_silent;
+        });
+    }
+
+    /// The platform tells this as the status of a job, whatever it is; `None` ends that.
+    pub fn tell_status(&self, job: &str, status: Option<&str>) {
+        self.shared.change(|world| {
+            world.job(job).unwrap_or_else(|| panic!("no job {job}")).told_as = status.map(str::to_owned);
         });
     }
 
@@ -121,6 +138,19 @@ impl AmlServer {
                 job.token_until = clock::now();
             }
         });
+    }
+
+    /// Somebody revokes all logins: what renews them is refused, and all access tokens end.
+    pub fn revoke_logins(&self) {
+        self.expire_tokens();
+        self.shared.world().tokens.refresh.clear();
+    }
+
+    /// Whoever asks for a device code that waits is told once that it asks too often.
+    pub fn slow_devices(&self) {
+        for device in &mut self.shared.world().tokens.devices {
+            device.is_hurried = true;
+        }
     }
 
     /// The secret of the application ran out.

@@ -56,7 +56,7 @@ pub struct Setting {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
-    /// `x5t` or `x5t#S256` of its certificates, base64url.
+    /// Its certificates, in PEM.
     pub certificates: Vec<String>,
     /// Issuer and subject of the tokens that its federated identity takes.
     pub federated: Option<(String, String)>,
@@ -66,6 +66,8 @@ pub struct Setting {
     pub token_life: Duration,
     /// Seconds between two polls of a device code; sooner is answered with `slow_down`.
     pub device_interval: u64,
+    /// How long device codes are good, to the second. Real: 15 min.
+    pub device_life: Duration,
     /// How long the SAS in answers live, to the second.
     pub sas_life: Duration,
     /// How long the token of a run lives.
@@ -106,6 +108,7 @@ impl Default for Setting {
             managed_identity: None,
             token_life: Duration::from_hours(1),
             device_interval: 1,
+            device_life: Duration::from_mins(15),
             sas_life: Duration::from_hours(1),
             run_token_life: Duration::from_hours(1),
             computes: vec![Compute {

@@ -47,6 +47,8 @@ pub(crate) struct World {
     /// Statuses in which jobs stay.
     pub(crate) held: HashSet<String>,
     pub(crate) doom: Vec<Doom>,
+    /// Code and message of what keeps compute targets from getting nodes.
+    pub(crate) compute_error: Option<(String, String)>,
     pub(crate) faults: Vec<Armed>,
     pub(crate) requests: Vec<Request>,
 }
@@ -74,6 +76,7 @@ impl World {
             blobs,
             held: HashSet::new(),
             doom: Vec::new(),
+            compute_error: None,
             faults: Vec::new(),
             requests: Vec::new(),
         }

@@ -7,11 +7,12 @@ mod token;
 
 pub(crate) use blob::Store;
 
-use self::token::{Login, below};
+use self::token::{Devices, Login, below};
 use crate::{AmlConfig, error};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use tokio::sync::watch;
 use ts_core::{
     Clock, Ctx, Error, ErrorKind, Result,
     http::{HttpClient, HttpSettings, Method, RateLimit, Reply, Request, Tokens, Url},
@@ -44,6 +45,7 @@ pub(crate) struct Arm {
 pub(crate) struct Api {
     arm: Arc<Arm>,
     pub(crate) store: Store,
+    devices: Devices,
 }
 
 /// A job as lists and answers show it.
@@ -174,7 +176,10 @@ impl Api {
             resource: config.cloud.audience.clone(),
             secrets: Arc::clone(&ctx.secrets),
             clock: Arc::clone(&ctx.clock),
+            ids: Arc::clone(&ctx.ids),
+            devices: Devices::new(),
         };
+        let devices = login.devices.clone();
         let storage = Login {
             resource: STORAGE.to_owned(),
             ..login.clone()
@@ -191,7 +196,13 @@ impl Api {
         Ok(Self {
             store: Store::new(Arc::clone(&arm), identity),
             arm,
+            devices,
         })
+    }
+
+    /// What a person is asked to do so that we are let in, while we wait for it.
+    pub(crate) fn asked(&self) -> watch::Receiver<Option<String>> {
+        self.devices.asked.subscribe()
     }
 
     /// The workspace.
@@ -212,8 +223,8 @@ impl Api {
     /// Registers an image as an environment, unless it is.
     pub(crate) async fn put_environment(&self, name: &str, image: &str) -> Result<()> {
         let path = ["environments", name, "versions", "1"];
-        let request = self.arm.request("look for the environment", Method::GET, &path);
-        if self.arm.find::<Json>(&request).await?.is_some() {
+        let look = self.arm.request("look for the environment", Method::GET, &path);
+        if self.arm.find::<Json>(&look).await?.is_some() {
             return Ok(());
         }
         let body = json!({"properties": {"image": image, "isAnonymous": true, "osType": "Linux"}});
@@ -221,7 +232,13 @@ impl Api {
             .arm
             .request("register the image", Method::PUT, &path)
             .with_json(&body)?;
-        self.arm.json::<Json>(&request).await.map(drop)
+        match self.arm.json::<Json>(&request).await {
+            // Another manager was faster.
+            Err(error) if error.kind() == ErrorKind::Conflict && self.arm.find::<Json>(&look).await?.is_some() => {
+                Ok(())
+            }
+            done => done.map(drop),
+        }
     }
 
     /// Registers a package of code as this version, unless it is; `name` is that of the file there.
@@ -231,7 +248,35 @@ impl Api {
         if self.arm.find::<Json>(&look).await?.is_some() {
             return Ok(());
         }
-        let start = [&path[..], &["startPendingUpload"]].concat();
+        let container = match self.upload_code(&path, file, name).await {
+            // What lets us in there may have expired, or have been taken back; the next call gives another.
+            Err(error) if error.kind() == ErrorKind::Auth => {
+                tracing::debug!(%error, "the code is uploaded to a new place");
+                self.upload_code(&path, file, name).await?
+            }
+            done => done?,
+        };
+        let body = json!({"properties": {"codeUri": container.as_str(), "isAnonymous": true}});
+        let request = self
+            .arm
+            .request("register the code", Method::PUT, &path)
+            .with_json(&body)?;
+        match self.arm.json::<Json>(&request).await {
+            // Another manager was faster with the same content.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Conflict)
+                    && self.arm.find::<Json>(&look).await?.is_some() =>
+            {
+                tracing::debug!(%error, "the code is there already");
+                Ok(())
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// Uploads a package to a place of its own; where that is.
+    async fn upload_code(&self, code: &[&str], file: &Path, name: &str) -> Result<Url> {
+        let start = [code, &["startPendingUpload"]].concat();
         let request = self
             .arm
             .request("begin the upload of the code", Method::POST, &start)
@@ -240,19 +285,7 @@ impl Api {
             .with_json(&json!({"pendingUploadType": "TemporaryBlobReference"}))?;
         let (container, sas) = blob::pending(&self.arm.json(&request).await?)?;
         self.store.upload(&container, &sas, name, file).await?;
-        let body = json!({"properties": {"codeUri": container.as_str(), "isAnonymous": true}});
-        let request = self
-            .arm
-            .request("register the code", Method::PUT, &path)
-            .with_json(&body)?;
-        match self.arm.json::<Json>(&request).await {
-            // Another manager was faster with the same content.
-            Err(error) if error.kind() == ErrorKind::Rejected && self.arm.find::<Json>(&look).await?.is_some() => {
-                tracing::debug!(%error, "the code is there already");
-                Ok(())
-            }
-            done => done.map(drop),
-        }
+        Ok(container)
     }
 
     /// Sends a job; again it is the same one.

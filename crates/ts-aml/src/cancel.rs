@@ -36,6 +36,10 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
         known.cancel.get_or_insert(why);
         known.extra.created_at.is_some()
     });
+    if core.config.reuse {
+        // Its worker is told with the next look.
+        return core.bell.notify_one();
+    }
     // What is not sent yet is ended by whoever would send it.
     if is_first && is_created == Some(true) {
         stop_later(&running.spawner(), trial.clone());

@@ -8,7 +8,7 @@ use crate::{
     core::{Core, Running},
     names,
     observe::by_trial,
-    pull, recover,
+    pull, recover, reuse,
     status::{self, Standing},
 };
 use futures_util::{StreamExt as _, stream};
@@ -135,6 +135,13 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
     let trials: Vec<TrialId> = trials.into_iter().collect();
     recover::resume_all(running, &trials).await;
     end_all(running, &trials, report).await;
+    if core.config.reuse {
+        match reuse::stop_all(core).await {
+            Ok(true) => {}
+            Ok(false) => report.failures.push(("workers".to_owned(), still_there("the workers"))),
+            Err(error) => report.failures.push(("workers".to_owned(), error)),
+        }
+    }
     if let Err(error) = stop_strays(core).await {
         report.failures.push(("workspace".to_owned(), error));
     }

@@ -36,6 +36,14 @@ pub struct AmlConfig {
     pub poll_interval: Duration,
     /// Time between two looks at what running trials have written. Default 2 s.
     pub pull_interval: Duration,
+    /// Whether jobs stay and run one trial after another. Default false, unlike NNI.
+    pub reuse: bool,
+    /// How long such a job waits for another trial before it ends. Default 2 min.
+    pub idle_timeout: Duration,
+    /// How many such jobs may be on their way to their first trial at a time. Default 64.
+    pub most_starting: usize,
+    /// Time between the request to end and the forced end of a trial in such a job. Default 5 s.
+    pub grace_period: Duration,
     /// How long a job that was taken may be unknown to the service before it counts as lost. Default 60 s.
     pub vanish_after: Duration,
 }
@@ -58,7 +66,8 @@ pub struct Cloud {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Credential {
-    /// What `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET` or `AZURE_FEDERATED_TOKEN_FILE` say, else the login of `az`.
+    /// What `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` with `AZURE_CLIENT_SECRET`, `AZURE_CLIENT_CERTIFICATE_PATH` or
+    /// `AZURE_FEDERATED_TOKEN_FILE` say, else the login of `az`.
     Default,
     /// A service principal with a secret.
     ClientSecret {
@@ -68,6 +77,22 @@ pub enum Credential {
         client: String,
         /// Its secret.
         secret: SecretRef,
+    },
+    /// A service principal with a certificate.
+    ClientCertificate {
+        /// Id of the tenant.
+        tenant: String,
+        /// Id of the application.
+        client: String,
+        /// Its certificate and RSA key in PEM; read again for each request.
+        certificate: SecretRef,
+    },
+    /// A person, who enters a code in a browser.
+    DeviceCode {
+        /// Id of the tenant, or `organizations`.
+        tenant: String,
+        /// Id of a public client.
+        client: String,
     },
     /// A workload identity: a token of another issuer is exchanged.
     Federated {
@@ -139,6 +164,10 @@ impl AmlConfig {
             ca_file: None,
             poll_interval: Duration::from_secs(5),
             pull_interval: Duration::from_secs(2),
+            reuse: false,
+            idle_timeout: Duration::from_mins(2),
+            most_starting: 64,
+            grace_period: ts_core::DEFAULT_GRACE,
             vanish_after: Duration::from_mins(1),
         }
     }

@@ -7,16 +7,17 @@ use crate::{
     api::Api,
     files::{Folders, Job},
     observe, pull,
+    reuse::{self, Pool},
 };
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_core::{
-    Ctx, Error, ExperimentId, LogKind, Reason, ReasonCode, Result, Retry, TrialId, TrialStatus,
+    Ctx, Error, ErrorKind, ExperimentId, LogKind, Reason, ReasonCode, Result, Retry, TrialId, TrialStatus,
     follow::{End, Registry},
 };
 
@@ -70,6 +71,7 @@ pub(crate) struct Core {
     pub(crate) wanted: Mutex<HashMap<TrialId, HashSet<LogKind>>>,
     /// Why the workspace cannot be used at present.
     trouble: Mutex<Option<Reason>>,
+    pub(crate) pool: Pool,
 }
 
 /// A core whose tasks end when this is dropped. Trials do not.
@@ -96,6 +98,7 @@ impl Running {
             turns: Mutex::default(),
             wanted: Mutex::default(),
             trouble: Mutex::default(),
+            pool: Pool::default(),
             ctx,
             config,
             experiment,
@@ -106,7 +109,12 @@ impl Running {
             _stop: stop.clone().drop_guard(),
             stop,
         });
-        observe::start(&running.spawner());
+        running.spawner().spawn(tell_of_login(Arc::downgrade(&core)));
+        if core.config.reuse {
+            running.spawner().spawn(reuse::serve(running.spawner()));
+        } else {
+            observe::start(&running.spawner());
+        }
         pull::start(&running.spawner());
         Ok(running)
     }
@@ -136,6 +144,27 @@ impl Spawner {
                 () = task => {}
             }
         });
+    }
+}
+
+/// While a person is to let us in, every trial that has not ended says so.
+async fn tell_of_login(core: Weak<Core>) {
+    let Some(mut asked) = core.upgrade().map(|core| core.api.asked()) else {
+        return;
+    };
+    while asked.changed().await.is_ok() {
+        let message = asked.borrow_and_update().clone();
+        let (Some(message), Some(core)) = (message, core.upgrade()) else {
+            continue;
+        };
+        let error = Error::new(ErrorKind::Auth, "somebody has to log in to Azure").with_help(message);
+        core.set_trouble(&error);
+        // Those that are not sent yet, too.
+        let why = Reason::new(ReasonCode::Unreachable, error.to_string(), core.ctx.clock.now());
+        let why = error.help().into_iter().fold(why, Reason::unblocked_by);
+        for trial in core.registry.ids() {
+            core.explain(&trial, why.clone());
+        }
     }
 }
 

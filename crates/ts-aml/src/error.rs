@@ -33,7 +33,7 @@ pub(crate) fn of_reply(reply: &Reply) -> Error {
         return reply.refused(&reply.said());
     };
     let error = reply.refused(&text);
-    let Some((kind, help)) = advice(&code) else {
+    let Some((kind, help)) = of_login(&text).or_else(|| advice(&code)) else {
         return error.with_context("code", code);
     };
     let retry = if kind == error.kind() {
@@ -45,6 +45,34 @@ pub(crate) fn of_reply(reply: &Reply) -> Error {
         .with_retry(retry)
         .with_help(help)
         .with_context("code", code)
+}
+
+/// Refusals of Entra ID, which tells what is wrong by a number within its words.
+///
+/// Source: "Microsoft Entra authentication and authorization error codes", Microsoft Learn.
+fn of_login(text: &str) -> Option<(ErrorKind, &'static str)> {
+    let number = text.strip_prefix("AADSTS")?;
+    let number = number.split(|c: char| !c.is_ascii_digit()).next()?;
+    let help = match number {
+        "7000215" | "7000222" => {
+            "make a new client secret: Entra ID, App registrations, the application, Certificates & secrets; set `clientSecret` to its \
+             value, not its id"
+        }
+        "700027" => {
+            "upload the certificate to the application: Entra ID, App registrations, the application, Certificates & secrets; then \
+             compare its thumbprint"
+        }
+        "700024" => "set the clock of this machine: the login is outside of its time",
+        "70021" => {
+            "compare issuer, subject and audience of the token with the federated credential: Entra ID, App registrations, the \
+             application, Certificates & secrets"
+        }
+        "700016" => "correct `clientId`: App registrations in Entra ID shows it as application id",
+        "90002" => "correct `tenantId`: the overview of Entra ID shows it",
+        "50173" | "70008" | "700082" => "log in again: the login was revoked or is too old",
+        _ => return None,
+    };
+    Some((ErrorKind::Auth, help))
 }
 
 fn advice(code: &str) -> Option<(ErrorKind, &'static str)> {

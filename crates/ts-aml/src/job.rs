@@ -4,11 +4,11 @@
 //!
 //! Source: azure-rest-api-specs, `stable/2024-10-01/mfe.json`, `CommandJob`.
 
-use crate::{AmlConfig, api::Arm, names};
+use crate::{AmlConfig, api::Arm, names, reuse};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use ts_core::{
-    Error, ErrorKind, GpuCount, Prepared, Rendered, Result, TrialSpec,
+    Error, ErrorKind, ExperimentId, GpuCount, Prepared, Rendered, Result, TrialSpec,
     launch::{LaunchScript, StateClock, TrialContext, TrialPaths, quote, trial_environment, visible_devices},
 };
 
@@ -19,6 +19,11 @@ pub(crate) const START: &str = "start.sh";
 /// Stand for folders that only the container knows; its script fills them in.
 const DIRECTORY: &str = "/nni.trial.directory.9d1c";
 const MOUNT: &str = "/nni.trial.mount.9d1c";
+/// How long, in milliseconds, a mount may answer from what it knows; by itself it never asks again, and parameters would not arrive.
+///
+/// Source: "Access data in a job", mount settings, Microsoft Learn.
+pub(crate) const CACHE_TTL: &str = "DATASET_MOUNT_ATTRIBUTE_CACHE_TTL";
+pub(crate) const CACHE_MS: &str = "1000";
 /// Makes the SDK write its journal to a file. Source: nni v1.9, `src/sdk/pynni/nni/platform/local.py`, `send_metric`.
 const SDK_PLATFORM: &str = "local";
 
@@ -39,8 +44,35 @@ pub(crate) fn body(config: &AmlConfig, code: &Prepared, trial: &TrialSpec, datas
         "experimentName": tag,
         "displayName": format!("trial {} of {}", trial.sequence_id, trial.experiment),
         "tags": {tag: trial.id.as_str()},
+        "environmentVariables": {CACHE_TTL: CACHE_MS},
         "inputs": {"start": {"jobInputType": "uri_file", "mode": "Download", "uri": format!("{folder}/{START}")}},
         "outputs": {"trial": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": folder}},
+    }})
+}
+
+/// The body of a worker's job; `script` is its loop on `datastore`.
+pub(crate) fn worker_body(
+    config: &AmlConfig,
+    experiment: &ExperimentId,
+    code: &str,
+    script: &str,
+    datastore: &str,
+) -> Json {
+    let scope = Arm::scope(config);
+    let place = |path: &str| format!("azureml://datastores/{datastore}/paths/{path}");
+    let tag = names::tag(experiment);
+    json!({"properties": {
+        "jobType": "Command",
+        "command": "sh \"${{inputs.start}}\" \"${{outputs.trials}}\"",
+        "environmentId": format!("{scope}/environments/{}/versions/1", names::environment(&config.image)),
+        "codeId": format!("{scope}/codes/{}/versions/{code}", names::CODE),
+        "computeId": format!("{scope}/computes/{}", config.compute_target),
+        "experimentName": tag,
+        "displayName": format!("trials of {experiment}"),
+        "tags": {tag: "worker"},
+        "environmentVariables": {CACHE_TTL: CACHE_MS},
+        "inputs": {"start": {"jobInputType": "uri_file", "mode": "Download", "uri": place(script)}},
+        "outputs": {"trials": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": place(&names::folder(experiment))}},
     }})
 }
 
@@ -124,10 +156,19 @@ fn launch(trial: &TrialSpec) -> Result<String> {
 
 /// The documents of a trial as `submit` would write and send them.
 pub(crate) fn render(config: &AmlConfig, code: &Prepared, trial: &TrialSpec) -> Result<Rendered> {
-    let body = serde_json::to_string_pretty(&body(config, code, trial, "workspaceblobstore"))
+    let datastore = "workspaceblobstore";
+    let (name, body) = if config.reuse {
+        let script = format!("{}/.workers/ID/loop.sh", names::folder(&trial.experiment));
+        let body = worker_body(config, &trial.experiment, &code.location, &script, datastore);
+        ("worker.json", body)
+    } else {
+        ("job.json", body(config, code, trial, datastore))
+    };
+    let body = serde_json::to_string_pretty(&body)
         .map_err(|e| Error::new(ErrorKind::Internal, "a job cannot be written as JSON").with_source(e))?;
-    Ok(Rendered::new(vec![
-        (START.to_owned(), start(trial)?),
-        ("job.json".to_owned(), body),
-    ]))
+    let mut documents = vec![(START.to_owned(), start(trial)?), (name.to_owned(), body)];
+    if config.reuse {
+        documents.push(("loop.sh".to_owned(), reuse::script(config, &trial.experiment, "ID")));
+    }
+    Ok(Rendered::new(documents))
 }

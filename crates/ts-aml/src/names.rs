@@ -18,6 +18,11 @@ pub(crate) fn job(experiment: &ExperimentId, trial: &TrialId) -> String {
     format!("nni-{}-trial-{trial}", experiment.as_str().replace('-', "--"))
 }
 
+/// Name of a worker's job, which runs one trial after another; never that of a trial.
+pub(crate) fn worker(experiment: &ExperimentId, worker: &str) -> String {
+    format!("nni-{}-env-{worker}", experiment.as_str().replace('-', "--"))
+}
+
 /// Folder of an experiment below the workspace's default datastore.
 pub(crate) fn folder(experiment: &ExperimentId) -> String {
     format!("nni/{experiment}")

@@ -6,7 +6,9 @@
 use crate::{
     api::Job,
     core::{Core, Place, Spawner, wait_of},
-    files, names, pull,
+    files, names,
+    nodes::{self, Shortage},
+    pull,
     status::{self, Standing},
     verdict,
 };
@@ -16,7 +18,7 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use ts_core::{ReasonCode, Result, TrialId, TrialStatus, follow};
+use ts_core::{Reason, ReasonCode, Result, TrialId, TrialStatus, follow};
 
 /// Jobs that are looked at more closely at a time.
 const DETAILS: usize = 6;
@@ -107,6 +109,7 @@ async fn look(core: &Arc<Core>) -> Result<Seen> {
     let jobs = by_trial(core, &listing.jobs);
     let mut has_news = false;
     let mut asked = Vec::new();
+    let shortage = shortage(core, jobs.values().copied()).await;
     for trial in watched {
         match jobs.get(&trial) {
             None => {
@@ -121,7 +124,7 @@ async fn look(core: &Arc<Core>) -> Result<Seen> {
             }
             Some(job) => match status::standing(job.status()) {
                 Standing::Ended => asked.push((trial, Some(job.status().to_owned()))),
-                standing => has_news |= enter(core, &trial, standing),
+                standing => has_news |= enter(core, &trial, standing, job.status(), shortage.as_ref()),
             },
         }
     }
@@ -148,29 +151,79 @@ async fn look_at(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     };
     match status::standing(job.status()) {
         Standing::Ended => settle(core, trial, job.status()).await,
-        standing => Ok(enter(core, trial, standing)),
+        standing => Ok(enter(core, trial, standing, job.status(), None)),
+    }
+}
+
+/// What keeps jobs from getting a node, if any of them waits for one.
+pub(crate) async fn shortage(core: &Core, mut jobs: impl Iterator<Item = &Job>) -> Option<Shortage> {
+    if !jobs.any(|job| status::needs_node(job.status())) {
+        return None;
+    }
+    let name = &core.config.compute_target;
+    match core.api.compute(name).await {
+        Ok(compute) => nodes::shortage(name, &compute?),
+        Err(error) => {
+            // It says only why; the jobs are seen without it.
+            tracing::debug!(%error, "the compute target cannot be asked why jobs wait");
+            None
+        }
     }
 }
 
 /// Enters how a trial is that has not ended; says whether that is news.
-fn enter(core: &Core, trial: &TrialId, standing: Standing) -> bool {
-    if let Standing::Waiting(what) = standing {
-        core.waits(trial, ReasonCode::Queued, what, None);
-    }
-    let changes = core.registry.with(trial, |known| {
-        let begins = standing == Standing::Running && known.status == TrialStatus::Waiting;
-        (begins, begins || known.extra.missing_since.is_some())
-    });
-    let Some((begins, true)) = changes else { return false };
+fn enter(core: &Core, trial: &TrialId, standing: Standing, raw: &str, shortage: Option<&Shortage>) -> bool {
     let now = core.ctx.clock.now();
-    core.registry.update(trial, |known| {
-        known.extra.missing_since = None;
-        if begins {
-            known.status = TrialStatus::Running;
-            (known.at, known.started, known.why) = (now, Some(now), None);
+    let Some(known) = core.registry.get(trial) else {
+        return false;
+    };
+    let (status, why) = match standing {
+        Standing::Ended | Standing::Same => (known.status, known.why.clone()),
+        Standing::Waiting(what) => {
+            let short = shortage.filter(|_| status::needs_node(raw));
+            let why = short.map_or_else(
+                || Reason::new(ReasonCode::Queued, what, now),
+                |short| Reason::new(short.code, format!("{what}; {}", short.message), now).unblocked_by(short.unblock),
+            );
+            // What has run waits for another node; it is not begun again.
+            let has_run = known.started.is_some();
+            (if has_run { known.status } else { TrialStatus::Waiting }, Some(why))
         }
+        Standing::Running => (TrialStatus::Running, None),
+        Standing::Silent => {
+            let text = "Azure ML does not hear from the node of the trial (`NotResponding`)";
+            let unblock = "most nodes come back; what the trial writes is read from the storage all the same";
+            (
+                known.status,
+                Some(Reason::new(ReasonCode::Unreachable, text, now).unblocked_by(unblock)),
+            )
+        }
+        Standing::Strange => {
+            let text = format!("Azure ML says `{raw}` of the job, which is no status that we know");
+            let why = Reason::new(ReasonCode::Unreachable, text, now)
+                .unblocked_by("look at the job in the studio of Azure ML");
+            (TrialStatus::Unknown, Some(why))
+        }
+    };
+    let text = |why: &Option<Reason>| why.as_ref().map(|why| why.message.clone());
+    let is_same = status == known.status && text(&why) == text(&known.why) && known.extra.missing_since.is_none();
+    if known.status.is_terminal() || is_same {
+        return false;
+    }
+    core.registry.update(trial, |known| {
+        if known.status.is_terminal() {
+            return;
+        }
+        known.extra.missing_since = None;
+        if known.status != status {
+            (known.status, known.at) = (status, now);
+        }
+        if status == TrialStatus::Running {
+            known.started.get_or_insert(now);
+        }
+        known.why = why;
     });
-    begins
+    status != known.status
 }
 
 /// Enters the end of a trial, once all that it wrote is here.

@@ -1,7 +1,7 @@
 //! Copies what trials have written from the datastore to this machine, each file from where our copy ends.
 
 use crate::{
-    core::{Core, Spawner},
+    core::{Core, Place, Spawner},
     files, names,
 };
 use futures_util::{StreamExt as _, stream};
@@ -10,7 +10,11 @@ use std::{
     sync::{Arc, PoisonError, Weak},
     time::Duration,
 };
-use ts_core::{LogKind, Result, TrialId, TrialStatus, follow::write_whole, launch::TrialPaths};
+use ts_core::{
+    LogKind, Result, TrialId, TrialStatus,
+    follow::{Known, write_whole},
+    launch::TrialPaths,
+};
 
 /// Trials whose files are copied at a time.
 const AT_A_TIME: usize = 8;
@@ -32,8 +36,10 @@ async fn run(core: Weak<Core>) {
             .clock
             .sleep((pace * 2_u32.pow(failures.min(6))).min(LONGEST_WAIT.max(pace)))
             .await;
-        let is_running =
-            |trial: &TrialId| core.registry.with(trial, |known| known.status == TrialStatus::Running) == Some(true);
+        let is_running = |trial: &TrialId| {
+            let may_run = |known: &Known<Place>| matches!(known.status, TrialStatus::Running | TrialStatus::Unknown);
+            core.registry.with(trial, may_run) == Some(true)
+        };
         let running: Vec<TrialId> = core.registry.ids().into_iter().filter(is_running).collect();
         let shared = &core;
         let pulls = running
@@ -75,21 +81,24 @@ async fn growth(core: &Arc<Core>, trial: &TrialId) -> Result<()> {
     Ok(())
 }
 
-/// Copies everything of a trial whose job has ended.
+/// Copies everything of a trial. The end is read first and written last: all that came before it is here once it is.
 pub(crate) async fn all(core: &Arc<Core>, trial: &TrialId) -> Result<()> {
     let turn = turn(core, trial);
     let _turn = turn.lock().await;
     let paths = core.folders.paths(trial);
-    copy(core, trial, TrialPaths::METRICS, paths.metrics()).await?;
-    for log in LOGS {
-        copy(core, trial, log.file_name(), paths.log(log)).await?;
-    }
+    let mut ends = Vec::new();
     for (name, path) in [
         (TrialPaths::STATE, paths.state()),
         (files::AGAIN, paths.exchange().join(files::AGAIN)),
         (files::FAILURE, paths.exchange().join(files::FAILURE)),
     ] {
-        let content = core.api.store.read(&remote(core, trial, name), 0).await?;
+        ends.push((path, core.api.store.read(&remote(core, trial, name), 0).await?));
+    }
+    copy(core, trial, TrialPaths::METRICS, paths.metrics()).await?;
+    for log in LOGS {
+        copy(core, trial, log.file_name(), paths.log(log)).await?;
+    }
+    for (path, content) in ends {
         if !content.is_empty() {
             core.on_disk(move |_| write_whole(&path, &content)).await?;
         }

@@ -6,6 +6,7 @@ use crate::{
     files::{self, Job},
     names,
     observe::by_trial,
+    reuse,
     status::{self, Standing},
     submit,
 };
@@ -33,6 +34,11 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
         known.cancel = known.cancel.or(stored_cancel);
         known.cancel
     });
+    if core.config.reuse {
+        core.registry.update(trial, |known| known.extra.created_at = Some(now));
+        core.bell.notify_one();
+        return Ok(true);
+    }
     match (is_created, cancel.flatten()) {
         (true, Some(_)) => cancel::stop_later(spawner, trial.clone()),
         (true, None) => {}
@@ -130,6 +136,9 @@ pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Re
         .iter()
         .filter(|(_, job)| status::standing(job.status()) != Standing::Ended);
     let mut strays: Vec<TrialId> = live.map(|(trial, _)| trial.clone()).collect();
+    if core.config.reuse {
+        strays.extend(reuse::unfinished(core).await?);
+    }
     strays.retain(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none());
     strays.sort();
     recovered.strays = strays;

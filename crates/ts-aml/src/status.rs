@@ -11,8 +11,12 @@ pub(crate) enum Standing {
     Running,
     /// It has ended.
     Ended,
-    /// Nothing that we understand, or nothing new: a job that is being canceled is as it was.
+    /// Nothing new: a job that is being canceled is as it was.
     Same,
+    /// It may run: its node is not heard of.
+    Silent,
+    /// Nothing that we understand.
+    Strange,
 }
 
 /// Source of the statuses: azure-rest-api-specs, `stable/2024-10-01/mfe.json`, `JobStatus`.
@@ -25,8 +29,15 @@ pub(crate) fn standing(status: &str) -> Standing {
         "Paused" => Standing::Waiting("the job is paused"),
         "Running" | "Finalizing" => Standing::Running,
         "Completed" | "Failed" | "Canceled" => Standing::Ended,
-        _ => Standing::Same,
+        "CancelRequested" => Standing::Same,
+        "NotResponding" => Standing::Silent,
+        _ => Standing::Strange,
     }
+}
+
+/// Whether a job with this status waits for a node.
+pub(crate) fn needs_node(status: &str) -> bool {
+    matches!(status, "NotStarted" | "Starting" | "Provisioning" | "Queued")
 }
 
 #[cfg(test)]
@@ -49,9 +60,9 @@ mod tests {
             ("Running", Standing::Running),
             ("Finalizing", Standing::Running),
             ("CancelRequested", Standing::Same),
-            ("NotResponding", Standing::Same),
-            ("Unknown", Standing::Same),
-            ("SomethingNew", Standing::Same),
+            ("NotResponding", Standing::Silent),
+            ("Unknown", Standing::Strange),
+            ("SomethingNew", Standing::Strange),
             ("Completed", Standing::Ended),
             ("Failed", Standing::Ended),
             ("Canceled", Standing::Ended),

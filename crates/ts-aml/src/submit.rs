@@ -67,7 +67,13 @@ fn store(spawner: &Spawner, prepared: &Prepared, job: &Job) -> Result<()> {
         prepare::check(prepared)?;
         files::save(&core.folders.paths(&trial), job)?;
         core.registry.update(&trial, |known| known.extra.is_stored = true);
-        begin(spawner, trial.clone(), false);
+        if core.config.reuse {
+            let now = core.ctx.clock.monotonic();
+            core.registry.update(&trial, |known| known.extra.created_at = Some(now));
+            core.bell.notify_one();
+        } else {
+            begin(spawner, trial.clone(), false);
+        }
         Ok(())
     })();
     if result.is_err() {
@@ -123,6 +129,8 @@ async fn create(spawner: &Spawner, trial: &TrialId, looks_first: bool) {
         let reason = match error.kind() {
             ErrorKind::RateLimited | ErrorKind::NoCapacity => ReasonCode::Quota,
             ErrorKind::Auth => ReasonCode::Unreachable,
+            // Somebody else changes the same thing now. Source: "Resolve errors for resource conflicts", Microsoft Learn.
+            ErrorKind::Conflict => ReasonCode::Queued,
             _ if error.is_retryable() => ReasonCode::Unreachable,
             _ => {
                 tracing::debug!(%trial, %error, "refused");
@@ -174,11 +182,13 @@ async fn create_once(core: &Core, job: &Job, is_canceled: bool, may_be_there: bo
         .put_job(&name, &job::body(&core.config, &prepared, spec, &datastore))
         .await
     {
-        // An earlier manager may have sent it a little differently.
-        Err(error) if error.kind() == ErrorKind::Rejected && may_be_there => match core.api.job(&name).await? {
-            Some(_) => Ok(true),
-            None => Err(error),
-        },
+        // An earlier manager may have sent it a little differently; or our own request that was cut off is still at work.
+        Err(error) if error.kind() == ErrorKind::Conflict || error.kind() == ErrorKind::Rejected && may_be_there => {
+            match core.api.job(&name).await? {
+                Some(_) => Ok(true),
+                None => Err(error),
+            }
+        }
         done => done.map(|()| true),
     }
 }

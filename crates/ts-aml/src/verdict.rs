@@ -70,6 +70,20 @@ pub(crate) fn vanished(left: &Traces, cancel: Option<CancelReason>, now: Timesta
     )
 }
 
+/// The end of a trial whose worker is gone.
+pub(crate) fn of_lost_worker(why: &str, left: &Traces, cancel: Option<CancelReason>, now: Timestamp) -> End {
+    if let Some((exit, at)) = left.exit {
+        return match cancel {
+            Some(why) if exit.code != 0 => of_canceled(why, &[], at),
+            _ => of_exit(exit.code, &left.tail, at),
+        };
+    }
+    match cancel {
+        Some(why) => of_canceled(why, &[], now),
+        None => platform(ReasonCode::Lost, why.to_owned(), now),
+    }
+}
+
 /// What run history says of a job that left nothing else.
 fn of_words(told: Option<&(String, String)>, at: Timestamp) -> End {
     let Some((code, text)) = told else {

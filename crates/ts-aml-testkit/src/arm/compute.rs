@@ -34,6 +34,11 @@ fn view(shared: &Shared, compute: &Compute) -> Value {
     };
     let (preparing, running) = (count(NodeUse::Preparing), count(NodeUse::Running));
     let nodes = preparing + running;
+    // Source: the same, `ErrorResponse`.
+    let errors = world
+        .compute_error
+        .as_ref()
+        .map(|(code, message)| json!([{"error": {"code": code, "message": message}}]));
     json!({
         "id": format!("{}/computes/{}", shared.scope(), compute.name),
         "name": compute.name,
@@ -62,7 +67,7 @@ fn view(shared: &Shared, compute: &Compute) -> Value {
                     "leavingNodeCount": 0,
                     "preemptedNodeCount": 0,
                 },
-                "errors": null,
+                "errors": errors,
             },
         },
     })

@@ -11,7 +11,6 @@ use crate::{
     world::uuid,
 };
 use serde_json::json;
-use std::time::Duration;
 use tokens::{Audience, Decision, Device};
 
 /// The public client of Azure's own tools. Source: azure-identity 1.27.0, `_constants.py`, `DEVELOPER_SIGN_ON_CLIENT_ID`.
@@ -160,9 +159,10 @@ fn device_code(shared: &Shared, form: &[(String, String)]) -> Result<Reply, Repl
         code: uuid(),
         user_code: uuid()[..8].to_uppercase(),
         scope: scope.to_owned(),
-        until: clock::after(Duration::from_mins(15)),
+        until: clock::after(shared.setting.device_life),
         polled: None,
         interval: shared.setting.device_interval,
+        is_hurried: false,
         decision: Decision::Pending,
     };
     let verification = "https://microsoft.com/devicelogin";
@@ -172,7 +172,7 @@ fn device_code(shared: &Shared, form: &[(String, String)]) -> Result<Reply, Repl
             "user_code": device.user_code,
             "device_code": device.code,
             "verification_uri": verification,
-            "expires_in": 900,
+            "expires_in": shared.setting.device_life.as_secs(),
             "interval": device.interval,
             "message": format!(
                 "To sign in, use a web browser to open the page {verification} and enter the code {} to authenticate.",
@@ -207,7 +207,8 @@ fn device(shared: &Shared, form: &[(String, String)]) -> Result<Reply, Reply> {
         let interval = i64::try_from(device.interval).unwrap_or(i64::MAX);
         // Half a second of grace for the way here.
         let is_early = |at: jiff::Timestamp| now.duration_since(at).as_millis() < i128::from(interval) * 1000 - 500;
-        if device.polled.replace(now).is_some_and(is_early) {
+        let is_early = device.polled.replace(now).is_some_and(is_early);
+        if std::mem::take(&mut device.is_hurried) || is_early {
             device.interval += 5;
             let text = "The device is polling too frequently.";
             return Err(Reply::entra(400, "slow_down", 70_016, text));

@@ -54,6 +54,8 @@ pub(crate) struct Device {
     pub(crate) until: Timestamp,
     pub(crate) polled: Option<Timestamp>,
     pub(crate) interval: u64,
+    /// The next poll is too early, whenever it comes.
+    pub(crate) is_hurried: bool,
     pub(crate) decision: Decision,
 }
 

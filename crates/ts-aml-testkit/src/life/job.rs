@@ -63,6 +63,8 @@ pub(crate) struct Job {
     pub(crate) order: Order,
     /// The platform hears nothing from its node.
     pub(crate) silent: bool,
+    /// What the platform tells instead of its status.
+    pub(crate) told_as: Option<String>,
     pub(crate) error: Option<Value>,
     /// How often its command was started.
     pub(crate) starts: u32,
@@ -103,6 +105,7 @@ impl Job {
             cancel: false,
             order: Order::None,
             silent: false,
+            told_as: None,
             error: None,
             starts: 0,
             token: String::new(),
@@ -122,7 +125,9 @@ impl Job {
 
     /// The status as the platform tells it.
     pub(crate) fn told(&self) -> &str {
-        if self.silent && !self.is_over() {
+        if let Some(told) = self.told_as.as_deref().filter(|_| !self.is_over()) {
+            told
+        } else if self.silent && !self.is_over() {
             "NotResponding"
         } else {
             &self.status

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use tokio::process::Child;
 
-/// How often what a job writes is brought to the storage.
+/// How often what a job writes is brought to the storage, at best and at worst.
 const COLLECT: Duration = Duration::from_millis(20);
+const MOST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How a step of a job's life ended, where it is not followed by the next.
 enum Turn {
@@ -90,7 +91,7 @@ async fn attempt(shared: &Arc<Shared>, id: &str) -> Result<(), Turn> {
     // The end of the first process, or the order to end, ends the container with all that is in it.
     let killed = tokio::task::spawn_blocking(move || process::kill_job(&mark, session)).await;
     debug_assert!(killed.is_ok(), "killing does not panic");
-    collect(shared, &mut sandbox);
+    collect(shared, &mut sandbox, true);
     let code = ended?;
     step(shared, id, "Finalizing", shared.setting.pace.finalizing).await?;
     if code == 0 {
@@ -211,9 +212,12 @@ async fn run(shared: &Shared, id: &str, child: &mut Child, sandbox: &mut Sandbox
         }
     };
     let collecting = async {
+        let mut pause = COLLECT;
         loop {
-            clock::sleep(COLLECT).await;
-            collect(shared, sandbox);
+            clock::sleep(pause).await;
+            let (took, jobs) = collect(shared, sandbox, false);
+            // All of them together leave most of the time to requests.
+            pause = (took * 3 * jobs).clamp(COLLECT, MOST_PAUSE);
         }
     };
     let other = async {
@@ -243,10 +247,16 @@ async fn finish(shared: &Shared, id: &str, code: i32) -> Result<i32, Turn> {
     }
 }
 
-fn collect(shared: &Shared, sandbox: &mut Sandbox) {
+/// Brings what a job wrote to the storage; how long that took, and how many jobs run.
+fn collect(shared: &Shared, sandbox: &mut Sandbox, is_last: bool) -> (Duration, u32) {
+    let mut world = shared.world();
+    let began = clock::now();
     // The folder is there as long as the server is; what cannot be read now is read the next time.
-    let collected = sandbox.collect(&mut shared.world());
+    let collected = sandbox.collect(&mut world, is_last);
     debug_assert!(collected.is_ok() || shared.stop.is_cancelled(), "{collected:?}");
+    let jobs = world.jobs.iter().filter(|job| job.status == "Running").count();
+    let took = Duration::try_from(clock::now().duration_since(began)).unwrap_or_default();
+    (took, u32::try_from(jobs).unwrap_or(u32::MAX))
 }
 
 /// Why a run failed, as run history tells it.

@@ -3,13 +3,17 @@
 //! The real platform mounts by blobfuse; here both sides are compared again and again, which a job cannot tell from a mount that is
 //! a little slow. Source: "Access data in a job", Microsoft Learn, for the modes and the addresses.
 
-use crate::{arm::datastore, blob::store::Store, world::ACCOUNT};
+use crate::{arm::datastore, blob::store::Store, clock, world::ACCOUNT};
+use jiff::Timestamp;
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
+
+/// How coarse the times of files are, and more.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Container and folder of an address of data.
 pub(crate) fn place(uri: &str) -> Option<(String, String)> {
@@ -42,8 +46,16 @@ pub(crate) struct Mount {
     folder: String,
     /// Whether what the job writes goes to the container.
     writes: bool,
+    /// How long what was seen in the container counts.
+    expiry: Duration,
+    pulled: Option<Timestamp>,
     seen: BTreeMap<String, Seen>,
 }
+
+/// Makes a job see what changes on the storage while it runs; without it what is known of a file never expires.
+///
+/// Source: "Access data in a job", section "Mount settings", Microsoft Learn: "Not set (cache never expires)".
+pub(crate) const CACHE_EXPIRES: &str = "DATASET_MOUNT_ATTRIBUTE_CACHE_TTL";
 
 impl Mount {
     pub(crate) fn new(local: PathBuf, place: (String, String), writes: bool) -> io::Result<Self> {
@@ -53,27 +65,49 @@ impl Mount {
             container: place.0,
             folder: place.1,
             writes,
+            expiry: Duration::ZERO,
+            pulled: None,
             seen: BTreeMap::new(),
         })
+    }
+
+    /// Looks at the container no more often than this.
+    pub(crate) fn caching(self, expiry: Duration) -> Self {
+        Self { expiry, ..self }
     }
 
     /// Brings each side's news to the other.
     ///
     /// # Errors
     /// If the folder cannot be read or written.
-    pub(crate) fn sync(&mut self, store: &mut Store) -> io::Result<()> {
+    pub(crate) fn sync(&mut self, store: &mut Store, is_last: bool) -> io::Result<()> {
+        // A real mount sends files in the order in which they are closed. What is written while we look may be seen without what was
+        // written before it, and waits for the next time.
+        let until = clock::system_now() - TICK;
         let mut local = BTreeMap::new();
         walk(&self.local, "", &mut local)?;
         if self.writes {
-            self.push(store, &local)?;
+            let is_settled = |modified: Option<SystemTime>| is_last || modified.is_none_or(|at| at <= until);
+            self.push(store, &local, is_settled)?;
         }
+        let now = clock::now();
+        let age = |pulled| Duration::try_from(now.duration_since(pulled)).unwrap_or_default();
+        if self.pulled.is_some_and(|pulled| age(pulled) < self.expiry) {
+            return Ok(());
+        }
+        self.pulled = Some(now);
         self.pull(store, &local)
     }
 
-    fn push(&mut self, store: &mut Store, local: &BTreeMap<String, (u64, Option<SystemTime>)>) -> io::Result<()> {
+    fn push(
+        &mut self,
+        store: &mut Store,
+        local: &BTreeMap<String, (u64, Option<SystemTime>)>,
+        is_settled: impl Fn(Option<SystemTime>) -> bool,
+    ) -> io::Result<()> {
         for (name, (size, modified)) in local {
             let known = self.seen.get(name);
-            if known.is_some_and(|seen| seen.size == *size && seen.modified == *modified) {
+            if known.is_some_and(|seen| seen.size == *size && seen.modified == *modified) || !is_settled(*modified) {
                 continue;
             }
             let content = match fs::read(self.local.join(name)) {
@@ -215,13 +249,13 @@ mod tests {
         store.put("c", "f/there", b"1".to_vec());
         let mut mount = Mount::new(folder.path().join("m"), ("c".to_owned(), "f".to_owned()), true).expect("made");
         let read = |name: &str| fs::read_to_string(folder.path().join("m").join(name)).ok();
-        mount.sync(&mut store).expect("synced");
+        mount.sync(&mut store, true).expect("synced");
         assert_eq!(read("there").as_deref(), Some("1"));
 
         fs::create_dir(mount.local.join("d")).expect("made");
         fs::write(mount.local.join("d/here"), "22").expect("written");
         store.put("c", "f/there", b"111".to_vec());
-        mount.sync(&mut store).expect("synced");
+        mount.sync(&mut store, true).expect("synced");
         assert_eq!(
             store.get("c", "f/d/here").map(|blob| blob.content.clone()),
             Some(b"22".to_vec())
@@ -230,7 +264,7 @@ mod tests {
 
         fs::remove_file(mount.local.join("d/here")).expect("removed");
         store.remove("c", "f/there");
-        mount.sync(&mut store).expect("synced");
+        mount.sync(&mut store, true).expect("synced");
         assert!(store.get("c", "f/d/here").is_none());
         assert_eq!(read("there"), None);
     }

@@ -13,7 +13,11 @@ use std::{
     fs,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::PathBuf,
+    time::Duration,
 };
+
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// One start of a job.
 #[derive(Debug)]
@@ -48,6 +52,10 @@ impl Sandbox {
         let job = &world.jobs[index];
         let artifacts = job.artifacts();
         let mut mounts = Vec::new();
+        let expiry = job.map("environmentVariables")[mounts::CACHE_EXPIRES]
+            .as_str()
+            .and_then(|ms| ms.parse().ok())
+            .map_or(FOR_EVER, Duration::from_millis);
         for folder in ["outputs", "logs"] {
             let place = (ARTIFACTS.to_owned(), format!("{artifacts}/{folder}"));
             mounts.push(Mount::new(directory.join(folder), place, true)?);
@@ -66,12 +74,12 @@ impl Sandbox {
         {
             let local = root.join("cap").join(name);
             command = expand(&command, "outputs", name, &local.to_string_lossy());
-            mounts.push(Mount::new(local, job.output_place(name), true)?);
+            mounts.push(Mount::new(local, job.output_place(name), true)?.caching(expiry));
         }
         let environment = environment(shared, job, &root);
         // Data is there before the command starts. Source: "Access data in a job", Microsoft Learn.
         for mount in &mut mounts {
-            mount.sync(&mut world.blobs)?;
+            mount.sync(&mut world.blobs, true)?;
         }
         let sandbox = Self {
             log: root.join("std_log.txt"),
@@ -114,11 +122,11 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Brings what was written since the last time to the storage.
+    /// Brings what was written since the last time to the storage; `is_last`: nobody writes any more.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub(super) fn collect(&mut self, world: &mut World) -> io::Result<()> {
+    pub(super) fn collect(&mut self, world: &mut World, is_last: bool) -> io::Result<()> {
         let mut file = fs::File::open(&self.log)?;
         file.seek(SeekFrom::Start(self.told))?;
         let mut news = Vec::new();
@@ -127,7 +135,7 @@ impl Sandbox {
             world.blobs.append(ARTIFACTS, &self.log_blob, &news);
         }
         for mount in &mut self.mounts {
-            mount.sync(&mut world.blobs)?;
+            mount.sync(&mut world.blobs, is_last)?;
         }
         Ok(())
     }

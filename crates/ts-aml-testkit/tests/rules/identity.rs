@@ -2,9 +2,19 @@
 
 use crate::client::{World, entra, post_form, send, token};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustls::{
+    SignatureScheme,
+    crypto::ring::sign::any_supported_type,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use ts_aml_testkit::{AmlServer, Setting};
+
+/// Key and certificate, worth nothing elsewhere.
+const APPLICATION: &str = include_str!("../../certificates/application.pem");
+const STRANGER: &str = include_str!("../../certificates/stranger.pem");
 
 const PUBLIC_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 const ARM: &str = "https://management.azure.com/.default";
@@ -76,20 +86,34 @@ async fn secrets() {
         .entra(400, "invalid_request", 900_561);
 }
 
-fn assertion(header: &Value, claims: &Value) -> String {
+/// Signed with the key of the application, or of whoever `pem` is.
+fn signed_by(pem: &str, header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    format!(
-        "{}.{}.{}",
-        part(header),
-        part(claims),
-        URL_SAFE_NO_PAD.encode("signature")
-    )
+    let message = format!("{}.{}", part(header), part(claims));
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a key");
+    let key = any_supported_type(&key).expect("a key");
+    let scheme = match header["alg"].as_str() {
+        Some("RS256") => SignatureScheme::RSA_PKCS1_SHA256,
+        _ => SignatureScheme::RSA_PSS_SHA256,
+    };
+    let signer = key.choose_scheme(&[scheme]).expect("an RSA key");
+    let signature = signer.sign(message.as_bytes()).expect("a signature");
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn assertion(header: &Value, claims: &Value) -> String {
+    signed_by(APPLICATION, header, claims)
+}
+
+fn thumbprint(pem: &str) -> String {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+    URL_SAFE_NO_PAD.encode(Sha256::digest(certificate))
 }
 
 #[tokio::test]
 async fn assertions() {
     let server = server(|setting| {
-        setting.certificates = vec!["thumb".to_owned()];
+        setting.certificates = vec![APPLICATION.to_owned()];
         setting.federated = Some(("https://issuer.test".to_owned(), "system:serviceaccount:a:b".to_owned()));
     })
     .await;
@@ -111,9 +135,14 @@ async fn assertions() {
         claims[name] = value;
         claims
     };
-    let header = json!({"alg": "PS256", "x5t#S256": "thumb"});
+    let header = json!({"alg": "RS256", "x5t#S256": thumbprint(APPLICATION)});
     ask(&assertion(&header, &claims)).await.expect(200);
-    let other = json!({"alg": "RS256", "x5t": "other"});
+    let header = json!({"alg": "PS256", "x5t#S256": thumbprint(APPLICATION)});
+    ask(&assertion(&header, &claims)).await.expect(200);
+    ask(&signed_by(STRANGER, &header, &claims))
+        .await
+        .entra(401, "invalid_client", 700_027);
+    let other = json!({"alg": "RS256", "x5t#S256": thumbprint(STRANGER)});
     ask(&assertion(&other, &claims))
         .await
         .entra(401, "invalid_client", 700_027);

@@ -1,20 +1,28 @@
-//! Where tokens of Entra ID come from: an application's secret, another issuer's token, the machine's identity, the login of `az`.
+//! Where tokens of Entra ID come from: an application's secret or certificate, another issuer's token, the machine's identity, a
+//! person, the login of `az`.
 //!
 //! Sources: "Microsoft identity platform and the OAuth 2.0 client credentials flow"; "How to use managed identities on a VM to acquire
 //! an access token"; azure-identity (Python) 1.27.0, `_credentials`.
+
+mod certificate;
+mod device;
+
+pub(super) use device::Devices;
 
 use crate::{Credential, error};
 use async_trait::async_trait;
 use serde_json::Value as Json;
 use std::{process::Stdio, sync::Arc, time::Duration};
 use ts_core::{
-    Clock, Error, ErrorKind, Result, Secret, SecretSource,
+    Clock, Error, ErrorKind, IdSource, Result, Secret, SecretSource,
     config::SecretRef,
     http::{HttpClient, Method, Reply, Request, Token, TokenSource, Url, header},
 };
 
 const IMDS: &str = "http://169.254.169.254/";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const PEM_HELP: &str = "give a file with the key and the certificate in PEM, without a password; of a PFX file, \
+                        `openssl pkcs12 -in FILE.pfx -out FILE.pem -nodes` makes one";
 /// How long `az` may take. Source: azure-identity 1.27.0, `azure_cli.py`.
 const AZ_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,6 +38,18 @@ pub(super) struct Login {
     pub(super) resource: String,
     pub(super) secrets: Arc<dyn SecretSource>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn IdSource>,
+    pub(super) devices: Devices,
+}
+
+/// What proves who an application is.
+#[derive(Debug)]
+enum Proof {
+    Secret(Secret),
+    /// In PEM, with its key.
+    Certificate(Secret),
+    /// Of another issuer.
+    Token(Secret),
 }
 
 #[async_trait]
@@ -37,19 +57,23 @@ impl TokenSource for Login {
     async fn fetch(&self) -> Result<Token> {
         match &self.credential {
             Credential::ClientSecret { tenant, client, secret } => {
-                let secret = secret
-                    .resolve(&*self.secrets)
-                    .await
-                    .map_err(|e| e.with_key("clientSecret"))?;
-                self.by_form(tenant, client, "client_secret", &secret).await
+                let secret = self.secret(secret, "clientSecret").await?;
+                self.by_form(tenant, client, Proof::Secret(secret)).await
+            }
+            Credential::ClientCertificate {
+                tenant,
+                client,
+                certificate,
+            } => {
+                let pem = self.secret(certificate, "clientCertificate").await;
+                let pem = pem.map_err(|e| if e.help().is_none() { e.with_help(PEM_HELP) } else { e })?;
+                self.by_form(tenant, client, Proof::Certificate(pem)).await
             }
             Credential::Federated { tenant, client, token } => {
-                let token = token
-                    .resolve(&*self.secrets)
-                    .await
-                    .map_err(|e| e.with_key("federatedToken"))?;
-                self.by_form(tenant, client, "client_assertion", &token).await
+                let token = self.secret(token, "federatedToken").await?;
+                self.by_form(tenant, client, Proof::Token(token)).await
             }
+            Credential::DeviceCode { tenant, client } => device::log_in(self, tenant, client).await,
             Credential::ManagedIdentity { client } => self.of_machine(client.as_deref()).await,
             Credential::AzureCli => self.of_az().await,
             Credential::Default => self.of_surroundings().await,
@@ -58,25 +82,61 @@ impl TokenSource for Login {
 }
 
 impl Login {
+    async fn secret(&self, secret: &SecretRef, key: &str) -> Result<Secret> {
+        secret.resolve(&*self.secrets).await.map_err(|e| e.with_key(key))
+    }
+
     /// Asks Entra ID, by what proves who the application is.
-    async fn by_form(&self, tenant: &str, client: &str, proof: &str, secret: &Secret) -> Result<Token> {
+    async fn by_form(&self, tenant: &str, client: &str, proof: Proof) -> Result<Token> {
         let url = below(&self.authority, &[tenant, "oauth2", "v2.0", "token"]);
         let scope = format!("{}/.default", self.resource.trim_end_matches('/'));
-        let secret = Secret::new(secret.expose().trim());
+        let (key, what, field, secret) = match proof {
+            Proof::Secret(secret) => (
+                "clientSecret",
+                "log in to Azure by a client secret",
+                "client_secret",
+                Secret::new(secret.expose().trim()),
+            ),
+            Proof::Certificate(pem) => {
+                let id = self.ids.trial();
+                let claims = certificate::Claims {
+                    audience: url.as_str(),
+                    client,
+                    id: id.as_str(),
+                    now: self.clock.now(),
+                };
+                let signed = certificate::assertion(&pem, claims)?;
+                let what = "log in to Azure by a client certificate";
+                ("clientCertificate", what, "client_assertion", signed)
+            }
+            Proof::Token(token) => (
+                "federatedToken",
+                "log in to Azure by a federated token",
+                "client_assertion",
+                Secret::new(token.expose().trim()),
+            ),
+        };
         let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", client),
             ("scope", scope.as_str()),
-            (proof, secret.expose()),
+            (field, secret.expose()),
         ];
-        if proof == "client_assertion" {
+        if field == "client_assertion" {
             form.push(("client_assertion_type", ASSERTION));
         }
-        let request = Request::new("log in to Azure", Method::POST, url)
+        let request = Request::new(what, Method::POST, url)
             .repeatable()
             .with_secret(&secret)
             .with_form(&form);
-        self.client.send(&request, |reply| token_of(&reply)).await
+        let told = |e: Error| {
+            if e.kind() == ErrorKind::Auth {
+                e.with_key(key)
+            } else {
+                e
+            }
+        };
+        self.client.send(&request, |reply| token_of(&reply)).await.map_err(told)
     }
 
     /// Asks the identity service of the virtual machine, or of the compute instance.
@@ -186,12 +246,17 @@ impl Login {
         if let (Some(tenant), Some(client)) = (&tenant, &client) {
             let (tenant, client) = (tenant.expose(), client.expose());
             if let Some(secret) = self.variable("AZURE_CLIENT_SECRET").await {
-                return self.by_form(tenant, client, "client_secret", &secret).await;
+                return self.by_form(tenant, client, Proof::Secret(secret)).await;
+            }
+            if let Some(file) = self.variable("AZURE_CLIENT_CERTIFICATE_PATH").await {
+                let pem = SecretRef::Reference(format!("file:{}", file.expose()));
+                let pem = self.secret(&pem, "AZURE_CLIENT_CERTIFICATE_PATH").await?;
+                return self.by_form(tenant, client, Proof::Certificate(pem)).await;
             }
             if let Some(file) = self.variable("AZURE_FEDERATED_TOKEN_FILE").await {
                 let token = SecretRef::Reference(format!("file:{}", file.expose()));
-                let token = token.resolve(&*self.secrets).await?;
-                return self.by_form(tenant, client, "client_assertion", &token).await;
+                let token = self.secret(&token, "AZURE_FEDERATED_TOKEN_FILE").await?;
+                return self.by_form(tenant, client, Proof::Token(token)).await;
             }
         }
         if self.variable("IDENTITY_ENDPOINT").await.is_some() {
@@ -209,18 +274,7 @@ impl Login {
 
 fn token_of(reply: &Reply) -> Result<Token> {
     if !reply.is_success() {
-        let error = error::of_reply(reply);
-        let is_final = !error.is_retryable() && reply.status() < 500;
-        return Err(if is_final && error.kind() != ErrorKind::Auth {
-            Error::new(ErrorKind::Auth, error.message()).with_help(
-                error
-                    .help()
-                    .unwrap_or("compare `tenantId` and `clientId` with those of the application")
-                    .to_owned(),
-            )
-        } else {
-            error
-        });
+        return Err(refused(reply));
     }
     let value: Json = reply.json()?;
     let token = value["access_token"].as_str();
@@ -233,6 +287,19 @@ fn token_of(reply: &Reply) -> Result<Token> {
         value: Secret::new(token),
         renew_after: Some(told.unwrap_or_else(|| renewal(life))),
     })
+}
+
+/// A login that is refused for good is `Auth`, whatever the status says.
+fn refused(reply: &Reply) -> Error {
+    let error = error::of_reply(reply);
+    let is_final = !error.is_retryable() && reply.status() < 500;
+    if !is_final || error.kind() == ErrorKind::Auth {
+        return error;
+    }
+    let help = error
+        .help()
+        .unwrap_or("compare `tenantId` and `clientId` with those of the application");
+    Error::new(ErrorKind::Auth, error.message()).with_help(help)
 }
 
 /// Source: azure-core (Python) 1.41.0: five minutes before the end; at half of lives that are long or short.

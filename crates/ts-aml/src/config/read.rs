@@ -2,17 +2,23 @@
 
 use super::{AmlConfig, Cloud, Credential};
 use ts_core::{
-    config::{Key, PlatformSection, Problems, Schema, Section},
+    config::{Key, PlatformSection, Problems, Schema, SecretRef, Section},
     http::Url,
 };
 
 /// Keys of schema 1's `trial` that are ours. Source: nni v1.9, `tools/nni_cmd/config_schema.py`.
 pub(crate) const TRIAL_KEYS: &[&str] = &["image"];
 
+/// Named as for OpenPAI, in schema 2 and 1.
+const REUSE: (&str, &str) = ("reuseMode", "reuse");
 const IMAGE: (&str, &str) = ("dockerImage", "image");
 const PER_GPU: (&str, &str) = ("maxTrialNumberPerGpu", "maxTrialNumPerGpu");
 /// Source: nni v2.10, `nni/experiment/config/aml.py`.
 const DEFAULT_IMAGE: &str = "msranni/nni:latest";
+/// The public client of Azure's own tools. Source: azure-identity (Python) 1.27.0, `_constants.py`, `DEVELOPER_SIGN_ON_CLIENT_ID`.
+const PUBLIC_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
+/// Whichever tenant of a company the person belongs to. Source: azure-identity 1.27.0, `_credentials/device_code.py`.
+const ANY_TENANT: &str = "organizations";
 
 pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option<AmlConfig> {
     section.read(problems, |s| match s.schema() {
@@ -59,6 +65,7 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
     if s.schema() == Schema::V1 {
         s.bool("useActiveGpu");
     }
+    let reuse = s.bool_or(REUSE, false);
     let credential = credential(s);
     let cloud = cloud(s);
     let ca_file = s.path("caFile");
@@ -73,6 +80,7 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
     let mut config = AmlConfig::new(subscription, group, workspace, compute, "", cloud?);
     config.credential = credential?;
     config.ca_file = ca_file;
+    config.reuse = reuse;
     Some(config)
 }
 
@@ -115,40 +123,27 @@ fn url(s: &mut Section<'_>, key: &'static str) -> Option<Url> {
 }
 
 fn credential(s: &mut Section<'_>) -> Option<Credential> {
-    const METHODS: [&str; 5] = [
+    const METHODS: [&str; 7] = [
         "default",
         "clientSecret",
+        "clientCertificate",
         "federatedToken",
         "managedIdentity",
         "azureCli",
+        "deviceCode",
     ];
-    let secret = s.secret("clientSecret");
-    let token = s.secret("federatedToken");
+    let mut proofs: Vec<(&str, SecretRef)> = ["clientSecret", "clientCertificate", "federatedToken"]
+        .into_iter()
+        .filter_map(|key| Some((key, s.secret(key)?)))
+        .collect();
     let (tenant, client) = (s.string("tenantId"), s.string("clientId"));
-    for key in ["certificatePath", "deviceCode"] {
-        if s.has(key) {
-            s.node(key);
-            let message = format!("`{key}` is not supported: logging in so is not built yet");
-            s.problem(
-                key,
-                message,
-                "use `clientSecret`, `federatedToken`, a managed identity, or `az login`",
-            );
-        }
+    if let [(first, _), (second, _), ..] = proofs[..] {
+        let message = format!("`{first}` and `{second}` exclude each other");
+        s.problem(second, message, "keep one of the two");
+        return None;
     }
-    let told = match (secret.is_some(), token.is_some()) {
-        (true, false) => "clientSecret",
-        (false, true) => "federatedToken",
-        (true, true) => {
-            s.problem(
-                "federatedToken",
-                "`clientSecret` and `federatedToken` exclude each other",
-                "keep one of the two",
-            );
-            return None;
-        }
-        (false, false) => "default",
-    };
+    let proof = proofs.pop();
+    let told = proof.as_ref().map_or("default", |(key, _)| *key);
     let method = s.choice("credential", &METHODS).unwrap_or(told);
     if told != "default" && told != method {
         let message = format!("`{told}` is not used with `credential: {method}`");
@@ -159,6 +154,12 @@ fn credential(s: &mut Section<'_>) -> Option<Credential> {
         "managedIdentity" => return Some(Credential::ManagedIdentity { client }),
         "azureCli" => return Some(Credential::AzureCli),
         "default" => return Some(Credential::Default),
+        "deviceCode" => {
+            return Some(Credential::DeviceCode {
+                tenant: tenant.unwrap_or_else(|| ANY_TENANT.to_owned()),
+                client: client.unwrap_or_else(|| PUBLIC_CLIENT.to_owned()),
+            });
+        }
         _ => {}
     }
     for (key, value) in [("tenantId", &tenant), ("clientId", &client)] {
@@ -171,18 +172,27 @@ fn credential(s: &mut Section<'_>) -> Option<Credential> {
         }
     }
     let (tenant, client) = (tenant?, client?);
-    match (method, secret, token) {
-        ("clientSecret", Some(secret), _) => Some(Credential::ClientSecret { tenant, client, secret }),
-        ("federatedToken", _, Some(token)) => Some(Credential::Federated { tenant, client, token }),
-        _ => {
-            s.problem(
-                "credential",
-                format!("the key `{method}` is missing"),
-                format!("add `{method}: …`"),
-            );
-            None
-        }
-    }
+    let Some((key, secret)) = proof else {
+        s.problem(
+            "credential",
+            format!("the key `{method}` is missing"),
+            format!("add `{method}: …`"),
+        );
+        return None;
+    };
+    Some(match key {
+        "clientSecret" => Credential::ClientSecret { tenant, client, secret },
+        "clientCertificate" => Credential::ClientCertificate {
+            tenant,
+            client,
+            certificate: secret,
+        },
+        _ => Credential::Federated {
+            tenant,
+            client,
+            token: secret,
+        },
+    })
 }
 
 #[cfg(test)]

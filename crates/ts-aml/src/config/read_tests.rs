@@ -1,7 +1,7 @@
 //! Every key of both schemas, and every mistake at its place with what to do.
 
 use super::*;
-use ts_core::config::{ConfigSource, Problem, SecretRef, Shortcuts};
+use ts_core::config::{ConfigSource, Problem, Shortcuts};
 
 struct Read {
     config: Option<AmlConfig>,
@@ -44,13 +44,16 @@ const KEYS: &str = "subscriptionId: 1-2, resourceGroup: team, workspaceName: w, 
 
 #[test]
 fn schema_1() {
-    let text = format!("{{amlConfig: {{{KEYS}, maxTrialNumPerGpu: 1, useActiveGpu: true}}, trial: {{image: 'a:1'}}}}");
+    let text = format!(
+        "{{amlConfig: {{{KEYS}, maxTrialNumPerGpu: 1, useActiveGpu: true, reuse: true}}, trial: {{image: 'a:1'}}}}"
+    );
     let config = good(Schema::V1, &text);
     assert_eq!(config.subscription_id, "1-2");
     assert_eq!(config.resource_group, "team");
     assert_eq!(config.workspace_name, "w");
     assert_eq!(config.compute_target, "gpu");
     assert_eq!(config.image, "a:1");
+    assert!(config.reuse);
     assert!(matches!(config.credential, Credential::Default));
     assert_eq!(Some(config.cloud), Cloud::named("AzureCloud"));
 }
@@ -59,6 +62,8 @@ fn schema_1() {
 fn schema_2() {
     let config = good(Schema::V2, &format!("{{{KEYS}}}"));
     assert_eq!(config.image, "msranni/nni:latest");
+    assert!(!config.reuse);
+    assert!(good(Schema::V2, &format!("{{{KEYS}, reuseMode: true}}")).reuse);
     let text = format!(
         "{{{KEYS}, docker_image: 'b:2', maxTrialNumberPerGpu: 1, cloud: AzureChinaCloud, armEndpoint: 'https://arm.example/', \
          loginEndpoint: 'https://login.example/', caFile: ca.pem, tenantId: t, clientId: c, clientSecret: '${{env:S}}'}}"
@@ -93,6 +98,19 @@ fn every_way_to_log_in() {
         read("credential: federatedToken, tenantId: t, clientId: c, federatedToken: 'file:token'"),
         Credential::Federated { .. }
     ));
+    assert!(matches!(
+        read("tenantId: t, clientId: c, clientCertificate: 'file:app.pem'"),
+        Credential::ClientCertificate { tenant, certificate: SecretRef::Reference(file), .. }
+            if tenant == "t" && file.ends_with("/app.pem")
+    ));
+    assert!(matches!(
+        read("credential: deviceCode"),
+        Credential::DeviceCode { tenant, client } if tenant == "organizations" && client.starts_with("04b07795")
+    ));
+    assert!(matches!(
+        read("credential: deviceCode, tenantId: t, clientId: c"),
+        Credential::DeviceCode { tenant, client } if tenant == "t" && client == "c"
+    ));
 }
 
 #[test]
@@ -116,10 +134,17 @@ fn every_mistake_is_told() {
         ),
         ("caFile: none.pem", "caFile: the file"),
         (
-            "certificatePath: a.pem",
-            "certificatePath: `certificatePath` is not supported",
+            "credential: clientCertificate, tenantId: t, clientId: c",
+            "credential: the key `clientCertificate` is missing",
         ),
-        ("deviceCode: true", "deviceCode: `deviceCode` is not supported"),
+        (
+            "credential: deviceCode, clientSecret: '${env:S}'",
+            "credential: `clientSecret` is not used",
+        ),
+        (
+            "clientSecret: '${env:S}', clientCertificate: 'file:a.pem'",
+            "clientCertificate: `clientSecret` and `clientCertificate` exclude each other",
+        ),
         ("clientSecret: '${env:S}'", "tenantId: the key `tenantId` is missing"),
         (
             "credential: clientSecret, tenantId: t, clientId: c",

@@ -11,12 +11,16 @@ ts_die() {
     exit 114
 }
 
-# Copies what has grown, the end last: ts_publish PAUSE. Big files are copied less often, but for the last time.
+# Copies what has grown: ts_publish WHEN. Big files are copied less often, but for the last time. Then comes the end, after all else:
+# whoever reads it finds the rest whole.
 ts_round=0
 ts_publish() {
     ts_done=0
     ts_round=$((ts_round + 1))
     for ts_name in metrics stdout stderr trial.log state; do
+        if [ "$ts_name" = state ]; then
+            [ "$1" = last ] && [ "$ts_done" = 0 ] || continue
+        fi
         case $ts_name in
             metrics | state) ts_file=$ts_dir/.nni/$ts_name ;;
             *) ts_file=$ts_dir/$ts_name ;;
@@ -54,7 +58,13 @@ ts_unpack || ts_die "cannot write to $ts_dir"
 sh "$ts_dir/run.sh" &
 ts_job=$!
 (
-    while [ -d "$ts_dir" ] && sleep 1; do
+    # Ends between two copies: one that went on by itself would empty a file after the last copy, and then miss what it is to copy.
+    ts_stop=
+    trap 'ts_stop=yes' TERM
+    while [ -d "$ts_dir" ]; do
+        sleep 1 &
+        wait "$!"
+        [ -z "$ts_stop" ] || break
         ts_publish now
         # The next parameters come over the storage.
         for ts_file in "$ts_mount"/parameter_*.cfg; do
@@ -74,11 +84,14 @@ while :; do
     kill -0 "$ts_job" 2>/dev/null || break
 done
 kill "$ts_copier" 2>/dev/null
-wait "$ts_copier" 2>/dev/null
+# A signal ends a wait.
+while kill -0 "$ts_copier" 2>/dev/null; do
+    wait "$ts_copier" 2>/dev/null
+done
 ts_tries=0
 until ts_publish last; do
     ts_tries=$((ts_tries + 1))
-    [ "$ts_tries" -lt 60 ] || break
+    [ "$ts_tries" -lt 60 ] || ts_die "cannot write what the trial has left to the storage"
     sleep 1
 done
 # The platform's own log is no copy of the trial's; its end is enough there.

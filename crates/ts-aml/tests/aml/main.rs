@@ -1,4 +1,8 @@
 //! The platform against an Azure ML in process, whose jobs run for real.
 
 mod conformance;
+mod faults;
+mod logins;
+mod reuse;
+mod scripts;
 mod world;

@@ -15,6 +15,8 @@ pub(crate) struct World {
     pub(crate) spec: ExperimentSpec,
     pub(crate) server: AmlServer,
     pub(crate) directory: tempfile::TempDir,
+    /// Who we are, if not the application with its secret.
+    pub(crate) credential: Option<Credential>,
 }
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
             spec: ExperimentSpec::new(RandomIds.experiment(), code, "exit 0"),
             server: AmlServer::start(setting).await.expect("a server"),
             directory,
+            credential: None,
         }
     }
 
@@ -56,11 +59,12 @@ impl World {
             "python:3.12",
             cloud,
         );
-        config.credential = Credential::ClientSecret {
+        let secret = Credential::ClientSecret {
             tenant: setting.tenant.clone(),
             client: setting.client_id.clone(),
             secret: SecretRef::Literal(Secret::new(&setting.client_secret)),
         };
+        config.credential = self.credential.clone().unwrap_or(secret);
         config.poll_interval = Duration::from_millis(100);
         config.pull_interval = Duration::from_millis(100);
         config.vanish_after = Duration::from_secs(2);
@@ -118,5 +122,28 @@ impl Fixture for World {
             Secret::new(&self.server.setting().client_secret),
             Secret::new(self.server.account().1),
         ]
+    }
+}
+
+/// Metrics as NNI's SDK writes them.
+pub(crate) fn metrics(from: usize, n: usize) -> Vec<String> {
+    (from..from + n).map(|at| format!("{{\"value\": {at}}}")).collect()
+}
+
+/// Reports once, waits for `gate`, reports once more, and succeeds.
+pub(crate) fn gated(gate: &str) -> Behavior {
+    Behavior::Gated {
+        gate: gate.to_owned(),
+        before: metrics(0, 1),
+        after: metrics(1, 1),
+        code: 0,
+    }
+}
+
+/// Reports once and succeeds.
+pub(crate) fn quick() -> Behavior {
+    Behavior::Exit {
+        metrics: metrics(0, 1),
+        code: 0,
     }
 }
