@@ -16,6 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 const CONNECTIONS: usize = 1024;
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How often a port that was ours is tried again: what an earlier manager had just started may hold it until it is another program.
+const AGAIN: usize = 20;
+/// Wait before that.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long a connection may take at all: the package of code over a slow line.
 const CONNECTION_TIME: Duration = Duration::from_hours(1);
 
@@ -63,7 +67,14 @@ impl Listener {
         if let (0, Some(port)) = (listen.port(), port) {
             wanted.set_port(port);
         }
-        let socket = bind(wanted).await?;
+        let mut socket = bind(wanted).await;
+        let mut tries_left = if port == Some(wanted.port()) { AGAIN } else { 0 };
+        while tries_left > 0 && socket.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict) {
+            tries_left -= 1;
+            ctx.clock.sleep(AGAIN_AFTER).await;
+            socket = bind(wanted).await;
+        }
+        let socket = socket?;
         let address = socket.local_addr().map_err(|e| refused(wanted, e))?;
         if port != Some(address.port()) {
             let own = token.clone();
