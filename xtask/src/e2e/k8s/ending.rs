@@ -110,17 +110,17 @@ pub(super) fn forsaken(place: &Place, _: &Lab, cluster: &Cluster) -> Result<()> 
 pub(super) fn deleted(place: &Place, _: &Lab, cluster: &Cluster) -> Result<()> {
     let account = Account::new(place, cluster, "deleted")?;
     let study = Study {
-        trials: 2,
-        concurrency: 2,
+        trials: 3,
+        concurrency: 3,
         // Deleted once is enough to see.
         more: json!({ "tsctl": { "retry": { "platform": 0 } } }),
         ..Study::long("job-deleted", section(&account, json!({})), 8.0)
     };
     let (experiment, mut run) = study.start(place, account.launcher())?;
-    wait_until("both trials have reported", || {
+    wait_until("the trials have reported", || {
         let trials = experiment.trials().unwrap_or_default();
         let reported = |trial: &Value| trial["nMetrics"].as_u64() > Some(0);
-        Ok((trials.len() == 2 && trials.iter().all(reported)).then_some(()))
+        Ok((trials.len() == 3 && trials.iter().all(reported)).then_some(()))
     })?;
     let trials = experiment.trials()?;
     let label = |trial: &Value| format!("trialId={}", trial["id"].as_str().unwrap_or_default());
@@ -128,6 +128,7 @@ pub(super) fn deleted(place: &Place, _: &Lab, cluster: &Cluster) -> Result<()> {
     account.output(&["delete", "jobs", "--wait=false", "-l", &label(&trials[1])])?;
     experiment.finish(&mut run)?;
     let trials = experiment.trials()?;
+    ensure!(trials[2]["status"] == "SUCCEEDED", "the third one is {}", trials[2]);
     let said = trials[0]["reason"].to_string();
     ensure!(
         trials[0]["status"] == "SYS_CANCELED" && said.contains("not by us"),
