@@ -186,8 +186,9 @@ fn every_example_is_good_and_those_without_python_run() {
         ]
         .into_iter()
         .any(is_elsewhere)
+            || text.contains("className:")
         {
-            // Its machines are nobody's; what can be read without them is right.
+            // Its machines are nobody's, or its tuner is one for NNI's package; what can be read without them is right.
             lab.run(&["config", "--resolved", path]).exits(0);
             continue;
         }
