@@ -10,6 +10,7 @@ mod ci;
 mod dist;
 mod e2e;
 mod licenses;
+mod live;
 mod report;
 mod shell;
 mod tidy;
@@ -17,7 +18,7 @@ mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 /// Checks, tests, measures and packs this workspace.
 #[derive(Debug, Parser)]
@@ -48,6 +49,11 @@ enum Command {
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
     },
+    /// Runs a few trials on your own platform, with the credentials of a configuration that works there: pai, dlts, aml, any.
+    Live {
+        /// The configuration, of either schema.
+        file: PathBuf,
+    },
     /// Measures a release build; a full run writes docs/benchmarks.md: pool, start, latency, memory, simulated, pack, ssh, k8s.
     Bench {
         /// Which measurements; all of them if none is named.
@@ -71,6 +77,7 @@ fn main() -> Result<ExitCode> {
         Command::Ci { no_test } => ci::run(!no_test)?,
         Command::Tidy => tidy::run()?,
         Command::E2e { components, only } => e2e::run(&components, &only)?,
+        Command::Live { file } => live::run(&file)?,
         Command::Bench { measurements, quick } => bench::run(&measurements, quick)?,
         Command::Dist { publish_order: true } => dist::publish_order()?,
         Command::Dist { publish_order: false } => dist::run()?,
