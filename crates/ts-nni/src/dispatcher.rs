@@ -23,6 +23,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Time for an end to bring new parameters before "no more" is the last word.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// How long a wish may be open while no trial runs before it is asked for once more; twice as long each time. Hyperband of
+/// nni v3.0 now and then gives no answer between two brackets. What comes twice is kept for later.
+const UNHEARD: Duration = Duration::from_secs(10);
+
 /// What the trial loop tells.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -60,6 +64,8 @@ pub(crate) struct State {
     told_end: Option<Duration>,
     /// Whether "no more" is to be heard again before it is passed on.
     doubts: bool,
+    /// Since when a wish is open while no trial runs, and how long that may last.
+    unheard: Option<(Duration, Duration)>,
 }
 
 impl State {
@@ -70,6 +76,7 @@ impl State {
             endings: Endings::new(),
             told_end: None,
             doubts: false,
+            unheard: None,
         }
     }
 }
@@ -147,6 +154,7 @@ impl Dispatcher {
                 ping_at = now + PING_INTERVAL;
             }
             self.settle(life).await?;
+            self.repeat(life, now).await?;
             let is_waiting = self.state.endings.is_holding() || self.state.doubts;
             let wait = if is_waiting {
                 LOOK_INTERVAL
@@ -263,6 +271,26 @@ impl Dispatcher {
     fn is_unsettled(&self) -> bool {
         let now = self.clock.monotonic();
         self.state.endings.is_holding() || self.state.told_end.is_some_and(|at| now < at + SETTLED)
+    }
+
+    /// Asks once more for what nobody answers.
+    async fn repeat(&mut self, life: &mut Life, now: Duration) -> Result<()> {
+        if !self.state.requests.is_open() || self.state.history.any_runs() {
+            self.state.unheard = None;
+            return Ok(());
+        }
+        let (since, longest) = *self.state.unheard.get_or_insert((now, UNHEARD));
+        if now.saturating_sub(since) >= longest {
+            tracing::debug!(
+                "NNI's dispatcher is asked again: it owes an answer for {} s",
+                longest.as_secs()
+            );
+            self.state.unheard = Some((now, longest * 2));
+            self.state.endings.out_of_step();
+            self.state.requests.ask_again();
+            self.request(life, 1).await?;
+        }
+        Ok(())
     }
 
     /// Asks once more, when all ends are dealt with, before "no more" ends the experiment.

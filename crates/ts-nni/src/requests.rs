@@ -93,6 +93,11 @@ impl Requests {
         self.is_dry = true;
     }
 
+    /// Whether the loop waits for something and was not told that there is nothing.
+    pub(crate) fn is_open(&self) -> bool {
+        self.wanted > 0 && !self.is_dry
+    }
+
     /// Whether the loop still waits for something that nobody is asked for.
     pub(crate) fn is_stuck(&self) -> bool {
         self.wanted > 0 && self.unanswered == 0
