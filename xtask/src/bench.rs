@@ -15,7 +15,7 @@ mod ssh;
 mod table;
 
 use crate::{shell, workspace};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::{fs, path::PathBuf};
 use table::Row;
 
@@ -90,13 +90,7 @@ pub(crate) fn run(names: &[String], quick: bool) -> Result<bool> {
 /// Builds what is measured, as it is released.
 fn prepare(quick: bool, with_examples: bool) -> Result<Bench> {
     let root = workspace::root();
-    let metadata = shell::output(&mut shell::cargo(
-        &root,
-        &["metadata", "--no-deps", "--format-version", "1"],
-    ))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let target = metadata["target_directory"].as_str();
-    let target = PathBuf::from(target.context("cargo names no target folder")?);
+    let target = workspace::target(&root)?;
     // Two calls: the examples' dependencies must not add features to what users get.
     let product = &["build", "--release", "-p", "tsctl"][..];
     let examples = &[

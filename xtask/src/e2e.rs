@@ -40,13 +40,7 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
         );
     }
     let root = workspace::root();
-    // Asked of cargo rather than assumed, because the target folder may be elsewhere.
-    let metadata = shell::output(&mut shell::cargo(
-        &root,
-        &["metadata", "--no-deps", "--format-version", "1"],
-    ))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let target = PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
+    let target = workspace::target(&root)?;
     if !shell::succeeds(&mut shell::cargo(&root, &["build", "-p", "tsctl"]))? {
         bail!("`tsctl` does not build");
     }

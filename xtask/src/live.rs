@@ -1,18 +1,17 @@
 //! Essential cases on a platform of the user's: with the credentials and the section of a configuration that works there.
 //!
 //! Of the file everything is kept but what the trials are: a short script with a few metrics takes the place of the user's code.
-//! It may cost whatever nine short trials cost there. A derived file lies beside the user's own, whose paths may be relative,
+//! It may cost whatever six short trials cost there. A derived file lies beside the user's own, whose paths may be relative,
 //! and is removed.
 
 use crate::{
     report::{Outcome, Report},
-    shell,
-    workspace::Workspace,
+    shell, workspace,
 };
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -39,11 +38,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the cases with this configuration; `true` if all pass.
 pub(crate) fn run(file: &Path) -> Result<bool> {
-    let workspace = Workspace::load()?;
-    if !shell::succeeds(&mut shell::cargo(&workspace.root, &["build", "-p", "tsctl"]))? {
+    let root = workspace::root();
+    if !shell::succeeds(&mut shell::cargo(&root, &["build", "-p", "tsctl"]))? {
         bail!("`tsctl` does not build");
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.root.join("target"), PathBuf::from);
+    let target = workspace::target(&root)?;
     let file = fs::canonicalize(file).with_context(|| format!("cannot find `{}`", file.display()))?;
     let place = Place {
         tsctl: target.join("debug/tsctl"),
@@ -244,6 +243,8 @@ impl<'a> Case<'a> {
 
 impl Drop for Case<'_> {
     fn drop(&mut self) {
+        // A case that failed may have left its experiment running. There is nothing to do about what cannot be stopped.
+        let _ = self.command(&["stop"]).output();
         let _ = fs::remove_file(&self.derived);
     }
 }
@@ -309,6 +310,7 @@ fn adapt(config: &mut Value, code: &Path, folder: &Path, n_trials: u64) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::env;
 
     #[test]
     fn the_users_platform_stays_and_the_trials_are_ours() {

@@ -40,7 +40,7 @@ enum Command {
     },
     /// Checks the house rules that no compiler knows.
     Tidy,
-    /// Tests against real components of others, which are installed if they are missing: nni, ssh, k8s.
+    /// Tests against real components of others, which are installed if they are missing: nni, ssh, k8s, azure.
     E2e {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]

@@ -59,6 +59,17 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_path_buf()
 }
 
+/// Where cargo puts what it builds. Asked of it rather than assumed, because it may be elsewhere.
+pub(crate) fn target(root: &Path) -> Result<PathBuf> {
+    let metadata = shell::output(&mut shell::cargo(
+        root,
+        &["metadata", "--no-deps", "--format-version", "1"],
+    ))?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let target = metadata["target_directory"].as_str();
+    Ok(PathBuf::from(target.context("cargo names no target folder")?))
+}
+
 impl Workspace {
     /// Asks cargo. Costs a second at most; needs no network if the lock file's packages are there.
     pub(crate) fn load() -> Result<Self> {

@@ -15,6 +15,9 @@ use ts_core::{
 /// The exit code of our own script where it cannot begin the trial; see `pod/trial.sh`.
 pub(crate) const NOT_BEGUN: i32 = 125;
 
+const DELETED_UNBLOCK: &str =
+    "look for whoever deletes there: a user, a drained node, an eviction; then retry the trial";
+
 /// Exit codes of what the kubelet ends, because the pod is removed: by SIGTERM, and after the grace by SIGKILL.
 const BY_KUBELET: [i32; 2] = [128 + 15, 128 + 9];
 
@@ -109,9 +112,8 @@ pub(crate) fn gone(pods: &[&Pod], exit: Option<Exit>, known: &Known<Place>, now:
         return of_canceled(why, &[], now);
     }
     // It may have ended by itself first; then its pod has said so, or the storage does.
-    if let Some(exit) = exit.filter(|exit| !BY_KUBELET.contains(&exit.code)) {
-        let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
-        return of_exit(exit.code, tail, at);
+    if let Some(end) = by_itself(exit, now, tail) {
+        return end;
     }
     if let Some(pod) = pods.iter().find(|pod| pod.view.ended_by.is_some()) {
         return taken(pod, now);
@@ -132,15 +134,18 @@ pub(crate) fn gone(pods: &[&Pod], exit: Option<Exit>, known: &Known<Place>, now:
     }
 }
 
+/// The end of a command that was not ended by the removal of its pod.
+fn by_itself(exit: Option<Exit>, now: Timestamp, tail: &str) -> Option<End> {
+    let exit = exit.filter(|exit| !BY_KUBELET.contains(&exit.code))?;
+    let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
+    Some(of_exit(exit.code, tail, at))
+}
+
 /// A job that failed because of a pod that nobody saw, and that is gone: a Job keeps its pods, so somebody removed it.
 fn unseen(exit: Option<Exit>, failure: &Failure, now: Timestamp, tail: &str) -> End {
     let at = failure.at.unwrap_or(now);
-    if let Some(exit) = exit.filter(|exit| !BY_KUBELET.contains(&exit.code)) {
-        return of_exit(
-            exit.code,
-            tail,
-            Some(exit.at).filter(|at| *at > 0).map_or(at, Timestamp),
-        );
+    if let Some(end) = by_itself(exit, at, tail) {
+        return end;
     }
     End {
         status: TrialStatus::SysCanceled,
@@ -151,19 +156,15 @@ fn unseen(exit: Option<Exit>, failure: &Failure, now: Timestamp, tail: &str) -> 
                 "the trial's pod failed and was removed while nobody looked, not by us: nothing tells how it ended",
                 at,
             )
-            .unblocked_by("look for whoever deletes there: a user, a drained node, an eviction; then retry the trial"),
+            .unblocked_by(DELETED_UNBLOCK),
         ),
     }
 }
 
 /// A trial whose pod was deleted, and that would run a second time in another one.
 pub(crate) fn replaced(first: Option<&Pod>, now: Timestamp, tail: &str) -> End {
-    let exit = first
-        .and_then(Pod::exit)
-        .filter(|exit| !BY_KUBELET.contains(&exit.code));
-    if let Some(exit) = exit {
-        let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
-        return of_exit(exit.code, tail, at);
+    if let Some(end) = by_itself(first.and_then(Pod::exit), now, tail) {
+        return end;
     }
     if let Some(pod) = first.filter(|pod| pod.view.ended_by.is_some()) {
         return taken(pod, now);
@@ -177,7 +178,7 @@ pub(crate) fn replaced(first: Option<&Pod>, now: Timestamp, tail: &str) -> End {
                 "the trial's pod was deleted in the cluster, not by us, and no other one runs the trial again",
                 now,
             )
-            .unblocked_by("look for whoever deletes there: a user, a drained node, an eviction; then retry the trial"),
+            .unblocked_by(DELETED_UNBLOCK),
         ),
     }
 }

@@ -9,10 +9,7 @@ const PYTHON: [&str; 1] = ["Curvefitting"];
 
 /// Whether a rule is one that only NNI's Python package can run: one of its own, or a class of the user's.
 pub fn needs_nni(spec: &AlgorithmSpec) -> bool {
-    match &spec.name {
-        Some(name) => PYTHON.contains(&name.as_str()),
-        None => spec.class_name.is_some(),
-    }
+    spec.is_of_python(&PYTHON)
 }
 
 /// Builds the assessor that an `assessor` section asks for.

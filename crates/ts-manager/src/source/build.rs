@@ -69,6 +69,14 @@ impl AlgorithmSpec {
         }
     }
 
+    /// Whether it has one of these names, or is a class of the user's.
+    pub(crate) fn is_of_python(&self, names: &[&str]) -> bool {
+        match &self.name {
+            Some(name) => names.contains(&name.as_str()),
+            None => self.class_name.is_some(),
+        }
+    }
+
     pub(crate) fn arguments(&self, known: &[&str]) -> Result<Arguments<'_>> {
         let name = self.name.as_deref().unwrap_or_default();
         Arguments::new(format!("{}.classArgs", self.key), &self.class_args, name, known)
@@ -77,10 +85,7 @@ impl AlgorithmSpec {
 
 /// Whether an algorithm is one that only NNI's Python package can run: one of its own, or a class of the user's.
 pub fn needs_nni(spec: &AlgorithmSpec) -> bool {
-    match &spec.name {
-        Some(name) => PYTHON.contains(&name.as_str()),
-        None => spec.class_name.is_some(),
-    }
+    spec.is_of_python(&PYTHON)
 }
 
 /// Builds the source that a `tuner` section asks for. Arguments that have no effect here are warned of.

@@ -154,6 +154,14 @@ async fn more_than_was_asked_for_serves_the_next_request() {
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_answers_is_sent_again() {
+    let mut world = World::new("3.0", json!({ "say": [packed(0)], "deaf_to": 1 }));
+    world.source.start(&[]).await.unwrap();
+    world.source.request(1).await.unwrap();
+    assert_eq!(world.proposal().await, packed(0));
+}
+
+#[tokio::test]
 async fn no_more_is_told_and_told_again() {
     for version in RELEASES {
         let mut world = World::new(version, json!({ "say": [packed(0)] }));

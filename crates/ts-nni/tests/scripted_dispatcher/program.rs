@@ -162,6 +162,9 @@ async fn dispatch(script: &Value, version: &str) {
                     complain("Traceback (most recent call last):\n  File \"x.py\"\nValueError: as asked\n");
                     exit(3);
                 }
+                if script["deaf_to"] == requests {
+                    continue;
+                }
                 match say.next() {
                     Some(text) => wire.send(*b"TR", text).await,
                     None => wire.send(*b"NO", "").await,
