@@ -14,6 +14,8 @@ mod metrics;
 mod notice;
 mod placement;
 mod pool;
+#[cfg(feature = "rest")]
+pub mod rest;
 mod retry_rules;
 pub mod search_space;
 pub mod source;
@@ -21,6 +23,7 @@ mod start;
 pub mod store;
 mod trials;
 mod turn;
+pub mod view;
 
 pub use directory::{ExperimentDirectory, ManagerLock, ManagerProcess};
 pub use manager::{Manager, ManagerHandle, Outcome, Parts};

@@ -2,7 +2,10 @@
 //!
 //! What commands do is in `commands`. The nouns and verbs of `nnictl` are in `cli_nni`.
 
-use crate::cli_nni;
+use crate::{
+    cli_nni,
+    cli_web::{self, Listen},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
 
@@ -70,6 +73,8 @@ pub(crate) enum Command {
     /// Change limits of an experiment
     #[command(subcommand)]
     Update(Update),
+    /// Serve the HTTP API of an experiment, whether it runs or not
+    Web(cli_web::Web),
     /// Write parameters and results of all trials
     Export(Export),
     /// Remove what experiments have left behind
@@ -90,6 +95,8 @@ pub(crate) enum Command {
     Manage {
         /// Directory of the experiment
         directory: PathBuf,
+        #[command(flatten)]
+        web: Listen,
     },
     #[command(flatten)]
     Nni(cli_nni::Command),
@@ -110,6 +117,8 @@ pub(crate) struct Run {
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) limits: NewLimits,
+    #[command(flatten)]
+    pub(crate) web: Listen,
 }
 
 /// Limits that replace those of the configuration or of the store.
@@ -258,6 +267,8 @@ pub(crate) struct Resume {
     pub(crate) foreground: bool,
     #[command(flatten)]
     pub(crate) limits: NewLimits,
+    #[command(flatten)]
+    pub(crate) web: Listen,
 }
 
 #[derive(Debug, Clone, Args)]

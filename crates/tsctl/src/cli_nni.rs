@@ -2,7 +2,10 @@
 //!
 //! Source: nni v3.0, `nni/tools/nnictl/nnictl.py`.
 
-use crate::cli;
+use crate::{
+    cli,
+    cli_web::{Listen, Web},
+};
 use clap::Subcommand;
 use std::path::PathBuf;
 
@@ -17,12 +20,16 @@ pub(crate) enum Command {
         /// Stay until it ends
         #[arg(long, short)]
         foreground: bool,
+        #[command(flatten)]
+        web: Listen,
     },
-    /// As `status`
+    /// As `status`, with a port as `web`
     #[command(hide = true)]
     View {
         /// Experiment
         experiment: Option<String>,
+        #[command(flatten)]
+        web: Listen,
     },
     /// As `trials` and `cancel`
     #[command(hide = true, subcommand)]
@@ -139,12 +146,26 @@ impl Command {
             })
         };
         Meaning::Command(match self {
-            Self::Create { config, foreground } => To::Run(cli::Run {
+            Self::Create {
+                config,
+                foreground,
+                web,
+            } => To::Run(cli::Run {
                 file: config,
                 detach: !foreground,
                 limits: cli::NewLimits::default(),
+                web,
             }),
-            Self::View { experiment } => status(experiment, false),
+            Self::View { experiment, web } => match web.port {
+                Some(port) => To::Web(Web {
+                    of: cli::Experiment { experiment },
+                    port,
+                    address: web.address,
+                    url_prefix: web.url_prefix,
+                    token_file: web.token_file,
+                }),
+                None => status(experiment, false),
+            },
             Self::Top { experiment } => status(experiment, true),
             Self::Trial(Trial::Ls { experiment }) => To::Trials(cli::Trials {
                 of: cli::Experiment { experiment },

@@ -5,6 +5,7 @@
 mod algorithms;
 mod cli;
 mod cli_nni;
+mod cli_web;
 mod commands;
 mod environment;
 mod exit;
@@ -18,6 +19,7 @@ mod registry;
 mod render;
 mod secrets;
 mod session;
+mod web;
 
 use clap::Parser;
 use exit::Exit;

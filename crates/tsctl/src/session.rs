@@ -6,9 +6,11 @@ use crate::{
     load::{Assembly, Failure},
     output::Output,
     render::{experiment::State, json},
+    web,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::json;
+use std::sync::Arc;
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -18,6 +20,7 @@ use ts_core::{Error, ErrorKind, Result};
 use ts_manager::{
     ExperimentDirectory, Manager, ManagerHandle, ManagerLock, Notice, Outcome,
     control::{Request, Response},
+    rest::Port,
     store::{ExperimentStatus, Optimize, Store, StoreReader},
 };
 
@@ -42,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) optimize: Optimize,
     /// What the manager is asked before it starts anything.
     pub(crate) requests: Vec<Request>,
+    /// Where the HTTP API is served, bound already.
+    pub(crate) port: Option<Port>,
 }
 
 /// Who is told about the start.
@@ -71,10 +76,24 @@ impl Session {
         let runtime = self.runtime;
         let display = Display::start(output, StoreReader::open(&self.directory.store())?, self.optimize)?;
         let _lock = self.lock;
-        let tasks = self.assembly.ctx.tasks.clone();
+        let ctx = self.assembly.ctx.clone();
+        let tasks = ctx.tasks.clone();
         let mut manager = Manager::new(self.assembly.with_store(self.store, self.requests));
         let end = runtime.block_on(async {
             manager.listen(&self.directory)?;
+            let served = match self.port {
+                Some(port) => Some(web::serve(
+                    port,
+                    &self.directory,
+                    self.optimize,
+                    &ctx,
+                    Arc::new(manager.handle()),
+                )?),
+                None => None,
+            };
+            if let Some(served) = &served {
+                web::say(output, served);
+            }
             let end = drive(manager, &display, ready).await;
             if matches!(end, Ok(End::Outcome(_))) {
                 tasks.close().await;
@@ -155,14 +174,14 @@ fn ask(handle: &ManagerHandle, request: Request) -> BoxFuture<'static, Result<Re
 }
 
 /// SIGINT and SIGTERM ask to stop. SIGHUP is taken and ignored: a closed terminal ends nothing.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let listen =
             |kind| signal(kind).map_err(|e| Error::new(ErrorKind::Io, "cannot listen for signals").with_source(e));
         Ok(Self {
@@ -172,7 +191,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
@@ -190,7 +209,7 @@ pub(crate) fn report(output: &Output, directory: &ExperimentDirectory, optimize:
     let now = ts_core::Clock::now(&ts_core::SystemClock::new());
     let object = json::experiment(&reader, optimize, directory.path(), None)?;
     output.data(&json!({ "experiment": object }), || {
-        state.page(directory.path(), None, now)
+        state.page(directory.path(), None, None, now)
     })?;
     Ok(meaning(&state))
 }

@@ -33,6 +33,7 @@ mod change;
 mod error;
 mod health;
 mod history;
+mod lines;
 mod model;
 mod reader;
 mod rows;
@@ -42,6 +43,7 @@ mod writer;
 
 pub use change::{Applied, Change, Outcome};
 pub use health::StoreHealth;
+pub use lines::{MetricLine, Template, TrialHead, TrialLine};
 pub use model::{
     ExperimentRow, ExperimentStatus, Limits, LoggedEvent, Metric, MetricKind, NewExperiment, Optimize, PastTrial,
     StatusCounts, TrialFilter, TrialRow,

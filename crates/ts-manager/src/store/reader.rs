@@ -7,7 +7,7 @@ use super::{
     error::{damaged, from_sql},
     rows, store_file,
 };
-use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params_from_iter};
 use std::path::{Path, PathBuf};
 use ts_core::{Result, TrialId, TrialStatus};
 
@@ -49,25 +49,8 @@ impl StoreReader {
 
     /// The trials that pass `filter`, in the order of their numbers.
     pub fn trials(&self, filter: &TrialFilter) -> Result<Vec<TrialRow>> {
-        let mut sql = format!("{} WHERE 1", rows::TRIAL);
-        let mut values: Vec<Value> = Vec::new();
-        if let Some(statuses) = &filter.statuses {
-            sql += " AND t.status IN (SELECT value FROM json_each(?))";
-            values.push(serde_json::json!(statuses).to_string().into());
-        }
-        if let Some(ids) = &filter.ids {
-            sql += " AND t.id IN (SELECT value FROM json_each(?))";
-            values.push(serde_json::json!(ids).to_string().into());
-        }
-        if let Some(after) = filter.after {
-            sql += " AND t.sequence_id > ?";
-            values.push(after.into());
-        }
-        sql += " ORDER BY t.sequence_id";
-        if let Some(limit) = filter.limit {
-            sql += " LIMIT ?";
-            values.push(limit.into());
-        }
+        let (conditions, values) = super::lines::conditions(filter);
+        let sql = format!("{}{conditions}", rows::TRIAL);
         self.all(&sql, params_from_iter(values), rows::trial)
     }
 

@@ -28,7 +28,7 @@ pub(super) const METRIC: &str = "SELECT seq, at_ms, kind, sequence, value, numbe
 pub(super) const EVENT: &str = "SELECT event.number, event.at_ms, trial.id, event.kind, event.data
     FROM event LEFT JOIN trial ON trial.sequence_id = event.trial";
 
-fn misfit(at: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Sql {
+pub(super) fn misfit(at: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Sql {
     Sql::FromSqlConversionFailure(at, Type::Text, why.into())
 }
 
@@ -38,7 +38,7 @@ pub(super) fn named<T>(row: &Row<'_>, at: usize, parse: impl Fn(&str) -> Option<
     parse(text).ok_or_else(|| misfit(at, format!("unknown value `{}`", text.escape_debug())))
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, at: usize) -> Result<Option<T>> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, at: usize) -> Result<Option<T>> {
     row.get_ref(at)?
         .as_str_or_null()
         .map_err(|e| misfit(at, e))?
@@ -58,7 +58,7 @@ fn required<T>(at: usize, value: Option<T>) -> Result<T> {
     value.ok_or_else(|| misfit(at, "null where there must be a value"))
 }
 
-fn time(row: &Row<'_>, at: usize) -> Result<Option<Timestamp>> {
+pub(super) fn time(row: &Row<'_>, at: usize) -> Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(at)?.map(Timestamp))
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use ts_core::{Error, ErrorKind, Result, TrialStatus};
-use ts_manager::store::{Optimize, TrialFilter};
+use ts_manager::{store::TrialFilter, view};
 
 /// Lists experiments, the newest first.
 pub(crate) fn experiments(environment: &Environment, output: &Output, args: Ls) -> Result<Exit, Failure> {
@@ -71,7 +71,7 @@ fn entry(place: &Place) -> Entry {
 
 fn read(place: &Place) -> Result<Entry> {
     let reader = place.reader()?;
-    let optimize = optimize_of(&reader.experiment()?);
+    let optimize = view::optimize(&reader.experiment()?);
     let state = State::read(&reader, optimize)?;
     let manager = place.directory.manager();
     let path = place.directory.path();
@@ -105,15 +105,6 @@ fn read(place: &Place) -> Result<Entry> {
             path.display().to_string(),
         ],
     })
-}
-
-/// Which result counts as best, from the stored configuration.
-pub(super) fn optimize_of(row: &ts_manager::store::ExperimentRow) -> Optimize {
-    let resolved = &row.config["resolved"];
-    ["tuner", "advisor", "assessor"]
-        .iter()
-        .find_map(|key| Optimize::parse(resolved[key]["classArgs"]["optimize_mode"].as_str()?))
-        .unwrap_or(Optimize::Maximize)
 }
 
 /// Lists trials in the order of their numbers.

@@ -14,13 +14,13 @@ use futures_util::StreamExt;
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
 };
 use tokio::runtime::Runtime;
 use ts_core::{
-    Clock, Error, ErrorKind, Event, LogKind, Reason, ReasonCode, Result, SystemClock, TrialStatus, WatchRequest, follow,
+    Clock, Error, ErrorKind, Event, LogKind, Reason, ReasonCode, Result, SystemClock, TrialStatus, WatchRequest,
 };
-use ts_manager::store::TrialRow;
+use ts_manager::view;
 
 /// How long the platform may take to find a trial; it may have to log in first.
 const LONGEST_SEARCH: std::time::Duration = std::time::Duration::from_mins(1);
@@ -35,20 +35,11 @@ pub(crate) fn logs(environment: &Environment, output: &Output, args: &Logs) -> R
         (_, true) => LogKind::Trial,
         _ => LogKind::Stdout,
     };
-    match directory(&found.row) {
+    match view::directory(found.row.url.as_deref()) {
         Some(directory) => from_file(output, &found, &directory.join(kind.file_name()), args.follow)?,
         None => from_platform(output, &found, kind, args.follow)?,
     }
     Ok(Exit::Success)
-}
-
-/// The trial's directory, where it is one of this machine.
-///
-/// Source: nni v1.9, `localTrainingService.ts`: `file://localhost:` and the path; other platforms name a host.
-pub(super) fn directory(row: &TrialRow) -> Option<PathBuf> {
-    let rest = row.url.as_deref()?.strip_prefix("file://localhost")?;
-    let path = PathBuf::from(rest.trim_start_matches(':'));
-    path.is_absolute().then_some(path)
 }
 
 fn from_file(output: &Output, found: &FoundTrial, path: &Path, follow: bool) -> Result<()> {
@@ -170,18 +161,6 @@ fn has_begun(output: &Output, found: &FoundTrial, runtime: &Runtime, follow: boo
 fn out_of_reach(why: &Reason) -> Error {
     let error = Error::new(ErrorKind::Unreachable, why.message.clone());
     why.unblock.iter().cloned().fold(error, Error::with_help)
-}
-
-/// The last lines of a trial's log, where its files are on this machine.
-pub(super) fn tail(row: &TrialRow, kind: LogKind, n_lines: usize) -> Vec<String> {
-    const MOST: u32 = 8 * 1024;
-    let text = directory(row).and_then(|directory| follow::tail(&directory.join(kind.file_name()), MOST).ok());
-    let text = text.unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(n_lines)..]
-        .iter()
-        .map(|line| (*line).to_owned())
-        .collect()
 }
 
 /// Prints the log of the experiment's manager.

@@ -5,6 +5,8 @@
 
 use super::{resume, run};
 use crate::{
+    cli::Resume,
+    cli_web::Listen,
     exit::Exit,
     load::Failure,
     output::Output,
@@ -19,10 +21,10 @@ use std::{
     process::{Command, Stdio},
 };
 use ts_core::{Error, ErrorKind, Result};
-use ts_manager::ExperimentDirectory;
+use ts_manager::{ExperimentDirectory, rest::Port};
 
 /// Starts a manager of an experiment that exists, waits until it runs, and gives its process id.
-pub(super) fn spawn(directory: &ExperimentDirectory) -> Result<u32> {
+pub(super) fn spawn(directory: &ExperimentDirectory, web: &Listen) -> Result<u32> {
     let log_path = directory.log().join("manager.log");
     let log = File::options()
         .create(true)
@@ -33,6 +35,7 @@ pub(super) fn spawn(directory: &ExperimentDirectory) -> Result<u32> {
     let mut child = Command::new(&program)
         .arg("__manage")
         .arg(directory.path())
+        .args(web.arguments())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -64,11 +67,17 @@ pub(super) fn spawn(directory: &ExperimentDirectory) -> Result<u32> {
 }
 
 /// Runs an experiment as the process that [`spawn`] started.
-pub(super) fn manage(output: &Output, path: &Path) -> Result<Exit, Failure> {
+pub(super) fn manage(output: &Output, path: &Path, web: &Listen) -> Result<Exit, Failure> {
     // Fails where the process leads a group already, which a shell's job does; then it is apart from the others anyway.
     let _ = rustix::process::setsid();
     let directory = ExperimentDirectory::at(path);
-    let session = match resume::open(output, &directory, crate::cli::NewLimits::default()) {
+    let port = web.wanted().map(|listen| Port::bind(&listen)).transpose();
+    let opened = port.map_err(Failure::from).and_then(|port| {
+        let mut session = resume::open(output, &directory, crate::cli::NewLimits::default())?;
+        session.port = port;
+        Ok(session)
+    });
+    let session = match opened {
         Ok(session) => session,
         Err(failure) => {
             let object = match &failure {
@@ -110,14 +119,14 @@ impl Ready for Tell<'_> {
 /// Whether the experiment is to be run here or apart, in one place for `run`-like commands.
 pub(super) fn here_or_apart(
     output: &Output,
-    detach: bool,
+    args: &Resume,
     id: &ts_core::ExperimentId,
     session: session::Session,
 ) -> Result<Exit, Failure> {
-    if !detach {
+    if !args.detach {
         return run::foreground(output, id, session);
     }
     let directory = session.directory.clone();
     drop(session);
-    run::detached(output, id, &directory)
+    run::detached(output, id, &directory, &args.web)
 }

@@ -16,6 +16,7 @@ mod run;
 mod shell;
 mod show;
 mod status;
+mod web;
 
 use crate::{
     cli::{Cli, Command},
@@ -50,13 +51,14 @@ fn command(command: Command, environment: &Environment, output: &Output) -> Resu
         Command::Resume(args) => resume::resume(environment, output, &args),
         Command::Retry(args) => control::retry(environment, output, &args),
         Command::Update(args) => control::update(environment, output, &args),
+        Command::Web(args) => web::web(environment, output, &args),
         Command::Export(args) => export::export(environment, output, &args),
         Command::Gc(args) => gc::gc(environment, output, &args),
         Command::Doctor(args) => doctor::doctor(environment, output, &args),
         Command::Config(args) => config::config(environment, output, &args),
         Command::Completions { shell } => shell::completions(output, shell),
         Command::Man => shell::man(output),
-        Command::Manage { directory } => manage::manage(output, &directory),
+        Command::Manage { directory, web } => manage::manage(output, &directory, &web),
         Command::Nni(nni) => match nni.meaning() {
             Meaning::Command(same) => self::command(same, environment, output),
             Meaning::ManagerLog(of) => logs::manager_log(environment, output, &of),

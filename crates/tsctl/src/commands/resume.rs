@@ -14,14 +14,17 @@ use std::sync::Arc;
 use ts_core::{Clock, SystemClock};
 use ts_manager::{
     ExperimentDirectory,
+    rest::Port,
     store::{Change, Store},
 };
 
 /// Goes on with an experiment.
 pub(crate) fn resume(environment: &Environment, output: &Output, args: &Resume) -> Result<Exit, Failure> {
     let place = locate::experiment(environment, output, args.of.experiment.as_deref())?;
-    let session = open(output, &place.directory, args.limits)?;
-    manage::here_or_apart(output, args.detach, &place.id, session)
+    let port = args.web.wanted().map(|listen| Port::bind(&listen)).transpose()?;
+    let mut session = open(output, &place.directory, args.limits)?;
+    session.port = port;
+    manage::here_or_apart(output, args, &place.id, session)
 }
 
 /// Takes the lock and opens everything.
@@ -54,5 +57,6 @@ pub(super) fn open(
         optimize: load::optimize(&loaded.config),
         assembly,
         requests: Vec::new(),
+        port: None,
     })
 }

@@ -3,17 +3,20 @@
 use super::manage;
 use crate::{
     cli::{NewLimits, Run},
+    cli_web::Listen,
     environment::Environment,
     exit::Exit,
     load::{self, Assembly, Failure, Loaded, milliseconds},
     locate::registry,
     output::Output,
     session::{self, End, Session},
+    web,
 };
 use tokio::runtime::Runtime;
 use ts_core::{ErrorKind, ExperimentId, IdSource, RandomIds};
 use ts_manager::{
     ExperimentDirectory,
+    rest::Port,
     store::{Limits, NewExperiment, Store},
 };
 
@@ -22,10 +25,10 @@ pub(crate) fn run(environment: &Environment, output: &Output, args: &Run) -> Res
     let mut loaded = Loaded::from_file(environment, &args.file)?;
     let id = RandomIds.experiment();
     let directory = ExperimentDirectory::new(&loaded.config.working_dir, &id);
-    let session = create(environment, output, &mut loaded, &id, &directory, args.limits)?;
+    let session = create(environment, output, &mut loaded, &id, &directory, args)?;
     if args.detach {
-        drop(session); // gives up the lock, which the new process takes
-        return detached(output, &id, &directory);
+        drop(session); // gives up the lock and the port, which the new process takes
+        return detached(output, &id, &directory, &args.web);
     }
     output.say(format_args!("experiment {id} in {}", directory.path().display()));
     foreground(output, &id, session)
@@ -44,12 +47,21 @@ pub(super) fn foreground(output: &Output, id: &ExperimentId, session: Session) -
 }
 
 /// Runs an experiment in a process of its own and prints its id.
-pub(super) fn detached(output: &Output, id: &ExperimentId, directory: &ExperimentDirectory) -> Result<Exit, Failure> {
-    let pid = manage::spawn(directory)?;
+pub(super) fn detached(
+    output: &Output,
+    id: &ExperimentId,
+    directory: &ExperimentDirectory,
+    web: &Listen,
+) -> Result<Exit, Failure> {
+    let pid = manage::spawn(directory, web)?;
+    let url = web.wanted().and_then(|_| web::url(directory));
     output.data(
-        &serde_json::json!({ "experiment": { "id": id, "directory": directory.path(), "managerPid": pid } }),
+        &serde_json::json!({ "experiment": { "id": id, "directory": directory.path(), "managerPid": pid, "url": url } }),
         || format!("{id}\n"),
     )?;
+    if let Some(url) = url {
+        output.say(format_args!("served at {url}"));
+    }
     output.say(format_args!("`tsctl status {id} --follow` shows how it goes"));
     Ok(Exit::Success)
 }
@@ -60,14 +72,16 @@ fn create(
     loaded: &mut Loaded,
     id: &ExperimentId,
     directory: &ExperimentDirectory,
-    new_limits: NewLimits,
+    args: &Run,
 ) -> Result<Session, Failure> {
+    // Before anything is asked or made: a busy port costs nothing then.
+    let port = args.web.wanted().map(|listen| Port::bind(&listen)).transpose()?;
     let runtime = session::runtime()?;
     let assembly = checked(&runtime, output, loaded, id, directory)?;
     directory.create()?;
     let lock = directory.lock()?;
     let mut limits = loaded.limits();
-    overwrite(&mut limits, new_limits);
+    overwrite(&mut limits, args.limits);
     let created = assembly.ctx.clock.now();
     let new = NewExperiment::new(id.clone(), created, loaded.stored_text(), limits).with_config(loaded.stored());
     let store = Store::create(&directory.store(), &new, assembly.ctx.clock.clone())?;
@@ -83,6 +97,7 @@ fn create(
         optimize: load::optimize(&loaded.config),
         assembly,
         requests: Vec::new(),
+        port,
     })
 }
 

@@ -1,6 +1,6 @@
 //! `status`: an experiment on a page, or followed to its end from any terminal.
 
-use super::{list::optimize_of, now};
+use super::now;
 use crate::{
     cli::Status,
     environment::Environment,
@@ -10,25 +10,29 @@ use crate::{
     locate::{self, Place},
     output::Output,
     render::{experiment::State, json},
-    session,
+    session, web,
 };
 use serde_json::json;
 use ts_core::{Clock, Result, SystemClock};
-use ts_manager::store::Optimize;
+use ts_manager::{store::Optimize, view};
 
 /// Shows an experiment.
 pub(crate) fn status(environment: &Environment, output: &Output, args: &Status) -> Result<Exit, Failure> {
     let place = locate::experiment(environment, output, args.of.experiment.as_deref())?;
     let reader = place.reader()?;
-    let optimize = optimize_of(&reader.experiment()?);
+    let optimize = view::optimize(&reader.experiment()?);
     if args.follow {
         return Ok(follow(output, &place, optimize)?);
     }
     let manager = place.directory.manager();
     let state = State::read(&reader, optimize)?;
     let path = place.directory.path();
-    let object = json::experiment(&reader, optimize, path, manager)?;
-    output.data(&json!({ "experiment": object }), || state.page(path, manager, now()))?;
+    let mut object = json::experiment(&reader, optimize, path, manager)?;
+    let url = web::url(&place.directory);
+    object["url"] = json!(url);
+    output.data(&json!({ "experiment": object }), || {
+        state.page(path, manager, url.as_deref(), now())
+    })?;
     Ok(Exit::Success)
 }
 

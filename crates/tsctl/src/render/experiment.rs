@@ -33,7 +33,13 @@ impl State {
     }
 
     /// A page of facts.
-    pub(crate) fn page(&self, directory: &std::path::Path, manager: Option<ManagerProcess>, now: Timestamp) -> String {
+    pub(crate) fn page(
+        &self,
+        directory: &std::path::Path,
+        manager: Option<ManagerProcess>,
+        url: Option<&str>,
+        now: Timestamp,
+    ) -> String {
         let row = &self.row;
         let name = row.config["resolved"]["experimentName"].as_str().unwrap_or_default();
         let at = |time: Option<Timestamp>| time.map(|t| format!("{t} ({})", span::ago(now, t))).unwrap_or_default();
@@ -49,6 +55,7 @@ impl State {
             ("status", row.status.to_string()),
             ("message", row.message.clone().unwrap_or_default()),
             ("manager", manager),
+            ("served at", url.unwrap_or_default().to_owned()),
             ("trials", self.trials()),
             ("best", self.best()),
             ("created", at(Some(row.created))),

@@ -1,0 +1,158 @@
+//! Serves the API on a bound port until the task scope ends.
+
+use super::{
+    Address, Assets, Commands, Port, assets, guard,
+    readers::Readers,
+    state::{Shared, State},
+    stored::{self, Token},
+    v2,
+};
+use crate::{ExperimentDirectory, store::Optimize};
+use axum::{Router, middleware};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpStream};
+use ts_core::{Ctx, Error, Result};
+
+/// Connections at a time; more wait in the system's queue. A browser has six.
+const CONNECTIONS: usize = 256;
+/// How long the head of a request may take; also how long a connection may be idle.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Longest head in bytes.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// What is served.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "built by whoever serves, who has to name all of it"
+)]
+pub struct Api {
+    /// Clock and tasks.
+    pub ctx: Ctx,
+    /// The experiment; its store is there already.
+    pub directory: ExperimentDirectory,
+    /// Which result counts as best.
+    pub optimize: Optimize,
+    /// Who carries out what is asked for.
+    pub commands: Arc<dyn Commands>,
+    /// Files of a portal.
+    pub assets: Option<Arc<dyn Assets>>,
+}
+
+/// A served API. Dropping it takes the address out of the experiment's directory; the tasks end with their scope.
+#[derive(Debug)]
+pub struct Served {
+    directory: ExperimentDirectory,
+    address: Address,
+}
+
+impl Served {
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        stored::forget(&self.directory, &self.address);
+    }
+}
+
+/// Serves the API of an experiment, within a runtime.
+///
+/// # Errors
+/// Those of the files that hold token and address.
+pub fn serve(port: Port, api: Api) -> Result<Served> {
+    let Port {
+        socket,
+        bound,
+        prefix,
+        token_file,
+    } = port;
+    let token = match token_file {
+        Some(file) => Some(Token::of_file(&file)?),
+        None if bound.ip().is_loopback() => None,
+        None => Some(Token::of_experiment(&api.directory)?),
+    };
+    let address = Address {
+        url: match prefix.as_str() {
+            "" => format!("http://{bound}"),
+            prefix => format!("http://{bound}/{prefix}"),
+        },
+        token_file: token.as_ref().map(|token| token.file.clone()),
+        pid: std::process::id(),
+    };
+    let socket = TcpListener::from_std(socket)
+        .map_err(|e| Error::new(ts_core::ErrorKind::Io, "the port cannot be served").with_source(e))?;
+    let state = State::new(Shared {
+        readers: Readers::new(api.directory.store(), api.ctx.tasks.clone()),
+        directory: api.directory.clone(),
+        commands: api.commands,
+        optimize: api.optimize,
+        assets: api.assets,
+        ctx: api.ctx,
+        token,
+        bound,
+        prefix,
+        limits: tokio::sync::Mutex::default(),
+    });
+    stored::store(&api.directory, &address)?;
+    state.ctx.tasks.spawn(accept(socket, state.clone()));
+    Ok(Served {
+        directory: api.directory,
+        address,
+    })
+}
+
+/// All routes: at the root, and behind the prefix if there is one.
+pub(super) fn router(state: &State) -> Router {
+    let routes = || v2::routes().fallback(assets::file);
+    let router = match state.prefix.as_str() {
+        "" => routes(),
+        prefix => Router::new().nest(&format!("/{prefix}"), routes()).merge(routes()),
+    };
+    router
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state.clone())
+}
+
+async fn accept(socket: TcpListener, state: State) {
+    let router = router(&state);
+    let mut connections = FuturesUnordered::new();
+    loop {
+        let has_room = connections.len() < CONNECTIONS;
+        tokio::select! {
+            Some(()) = connections.next() => {}
+            accepted = socket.accept(), if has_room => match accepted {
+                Ok((stream, _)) => connections.push(connection(router.clone(), stream)),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection to the API could not be taken");
+                    // Most often there are no more file descriptors.
+                    state.ctx.clock.sleep(Duration::from_millis(200)).await;
+                }
+            },
+        }
+    }
+}
+
+async fn connection(router: Router, stream: TcpStream) {
+    // Events are short and must not wait for each other.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection is slower than it could be");
+    }
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the API broke");
+    }
+}

@@ -1,0 +1,89 @@
+//! The experiment: looking at it, changing its limits, stopping it.
+
+use crate::{
+    control::Request,
+    rest::{answer, error::Failure, input, input::Document, state::State},
+    store::Limits,
+    view,
+};
+use axum::{extract, http::StatusCode, response::Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use ts_core::{Error, ErrorKind, Result};
+
+pub(super) async fn get(extract::State(state): extract::State<State>) -> Result<Response, Failure> {
+    Ok(answer::json(StatusCode::OK, &object(&state).await?))
+}
+
+/// The experiment with what is not in the store yet.
+async fn object(state: &State) -> Result<Value> {
+    let (optimize, directory) = (state.optimize, state.directory.clone());
+    let read = move |reader: &crate::store::StoreReader| {
+        view::experiment(reader, optimize, directory.path(), directory.manager())
+    };
+    let mut object = state.readers.read(read).await?;
+    if let Some(manager) = state.commands.manager() {
+        let elapsed = manager.snapshot().borrow().elapsed.as_millis();
+        let stored = object["durationMs"].as_u64().unwrap_or_default();
+        object["durationMs"] = json!(stored.max(u64::try_from(elapsed).unwrap_or(u64::MAX)));
+    }
+    Ok(object)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Patch {
+    limits: NewLimits,
+}
+
+/// What is missing stays; null takes a limit away.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewLimits {
+    concurrency: Option<u32>,
+    #[serde(default, deserialize_with = "input::maybe")]
+    max_trials: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "input::maybe")]
+    max_duration_ms: Option<Option<u64>>,
+}
+
+pub(super) async fn patch(
+    extract::State(state): extract::State<State>,
+    Document(Patch { limits: new }): Document<Patch>,
+) -> Result<Response, Failure> {
+    change_limits(&state, |limits| {
+        limits.concurrency = new.concurrency.unwrap_or(limits.concurrency);
+        limits.max_trials = new.max_trials.unwrap_or(limits.max_trials);
+        limits.max_duration_ms = new.max_duration_ms.unwrap_or(limits.max_duration_ms);
+    })
+    .await?;
+    Ok(answer::json(StatusCode::OK, &object(&state).await?))
+}
+
+/// Changes some of the limits, one request at a time.
+pub(in crate::rest) async fn change_limits(state: &State, change: impl FnOnce(&mut Limits)) -> Result<()> {
+    let _alone = state.limits.lock().await;
+    let mut limits = state.readers.read(|reader| Ok(reader.experiment()?.limits)).await?;
+    change(&mut limits);
+    if limits.concurrency == 0 {
+        return Err(Error::new(ErrorKind::Config, "the concurrency must be at least 1").with_key("limits.concurrency"));
+    }
+    if limits.max_duration_ms.is_some_and(|ms| i64::try_from(ms).is_err()) {
+        return Err(Error::new(ErrorKind::Config, "the duration is too long").with_key("limits.maxDurationMs"));
+    }
+    done(state, Request::Update { limits }).await
+}
+
+/// Asks for something that is done as a whole or not at all.
+pub(in crate::rest) async fn done(state: &State, request: Request) -> Result<()> {
+    let response = state.commands.ask(request).await?;
+    match response.problems.into_iter().next() {
+        Some(problem) => Err(Error::new(ErrorKind::Conflict, problem)),
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn stop(extract::State(state): extract::State<State>) -> Result<Response, Failure> {
+    done(&state, Request::Stop).await?;
+    Ok(answer::json(StatusCode::ACCEPTED, &json!({ "status": "STOPPING" })))
+}

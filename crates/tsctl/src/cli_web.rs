@@ -1,0 +1,88 @@
+//! Options of the HTTP API: where it listens, if at all.
+
+use crate::cli;
+use clap::Args;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+/// Where the HTTP API listens. Nothing listens without `--port`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "HTTP API")]
+pub(crate) struct Listen {
+    /// Serve the HTTP API at this port; 0 chooses one that is free
+    #[arg(long, short, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// Address of this machine to listen at; another than 127.0.0.1 needs a token
+    #[arg(long, value_name = "ADDRESS", requires = "port")]
+    pub(crate) address: Option<IpAddr>,
+    /// What stands before the paths of all addresses
+    #[arg(long, value_name = "PREFIX", alias = "url_prefix", requires = "port")]
+    pub(crate) url_prefix: Option<String>,
+    /// File with the token that clients must send; by default one is made where one is needed
+    #[arg(long, value_name = "FILE", requires = "port")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Listen {
+    /// Where to listen, if that is wanted.
+    pub(crate) fn wanted(&self) -> Option<ts_manager::rest::Listen> {
+        self.port.map(|port| self.at(port))
+    }
+
+    fn at(&self, port: u16) -> ts_manager::rest::Listen {
+        ts_manager::rest::Listen {
+            address: self.address.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            port,
+            prefix: self.url_prefix.clone(),
+            token_file: self.token_file.clone(),
+        }
+    }
+
+    /// The same as arguments of a process of its own.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut add =
+            |name: &str, value: Option<String>| arguments.extend(value.map(|value| format!("--{name}={value}")));
+        add("port", self.port.map(|port| port.to_string()));
+        add("address", self.address.map(|address| address.to_string()));
+        add("url-prefix", self.url_prefix.clone());
+        add(
+            "token-file",
+            self.token_file.as_ref().map(|file| file.display().to_string()),
+        );
+        arguments
+    }
+}
+
+/// Serves the HTTP API of an experiment that runs without it, or that has ended.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Web {
+    #[command(flatten)]
+    pub(crate) of: cli::Experiment,
+    /// Port; 0 chooses one that is free
+    #[arg(long, short, value_name = "N", default_value = "0")]
+    pub(crate) port: u16,
+    /// Address of this machine to listen at; another than 127.0.0.1 needs a token
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<IpAddr>,
+    /// What stands before the paths of all addresses
+    #[arg(long, value_name = "PREFIX", alias = "url_prefix")]
+    pub(crate) url_prefix: Option<String>,
+    /// File with the token that clients must send; by default one is made where one is needed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Web {
+    /// Where to listen.
+    pub(crate) fn listen(&self) -> ts_manager::rest::Listen {
+        ts_manager::rest::Listen {
+            address: self.address.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            port: self.port,
+            prefix: self.url_prefix.clone(),
+            token_file: self.token_file.clone(),
+        }
+    }
+}
