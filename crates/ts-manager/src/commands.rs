@@ -3,10 +3,14 @@
 use crate::{
     control::{Request, Response},
     manager::{Manager, describe},
+    source::pack_custom,
     store::Change,
     turn::Turn,
 };
-use ts_core::CancelReason;
+use ts_core::{CancelReason, ErrorKind};
+
+/// Why no trial can be added. Source of the words: nni v3.0, `ts/nni_manager/core/nnimanager.ts`, `addCustomizedTrialJob`.
+const MAX_TRIALS: &str = "reach maxTrialNum";
 
 impl Manager {
     pub(crate) async fn command(&mut self, request: Request, turn: &mut Turn) -> Response {
@@ -38,8 +42,45 @@ impl Manager {
                     limits,
                 });
             }
+            Request::AddTrial { parameters } => {
+                if !parameters.is_object() {
+                    response.problems.push("the parameters of a trial are an object".into());
+                } else if self.failure.is_some() || !self.pool.added() {
+                    response.problems.push(MAX_TRIALS.into());
+                } else {
+                    response.done.push(self.enqueue(pack_custom(&parameters), turn).await);
+                }
+            }
+            Request::ImportData { results } => match results.iter().find(|result| !result.parameter.is_object()) {
+                Some(_) => response
+                    .problems
+                    .push("the parameters of a result are an object".into()),
+                None => match self.source.import(&results).await {
+                    Ok(()) => {
+                        let at = self.ctx.clock.now();
+                        turn.changes.push(Change::ResultsImported { at, results });
+                    }
+                    Err(error) => self.refused(error, &mut response, turn),
+                },
+            },
+            Request::UpdateSearchSpace { space } => match self.source.update_search_space(&space).await {
+                Ok(()) => {
+                    let at = self.ctx.clock.now();
+                    turn.changes.push(Change::SearchSpaceChanged { at, space });
+                    self.pool.source_changed();
+                }
+                Err(error) => self.refused(error, &mut response, turn),
+            },
         }
         response
+    }
+
+    /// What the source says to a request is an answer, unless it is gone.
+    fn refused(&mut self, error: ts_core::Error, response: &mut Response, turn: &mut Turn) {
+        response.problems.push(describe(&error));
+        if !matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported) {
+            self.fail(error, turn);
+        }
     }
 
     pub(crate) async fn stop(&mut self, turn: &mut Turn) {

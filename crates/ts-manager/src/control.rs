@@ -1,7 +1,7 @@
 //! Talking to a running manager from another process: one JSON line each way over a Unix socket in the experiment's
 //! directory. No port is opened; the file system's permissions decide who may talk.
 
-use crate::{ExperimentDirectory, store::Limits};
+use crate::{ExperimentDirectory, source::ImportedResult, store::Limits};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -37,6 +37,21 @@ pub enum Request {
         /// The new limits, all of them.
         limits: Limits,
     },
+    /// Run a trial with parameters that a person chose. It waits for a place among the trials that run at a time.
+    AddTrial {
+        /// Its parameters: an object.
+        parameters: serde_json::Value,
+    },
+    /// Tell the parameter source of results from elsewhere.
+    ImportData {
+        /// The results.
+        results: Vec<ImportedResult>,
+    },
+    /// Propose from another search space from now on.
+    UpdateSearchSpace {
+        /// The space, as the configuration has it.
+        space: serde_json::Value,
+    },
 }
 
 /// The manager's answer.
@@ -53,7 +68,8 @@ pub struct Response {
 
 pub(crate) type Command = (Request, oneshot::Sender<Response>);
 
-const LONGEST_LINE: u64 = 1 << 20;
+/// Imported results may be long.
+const LONGEST_LINE: u64 = 64 << 20;
 /// `sun_path` holds 108 bytes on Linux and 104 on macOS, the closing NUL included.
 const LONGEST_ADDRESS: usize = 100;
 

@@ -18,7 +18,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{broadcast, mpsc, watch};
 use ts_core::{
     CancelReason, CleanupScope, Ctx, Error, ErrorKind, Event, ExperimentSpec, Prepared, Result, Submitted,
@@ -121,6 +121,8 @@ pub struct Manager {
     pub(crate) live: LiveTrials,
     pub(crate) known_ids: std::collections::HashSet<TrialId>,
     pub(crate) next_sequence_id: u32,
+    /// Trials that wait for a place, the next one first.
+    pub(crate) queue: VecDeque<TrialId>,
     pub(crate) deadlines: Deadlines,
     pub(crate) code: Prepared,
     pub(crate) status: ExperimentStatus,

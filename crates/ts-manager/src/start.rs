@@ -9,12 +9,16 @@ use crate::{
     manager::{Manager, ManagerHandle, Parts},
     notice::{Notice, Snapshot},
     pool::Pool,
-    source::PastTrial,
+    source::{ImportedResult, PastTrial},
     store::{Change, ExperimentRow, ExperimentStatus, MetricKind, Store, TrialFilter, TrialRow},
     turn::Turn,
 };
 use futures_util::stream::FuturesUnordered;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{broadcast, mpsc, watch};
 use ts_core::{Prepared, Result, RetryPolicy, TrialId, TrialRecord, TrialStatus, retry};
 
@@ -61,6 +65,7 @@ impl Manager {
             live: LiveTrials::default(),
             known_ids: HashSet::new(),
             next_sequence_id: 0,
+            queue: VecDeque::new(),
             deadlines: Deadlines::default(),
             code: Prepared::new(None, ""),
             status: ExperimentStatus::Initialized,
@@ -126,6 +131,9 @@ impl Manager {
             });
         }
         self.source.start(&past.history).await?;
+        if !past.imported.is_empty() {
+            self.source.import(&past.imported).await?;
+        }
         self.replay_assessor(&past.intermediate, &past.history);
         self.adopt(past.unfinished, &past.trials, &mut turn).await?;
         for request in std::mem::take(&mut self.requests) {
@@ -199,13 +207,17 @@ impl Manager {
             live.result = row.and_then(|row| row.final_value.as_deref()).map(Arc::from);
             let (submitted, cancel) = (live.submitted, live.cancel);
             self.live.insert(live);
+            if !submitted && !record.submitted && cancel.is_none() {
+                self.pool.queue();
+                self.queue.push_back(id);
+                continue;
+            }
             self.pool.live += 1;
             match (submitted, cancel) {
                 (true, Some(why)) => turn.cancel.push((id, why)),
                 (true, None) => self.limit_time(&id, row.and_then(|row| row.started_at)),
-                (false, _) if record.submitted => self.lose(&id, turn).await,
-                (false, Some(why)) => self.end_before_start(&id, why, turn).await,
-                (false, None) => turn.submit.push(id),
+                (false, Some(why)) if !record.submitted => self.end_before_start(&id, why, turn).await,
+                (false, _) => self.lose(&id, turn).await,
             }
         }
         Ok(())
@@ -234,14 +246,11 @@ impl Manager {
                 continue;
             }
             self.pool.live += 1;
-            self.create(
-                row.spec.parameters,
-                row.spec.gpus,
-                Some(&row.spec.id),
-                row.attempt + 1,
-                turn,
-            )
-            .await;
+            let (parameters, gpus) = (row.spec.parameters, row.spec.gpus);
+            let next = self
+                .create(parameters, gpus, Some(&row.spec.id), row.attempt + 1, turn)
+                .await;
+            turn.submit.push(next);
             response.done.push(row.spec.id);
         }
         Ok(response)
@@ -254,6 +263,7 @@ struct Past {
     trials: Vec<TrialRow>,
     unfinished: Vec<TrialRecord>,
     history: Vec<PastTrial>,
+    imported: Vec<ImportedResult>,
     /// For assessors: trial, number of the result, and the value.
     intermediate: Vec<(TrialId, u32, Option<f64>)>,
 }
@@ -280,6 +290,7 @@ impl Past {
         Ok(Self {
             experiment: reader.experiment()?,
             unfinished: reader.unfinished()?,
+            imported: reader.imported()?,
             trials,
             history,
             intermediate,

@@ -42,11 +42,18 @@ impl Manager {
             result: live.result,
         });
         if again {
-            return self
-                .create(live.spec.parameters, live.spec.gpus, Some(id), live.attempt + 1, turn)
-                .await;
+            let (parameters, gpus) = (live.spec.parameters, live.spec.gpus);
+            let next = self.create(parameters, gpus, Some(id), live.attempt + 1, turn).await;
+            turn.submit.push(next);
+            return;
         }
-        self.pool.ended();
+        match self.queue.iter().position(|queued| queued == id) {
+            Some(at) => {
+                self.queue.remove(at);
+                self.pool.left_queue();
+            }
+            None => self.pool.ended(),
+        }
         if let Some(assessor) = &mut self.assessor {
             assessor.ended(id, status);
         }
@@ -55,7 +62,7 @@ impl Manager {
         }
     }
 
-    /// Makes a trial; it is stored with this turn and submitted behind it.
+    /// Makes a trial, which is stored with this turn; whoever calls it submits or queues it.
     pub(crate) async fn create(
         &mut self,
         parameters: Parameters,
@@ -63,7 +70,7 @@ impl Manager {
         retry_of: Option<&TrialId>,
         attempt: u32,
         turn: &mut Turn,
-    ) {
+    ) -> TrialId {
         let id = loop {
             let id = self.ctx.ids.trial();
             if self.known_ids.insert(id.clone()) {
@@ -80,11 +87,29 @@ impl Manager {
             retry_of: retry_of.cloned(),
         });
         self.snapshot.send_modify(|s| s.add(TrialStatus::Waiting, 1));
-        let parameters = Arc::clone(&spec.parameters.text);
+        let (parameters, sequence_id) = (Arc::clone(&spec.parameters.text), spec.sequence_id);
+        turn.notices.push(Notice::Trial {
+            trial: id.clone(),
+            sequence_id,
+            status: TrialStatus::Waiting,
+            why: None,
+            result: None,
+        });
         self.live.insert(Live::new(spec, attempt));
-        turn.submit.push(id.clone());
         if let Err(error) = self.source.assigned(&id, &parameters).await {
             self.fail(error, turn);
+        }
+        id
+    }
+
+    /// Gives queued trials the places that are free; they are submitted behind this turn.
+    pub(crate) async fn start_queued(&mut self, turn: &mut Turn) {
+        while !self.queue.is_empty() && self.pool.start() {
+            let Some(id) = self.queue.pop_front() else { return };
+            match self.live.get(&id).and_then(|live| live.cancel) {
+                None => turn.submit.push(id),
+                Some(why) => self.end_before_start(&id, why, turn).await,
+            }
         }
     }
 

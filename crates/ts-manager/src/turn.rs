@@ -54,6 +54,7 @@ impl Manager {
     /// Asks for more trials, stores, acts.
     pub(crate) async fn finish_turn(&mut self, mut turn: Turn) -> Result<()> {
         self.ask_for_more(&mut turn).await;
+        self.start_queued(&mut turn).await;
         self.note_status(&mut turn);
         if self.ctx.clock.monotonic().saturating_sub(self.stored_until) >= crate::manager::TICK {
             turn.changes.extend(self.duration_change());
@@ -175,11 +176,7 @@ impl Manager {
                 if !self.pool.proposed() {
                     return;
                 }
-                let gpus = gpu_wish(&text, self.spec.gpus).unwrap_or_else(|problem| {
-                    turn.notices.push(Notice::Warning(problem.into()));
-                    self.spec.gpus
-                });
-                self.create(Parameters::new(text), gpus, None, 1, turn).await;
+                self.enqueue(text, turn).await;
             }
             SourceEvent::Exhausted => self.pool.exhausted(),
             SourceEvent::Cancel(id) => {
@@ -190,6 +187,17 @@ impl Manager {
                 }
             }
         }
+    }
+
+    /// Makes a trial that waits for its place.
+    pub(crate) async fn enqueue(&mut self, parameters: Arc<str>, turn: &mut Turn) -> TrialId {
+        let gpus = gpu_wish(&parameters, self.spec.gpus).unwrap_or_else(|problem| {
+            turn.notices.push(Notice::Warning(problem.into()));
+            self.spec.gpus
+        });
+        let id = self.create(Parameters::new(parameters), gpus, None, 1, turn).await;
+        self.queue.push_back(id.clone());
+        id
     }
 
     async fn ask_for_more(&mut self, turn: &mut Turn) {

@@ -5,14 +5,17 @@ use crate::{
     endings::Endings,
     history::{History, member, quoted},
     life::Life,
-    message::{ADD_CUSTOMIZED, ERROR, IMPORT, KILL, METRIC, Message, NEW_TRIAL, NO_MORE, PING, REQUEST, TRIAL_END},
+    message::{
+        ADD_CUSTOMIZED, ERROR, IMPORT, KILL, METRIC, Message, NEW_TRIAL, NO_MORE, PING, REQUEST, TRIAL_END,
+        UPDATE_SEARCH_SPACE,
+    },
     python::Nni,
     requests::{NoMore, Requests},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use ts_core::{Clock, Error, ErrorKind, Result, TrialId, TrialStatus};
-use ts_manager::source::{Proposal, SourceEvent};
+use ts_manager::source::{ImportedResult, Proposal, SourceEvent};
 
 /// How often a dispatcher is started again after a crash, in one run of the manager.
 const MOST_RESTARTS: u32 = 3;
@@ -40,6 +43,8 @@ pub(crate) enum Order {
         value: Arc<str>,
     },
     Ended(TrialId, TrialStatus, Arc<str>),
+    Import(Vec<ImportedResult>),
+    SearchSpace(serde_json::Value),
 }
 
 /// The task.
@@ -223,6 +228,16 @@ impl Dispatcher {
                     self.state.endings.result(&trial, self.clock.monotonic());
                 }
                 Ok(())
+            }
+            Order::Import(results) => match self.state.history.import_results(&results) {
+                Some(imports) => life.send(&Message::new(IMPORT, imports)).await,
+                None => Ok(()),
+            },
+            Order::SearchSpace(space) => {
+                let text = space.to_string();
+                // A process that takes over is told of it at its start.
+                Arc::make_mut(&mut self.nni.spec).search_space = space;
+                life.send(&Message::new(UPDATE_SEARCH_SPACE, text)).await
             }
             Order::Ended(trial, status, parameters) => {
                 self.state.history.ended(&parameters);

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 use ts_core::{TrialId, json_members};
-use ts_manager::source::PastTrial;
+use ts_manager::source::{ImportedResult, PastTrial};
 
 /// All trials of the experiment.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(crate) struct History {
     running: HashSet<Arc<str>>,
     /// Parameters that the present process made.
     made: HashSet<Arc<str>>,
+    /// Results from elsewhere, as a dispatcher imports them.
+    imported: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -95,10 +97,23 @@ impl History {
     /// All results, as a dispatcher imports them; `None` if there are none.
     pub(crate) fn imports(&self) -> Option<String> {
         let with_result = self.entries.iter().filter(|entry| entry.value.is_some());
-        let imports: Vec<_> = with_result
-            .filter_map(|entry| import(&entry.trial, &entry.parameters, entry.value.as_deref()?))
-            .collect();
+        let imports = with_result.filter_map(|entry| import(&entry.trial, &entry.parameters, entry.value.as_deref()?));
+        let imports: Vec<_> = imports.chain(self.imported.iter().cloned()).collect();
         (!imports.is_empty()).then(|| format!("[{}]", imports.join(", ")))
+    }
+
+    /// Keeps results from elsewhere, and gives them as a dispatcher imports them; `None` if there are none.
+    pub(crate) fn import_results(&mut self, results: &[ImportedResult]) -> Option<String> {
+        let entries: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let value = quoted(&result.text());
+                format!("{{\"parameter\": {}, \"value\": {value}}}", result.parameter)
+            })
+            .collect();
+        let text = format!("[{}]", entries.join(", "));
+        self.imported.extend(entries);
+        (!results.is_empty()).then_some(text)
     }
 
     /// The one result of a trial whose parameters another process made.
@@ -114,13 +129,24 @@ impl History {
     ///
     /// Source: nni v2.10, `nni/recoverable.py`, `recover_parameter_id`.
     pub(crate) fn parameters(&self) -> Option<String> {
-        let texts: Vec<_> = self.entries.iter().map(|entry| &*entry.parameters).collect();
+        // Those that a person chose have no id.
+        let with_id = self
+            .entries
+            .iter()
+            .filter(|entry| member(&entry.parameters, "parameter_id") != Some("null"));
+        let texts: Vec<_> = with_id.map(|entry| &*entry.parameters).collect();
         (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
     }
 }
 
 /// Source: nni v3.0, `nni/runtime/msg_dispatcher.py`, `handle_import_data`: the value is JSON text.
+///
+/// Parameters that a person chose are left out: tuners do not learn from them (`nni/tuner.py`, `receive_trial_result`, `customized`),
+/// and some fail on what their search space does not hold.
 fn import(trial: &TrialId, parameters: &str, value: &str) -> Option<String> {
+    if member(parameters, "parameter_source") == Some("\"customized\"") {
+        return None;
+    }
     let parameters = member(parameters, "parameters")?;
     Some(format!(
         "{{\"parameter\": {parameters}, \"value\": {}, \"trialJobId\": \"{trial}\"}}",

@@ -27,6 +27,8 @@ pub(crate) const INITIALIZE: [u8; 2] = *b"IN";
 pub(crate) const IMPORT: [u8; 2] = *b"FD";
 /// Parameters of earlier trials, so that their ids are not used again.
 pub(crate) const ADD_CUSTOMIZED: [u8; 2] = *b"AD";
+/// Another search space.
+pub(crate) const UPDATE_SEARCH_SPACE: [u8; 2] = *b"SS";
 /// Parameters are wanted; the content is how many.
 pub(crate) const REQUEST: [u8; 2] = *b"GE";
 /// A result.

@@ -8,8 +8,8 @@ use crate::{
 use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use ts_core::{Ctx, Result, TrialId, TrialStatus};
-use ts_manager::source::{Observation, ParameterSource, PastTrial, SourceEvent};
+use ts_core::{Ctx, Error, ErrorKind, Result, TrialId, TrialStatus};
+use ts_manager::source::{ImportedResult, Observation, ParameterSource, PastTrial, SourceEvent};
 
 /// A tuner or an advisor of NNI's Python package, perhaps with an assessor, in a process of their own.
 ///
@@ -100,6 +100,20 @@ impl ParameterSource for NniSource {
 
     async fn ended(&mut self, trial: &TrialId, status: TrialStatus, parameters: &str) -> Result<()> {
         self.order(Order::Ended(trial.clone(), status, parameters.into()));
+        Ok(())
+    }
+
+    async fn import(&mut self, results: &[ImportedResult]) -> Result<()> {
+        self.order(Order::Import(results.to_vec()));
+        Ok(())
+    }
+
+    async fn update_search_space(&mut self, space: &serde_json::Value) -> Result<()> {
+        if !space.is_object() {
+            return Err(Error::new(ErrorKind::Config, "the search space is no object").with_key("searchSpace"));
+        }
+        Arc::make_mut(&mut self.nni.spec).search_space = space.clone();
+        self.order(Order::SearchSpace(space.clone()));
         Ok(())
     }
 

@@ -84,9 +84,27 @@ pub(super) async fn body(body: Body, state: &State) -> Result<Bytes> {
     Ok(all.freeze())
 }
 
-/// A value that may be missing, null or there: `None`, `Some(None)`, `Some(Some(_))`.
-pub(super) fn maybe<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// A member of a patch: what is missing stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Patched<T> {
+    /// It is missing.
+    #[default]
+    Same,
+    /// It is there, null included.
+    New(T),
+}
+
+impl<T> Patched<T> {
+    pub(super) fn or(self, old: T) -> T {
+        match self {
+            Self::Same => old,
+            Self::New(new) => new,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patched<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(Self::New)
+    }
 }

@@ -114,12 +114,11 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
 /// All routes: at the root, and behind the prefix if there is one.
 pub(super) fn router(state: &State) -> Router {
     let routes = || v2::routes().fallback(assets::file);
-    let router = match state.prefix.as_str() {
+    let all = match state.prefix.as_str() {
         "" => routes(),
         prefix => Router::new().nest(&format!("/{prefix}"), routes()).merge(routes()),
     };
-    router
-        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+    all.layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .with_state(state.clone())
 }
 

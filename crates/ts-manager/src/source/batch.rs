@@ -2,7 +2,7 @@
 //!
 //! Source: nni v1.9 and v3.0, `batch_tuner.py`: one key of any name, a `choice` whose values are whole sets of parameters.
 
-use super::built_in::Algorithm;
+use super::built_in::{Algorithm, goes_through_its_space};
 use serde_json::Value;
 use ts_core::{Error, ErrorKind, Result};
 
@@ -62,4 +62,10 @@ impl Algorithm for Batch {
     fn result(&mut self, _parameters: &str, _number: Option<f64>) {}
 
     fn ended(&mut self, _parameters: &str) {}
+
+    fn import(&mut self, _parameters: &Value, _number: Option<f64>) {}
+
+    fn update_search_space(&mut self, _space: &Value) -> Result<()> {
+        Err(goes_through_its_space(self.name()))
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The algorithms themselves are pure state machines behind [`Algorithm`].
 
-use super::{Observation, ParameterSource, PastTrial, Proposal, SourceEvent, pack, unpack};
+use super::{ImportedResult, Observation, ParameterSource, PastTrial, Proposal, SourceEvent, pack, unpack};
 use async_trait::async_trait;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -22,6 +22,19 @@ pub(super) trait Algorithm: Debug + Send + 'static {
     fn result(&mut self, parameters: &str, number: Option<f64>);
     /// The trial's end.
     fn ended(&mut self, parameters: &str);
+    /// A result from elsewhere.
+    fn import(&mut self, parameters: &Value, number: Option<f64>);
+    /// Another search space, or why not.
+    fn update_search_space(&mut self, space: &Value) -> Result<()>;
+}
+
+/// The refusal of an algorithm that goes through its space from the beginning.
+pub(super) fn goes_through_its_space(name: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("`{name}` goes through the search space that it began with"),
+    )
+    .with_help("run the new space as an experiment of its own")
 }
 
 /// The random source of one proposal: a stream of its own, so that proposal `id` is the same whether or not others came before it
@@ -99,6 +112,17 @@ impl<A: Algorithm> ParameterSource for BuiltIn<A> {
     async fn ended(&mut self, _trial: &TrialId, _status: TrialStatus, parameters: &str) -> Result<()> {
         self.algorithm.ended(parameters);
         Ok(())
+    }
+
+    async fn import(&mut self, results: &[ImportedResult]) -> Result<()> {
+        for result in results {
+            self.algorithm.import(&result.parameter, result.number());
+        }
+        Ok(())
+    }
+
+    async fn update_search_space(&mut self, space: &Value) -> Result<()> {
+        self.algorithm.update_search_space(space)
     }
 
     async fn next(&mut self) -> Result<SourceEvent> {

@@ -62,6 +62,32 @@ pub struct PastTrial {
     pub final_number: Option<f64>,
 }
 
+/// A result from elsewhere: parameters and what came of them.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "the form in which NNI imports and exports")]
+pub struct ImportedResult {
+    /// The parameters: an object, as a trial gets them.
+    pub parameter: serde_json::Value,
+    /// The result, or JSON text of it: what `nnictl experiment export` writes.
+    pub value: serde_json::Value,
+}
+
+impl ImportedResult {
+    /// The result as JSON text.
+    pub fn text(&self) -> String {
+        match &self.value {
+            serde_json::Value::String(text) => text.clone(),
+            value => value.to_string(),
+        }
+    }
+
+    /// The number in it, if there is one: the value itself, or its `default`.
+    pub fn number(&self) -> Option<f64> {
+        let value: serde_json::Value = serde_json::from_str(&self.text()).ok()?;
+        value.as_f64().or_else(|| value["default"].as_f64())
+    }
+}
+
 /// Makes hyper-parameters.
 ///
 /// The caller owns it alone and calls [`start`](Self::start) once, before anything else. Results are told before the end of their
@@ -80,6 +106,14 @@ pub trait ParameterSource: Send + Debug + 'static {
     async fn observe(&mut self, observation: Observation<'_>) -> Result<()>;
     /// Tells that a trial has ended, after all its metrics.
     async fn ended(&mut self, trial: &TrialId, status: TrialStatus, parameters: &str) -> Result<()>;
+    /// Tells results from elsewhere. After a resume they are told again, behind [`start`](Self::start).
+    async fn import(&mut self, results: &[ImportedResult]) -> Result<()>;
+    /// Proposes from another space from now on; proposals that were asked for already may still be of the old one. What was
+    /// learned is kept as far as it fits. After a resume the source is built with the new space.
+    ///
+    /// # Errors
+    /// `Config` or `Unsupported`, with nothing changed, if the space is wrong or the source cannot do that.
+    async fn update_search_space(&mut self, space: &serde_json::Value) -> Result<()>;
     /// The next thing that the source says; waits for ever while there is none.
     ///
     /// # Cancel safety

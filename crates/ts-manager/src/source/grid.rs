@@ -6,7 +6,7 @@
 //!
 //! Sources: nni v3.0, `gridsearch_tuner.py`: the passes; nni v1.9, `gridsearch_tuner.py`: `quniform` as all its multiples.
 
-use super::built_in::Algorithm;
+use super::built_in::{Algorithm, goes_through_its_space};
 use crate::search_space::{Coordinate, Domain, Numeric, Point, SearchSpace};
 use serde_json::Value;
 use std::convert::Infallible;
@@ -102,6 +102,12 @@ impl Algorithm for Grid {
     fn result(&mut self, _parameters: &str, _number: Option<f64>) {}
 
     fn ended(&mut self, _parameters: &str) {}
+
+    fn import(&mut self, _parameters: &Value, _number: Option<f64>) {}
+
+    fn update_search_space(&mut self, _space: &Value) -> Result<()> {
+        Err(goes_through_its_space(self.name()))
+    }
 }
 
 /// The values of one leaf so far.

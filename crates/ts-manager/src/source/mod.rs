@@ -14,5 +14,5 @@ mod tpe;
 mod tpe_settings;
 
 pub use build::{AlgorithmSpec, build, needs_nni};
-pub use contract::{Observation, ParameterSource, PastTrial, Proposal, SourceEvent};
-pub use packed::{Packed, pack, python_json, unpack};
+pub use contract::{ImportedResult, Observation, ParameterSource, PastTrial, Proposal, SourceEvent};
+pub use packed::{Packed, pack, pack_custom, python_json, unpack};

@@ -15,6 +15,17 @@ pub fn pack(id: u64, parameters: &Value) -> Arc<str> {
     text.into()
 }
 
+/// The packed text of parameters that a person chose; without a number, which only proposals have.
+///
+/// Source: nni v3.0, `ts/nni_manager/core/nnimanager.ts`, `addCustomizedTrialJob`, and `parameter_index`, without which NNI's Python
+/// client (`nni/experiment/data.py`, `TrialHyperParameters`) cannot read the trial.
+pub fn pack_custom(parameters: &Value) -> Arc<str> {
+    let mut text = String::from("{\"parameter_id\": null, \"parameter_source\": \"customized\", \"parameters\": ");
+    write(&mut text, parameters);
+    text.push_str(", \"parameter_index\": 0}");
+    text.into()
+}
+
 /// What packed text says of the proposal behind it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

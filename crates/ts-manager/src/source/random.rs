@@ -33,4 +33,11 @@ impl Algorithm for Random {
     fn result(&mut self, _parameters: &str, _number: Option<f64>) {}
 
     fn ended(&mut self, _parameters: &str) {}
+
+    fn import(&mut self, _parameters: &Value, _number: Option<f64>) {}
+
+    fn update_search_space(&mut self, space: &Value) -> Result<()> {
+        self.space = SearchSpace::parse(space)?;
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::search_space::{Coordinate, Domain, Leaf, Point, SearchSpace};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use ts_core::{Error, ErrorKind, Result};
 
 /// How many of the newest results are kept; of older ones only as many of the best as may count as good. Keeps the cost of a
@@ -25,6 +25,8 @@ pub(super) struct Tpe {
     settings: Settings,
     results: BTreeMap<u64, TrialResult>,
     pending: BTreeMap<u64, Point>,
+    /// From elsewhere, the newest last.
+    imported: VecDeque<TrialResult>,
 }
 
 #[derive(Debug)]
@@ -40,23 +42,24 @@ impl Tpe {
             settings,
             results: BTreeMap::new(),
             pending: BTreeMap::new(),
+            imported: VecDeque::new(),
         }
     }
 
     /// The loss to assume for trials without a result.
     fn lie(&self) -> Option<f64> {
-        let losses = || self.results.values().map(|r| r.loss);
+        let losses = || self.results.values().chain(&self.imported).map(|r| r.loss);
         let lie = match self.settings.liar? {
             Liar::Best => losses().min_by(f64::total_cmp),
             Liar::Worst => losses().max_by(f64::total_cmp),
-            Liar::Mean => Some(losses().sum::<f64>() / self.results.len() as f64),
+            Liar::Mean => Some(losses().sum::<f64>() / losses().count() as f64),
         };
         // Without results, or with infinite ones of both signs, every lie is as good.
         Some(lie.filter(|x| !x.is_nan()).unwrap_or(0.0))
     }
 
     fn choose(&self, index: usize, leaf: &Leaf, lie: Option<f64>, rng: &mut ChaCha8Rng) -> Result<Coordinate> {
-        let results = self.results.values().map(|r| (&r.point, r.loss));
+        let results = self.results.values().chain(&self.imported).map(|r| (&r.point, r.loss));
         let lies = self.pending.values().filter_map(|point| lie.map(|loss| (point, loss)));
         let known: Vec<_> = results
             .chain(lies)
@@ -170,6 +173,49 @@ impl Algorithm for Tpe {
         if let Some(packed) = unpack(parameters) {
             self.pending.remove(&packed.id);
         }
+    }
+
+    fn import(&mut self, parameters: &Value, number: Option<f64>) {
+        let number = number.filter(|x| !x.is_nan());
+        if let (Some(point), Some(number)) = (self.space.locate(parameters), number) {
+            let loss = if self.settings.maximize { -number } else { number };
+            self.imported.push_back(TrialResult { point, loss });
+            if self.imported.len() > NEWEST {
+                self.imported.pop_front();
+            }
+        }
+    }
+
+    /// What was learned is kept where its parameters lie in the new space, too.
+    fn update_search_space(&mut self, space: &Value) -> Result<()> {
+        let old = std::mem::replace(&mut self.space, SearchSpace::parse(space)?);
+        let moved = |point: &Point| self.space.locate(&old.render(point));
+        self.pending = std::mem::take(&mut self.pending)
+            .into_iter()
+            .filter_map(|(id, point)| Some((id, moved(&point)?)))
+            .collect();
+        self.results = std::mem::take(&mut self.results)
+            .into_iter()
+            .filter_map(|(id, TrialResult { point, loss })| {
+                Some((
+                    id,
+                    TrialResult {
+                        point: moved(&point)?,
+                        loss,
+                    },
+                ))
+            })
+            .collect();
+        self.imported = std::mem::take(&mut self.imported)
+            .into_iter()
+            .filter_map(|TrialResult { point, loss }| {
+                Some(TrialResult {
+                    point: moved(&point)?,
+                    loss,
+                })
+            })
+            .collect();
+        Ok(())
     }
 }
 

@@ -7,6 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 use ts_core::{CancelReason, Error, ErrorKind, JournalCursor, Reason, Timestamp, TrialId, TrialSpec, TrialStatus};
 
+/// Kind of the event that keeps imported results.
+pub(super) const IMPORT: &str = "import";
+
 /// Stores all `changes`; the caller rolls back if this fails.
 pub(super) fn apply_all(db: &Connection, changes: &[Change]) -> Result<Applied, Failure> {
     let outcomes = changes
@@ -80,6 +83,12 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
             log(db, *at, None, "code", Some(&receipt))
         }
         Change::LimitsChanged { at, limits } => limits_changed(db, *at, limits),
+        Change::SearchSpaceChanged { at, space } => {
+            db.prepare_cached("UPDATE experiment SET config_json = json_set(config_json, '$.searchSpace', json(?1))")?
+                .execute((space.to_string(),))?;
+            log(db, *at, None, "searchSpace", Some(space))
+        }
+        Change::ResultsImported { at, results } => log(db, *at, None, IMPORT, Some(&json!(results))),
         Change::DurationAccumulated { by } => {
             let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
             db.prepare_cached("UPDATE experiment SET duration_ms = min(duration_ms, ?2 - ?1) + ?1")?

@@ -1,6 +1,7 @@
 //! What can be changed in the store, and what became of a change.
 
 use super::{ExperimentStatus, Limits, MetricKind};
+use crate::source::ImportedResult;
 use std::time::Duration;
 use ts_core::{CancelReason, JournalCursor, Parameters, Prepared, Reason, Timestamp, TrialId, TrialSpec, TrialStatus};
 
@@ -109,6 +110,20 @@ pub enum Change {
         at: Timestamp,
         /// The new ones.
         limits: Limits,
+    },
+    /// Parameters come from another search space from now on.
+    SearchSpaceChanged {
+        /// When.
+        at: Timestamp,
+        /// The space.
+        space: serde_json::Value,
+    },
+    /// Results from elsewhere, which the parameter source learns from.
+    ResultsImported {
+        /// When.
+        at: Timestamp,
+        /// The results.
+        results: Vec<ImportedResult>,
     },
     /// The experiment ran for so much longer.
     DurationAccumulated {

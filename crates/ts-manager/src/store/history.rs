@@ -1,6 +1,7 @@
 //! What a resumed experiment is rebuilt from: the trials that had not ended, and the past of its parameter source.
 
 use super::{PastTrial, StoreReader, rows};
+use crate::source::ImportedResult;
 use ts_core::{Parameters, Result, TrialRecord, TrialStatus};
 
 impl StoreReader {
@@ -12,6 +13,17 @@ impl StoreReader {
             rows::TRIAL
         );
         self.all(&sql, (serde_json::json!(live).to_string(),), rows::record)
+    }
+
+    /// All results that were imported, oldest first. Reads the whole event log.
+    ///
+    /// # Errors
+    /// `Io` if the file is damaged.
+    pub fn imported(&self) -> Result<Vec<ImportedResult>> {
+        let sql = "SELECT data FROM event WHERE kind = ?1 AND data IS NOT NULL ORDER BY number";
+        let lists: Vec<Option<Vec<ImportedResult>>> =
+            self.all(sql, (super::apply::IMPORT,), |row| rows::json(row, 0))?;
+        Ok(lists.into_iter().flatten().flatten().collect())
     }
 
     /// Gives every trial with its metrics to `each`, in the order of their numbers, one at a time: memory does not grow

@@ -2,7 +2,12 @@
 
 use crate::{
     control::Request,
-    rest::{answer, error::Failure, input, input::Document, state::State},
+    rest::{
+        answer,
+        error::Failure,
+        input::{Document, Patched},
+        state::State,
+    },
     store::Limits,
     view,
 };
@@ -41,10 +46,10 @@ pub(super) struct Patch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewLimits {
     concurrency: Option<u32>,
-    #[serde(default, deserialize_with = "input::maybe")]
-    max_trials: Option<Option<u32>>,
-    #[serde(default, deserialize_with = "input::maybe")]
-    max_duration_ms: Option<Option<u64>>,
+    #[serde(default)]
+    max_trials: Patched<Option<u32>>,
+    #[serde(default)]
+    max_duration_ms: Patched<Option<u64>>,
 }
 
 pub(super) async fn patch(
@@ -53,8 +58,8 @@ pub(super) async fn patch(
 ) -> Result<Response, Failure> {
     change_limits(&state, |limits| {
         limits.concurrency = new.concurrency.unwrap_or(limits.concurrency);
-        limits.max_trials = new.max_trials.unwrap_or(limits.max_trials);
-        limits.max_duration_ms = new.max_duration_ms.unwrap_or(limits.max_duration_ms);
+        limits.max_trials = new.max_trials.or(limits.max_trials);
+        limits.max_duration_ms = new.max_duration_ms.or(limits.max_duration_ms);
     })
     .await?;
     Ok(answer::json(StatusCode::OK, &object(&state).await?))
