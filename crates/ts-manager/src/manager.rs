@@ -176,7 +176,8 @@ impl Manager {
             message: message.clone(),
         }];
         changes.extend(self.duration_change());
-        self.store.apply(changes).await?;
+        let applied = self.store.apply(changes).await?;
+        self.note_revision(&applied);
         self.tell();
         self.snapshot.send_modify(|s| s.status = status);
         let snapshot = self.snapshot.borrow().clone();
@@ -229,7 +230,7 @@ impl Manager {
                 Some(done) = self.submitting.next(), if !self.submitting.is_empty() => input.push(Input::Submitted(done)),
                 Some(done) = self.canceling.next(), if !self.canceling.is_empty() => input.push(Input::Canceled(done)),
                 Some(stored) = self.unanswered.next(), if !self.unanswered.is_empty() => {
-                    stored?;
+                    self.note_revision(&stored?);
                     if self.unanswered.is_empty() {
                         self.tell();
                     }

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub elapsed: Duration,
     /// Why the store does not take anything at present.
     pub stalled: Option<String>,
+    /// Revision of the store that holds what was told so far.
+    pub revision: u64,
 }
 
 impl Snapshot {
@@ -43,6 +45,7 @@ impl Snapshot {
             best: None,
             elapsed: Duration::ZERO,
             stalled: None,
+            revision: 0,
         }
     }
 

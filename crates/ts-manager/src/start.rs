@@ -290,7 +290,7 @@ impl Past {
         Ok(Self {
             experiment: reader.experiment()?,
             unfinished: reader.unfinished()?,
-            imported: reader.imported()?,
+            imported: reader.imports()?.into_iter().flatten().collect(),
             trials,
             history,
             intermediate,

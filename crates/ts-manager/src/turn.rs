@@ -7,7 +7,7 @@ use crate::{
     notice::Notice,
     placement::gpu_wish,
     source::{Proposal, SourceEvent},
-    store::{Change, ExperimentStatus},
+    store::{Applied, Change, ExperimentStatus},
 };
 use futures_util::{FutureExt, StreamExt};
 use std::{sync::Arc, time::Duration};
@@ -81,9 +81,17 @@ impl Manager {
     /// Waits until all that was handed to the store is kept.
     pub(crate) async fn wait_for_store(&mut self) -> Result<()> {
         while let Some(stored) = self.unanswered.next().await {
-            stored?;
+            self.note_revision(&stored?);
         }
         Ok(())
+    }
+
+    /// Nobody is woken by it: who is told of what it holds looks it up then.
+    pub(crate) fn note_revision(&self, applied: &Applied) {
+        self.snapshot.send_if_modified(|s| {
+            s.revision = s.revision.max(applied.revision);
+            false
+        });
     }
 
     fn act(&mut self, turn: Turn) {

@@ -1,6 +1,6 @@
 //! Who may ask: the token, and what a browser must not be made to do by a page from elsewhere.
 
-use super::{error::Failure, state::State};
+use super::{error::Failure, state::State, v1};
 use axum::{
     extract::{self, Request},
     http::{HeaderMap, HeaderValue, Method, header, uri::Authority},
@@ -11,8 +11,10 @@ use ts_core::{Error, ErrorKind, Result};
 
 /// Lets a request through, or answers it.
 pub(super) async fn guard(extract::State(state): extract::State<State>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     let mut response = match check(&state, &request) {
         Ok(()) => next.run(request).await,
+        Err(error) if path.contains(v1::ROOT) => v1::Failure(error).into_response(),
         Err(error) => Failure(error).into_response(),
     };
     let headers = response.headers_mut();

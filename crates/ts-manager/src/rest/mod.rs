@@ -7,6 +7,7 @@ mod answer;
 mod assets;
 mod commands;
 mod error;
+mod events;
 mod guard;
 mod input;
 mod port;
@@ -15,6 +16,7 @@ mod server;
 mod state;
 mod stored;
 mod stream;
+mod v1;
 mod v2;
 
 pub use assets::{Asset, Assets};

@@ -1,11 +1,11 @@
 //! Serves the API on a bound port until the task scope ends.
 
 use super::{
-    Address, Assets, Commands, Port, assets, guard,
+    Address, Assets, Commands, Port, assets, events, guard,
     readers::Readers,
     state::{Shared, State},
     stored::{self, Token},
-    v2,
+    v1, v2,
 };
 use crate::{ExperimentDirectory, store::Optimize};
 use axum::{Router, middleware};
@@ -16,7 +16,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, Semaphore},
+};
 use ts_core::{Ctx, Error, Result};
 
 /// Connections at a time; more wait in the system's queue. A browser has six.
@@ -101,7 +104,8 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
         token,
         bound,
         prefix,
-        limits: tokio::sync::Mutex::default(),
+        listeners: Arc::new(Semaphore::new(events::LISTENERS)),
+        limits: Mutex::default(),
     });
     stored::store(&api.directory, &address)?;
     state.ctx.tasks.spawn(accept(socket, state.clone()));
@@ -113,7 +117,7 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
 
 /// All routes: at the root, and behind the prefix if there is one.
 pub(super) fn router(state: &State) -> Router {
-    let routes = || v2::routes().fallback(assets::file);
+    let routes = || v2::routes().merge(v1::routes()).fallback(assets::file);
     let all = match state.prefix.as_str() {
         "" => routes(),
         prefix => Router::new().nest(&format!("/{prefix}"), routes()).merge(routes()),

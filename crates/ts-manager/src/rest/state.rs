@@ -6,7 +6,7 @@ use crate::{
     store::{Optimize, TrialRow},
 };
 use std::{net::SocketAddr, ops::Deref, sync::Arc};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use ts_core::{Ctx, Result, TrialId};
 
 /// Cheap to clone.
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) bound: SocketAddr,
     /// Without slashes; empty where there is none.
     pub(super) prefix: String,
+    /// Who may listen to events.
+    pub(super) listeners: Arc<Semaphore>,
     /// Held by whoever reads limits to change some of them.
     pub(super) limits: Mutex<()>,
 }

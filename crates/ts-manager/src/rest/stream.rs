@@ -83,6 +83,18 @@ pub(super) async fn json(
     state: &State,
     write: impl FnOnce(&StoreReader, &mut Pieces) -> Result<()> + Send + 'static,
 ) -> Result<Response> {
+    reply(state, JSON, write).await
+}
+
+/// The same of any type.
+///
+/// # Errors
+/// As [`json`].
+pub(super) async fn reply(
+    state: &State,
+    content_type: &'static str,
+    write: impl FnOnce(&StoreReader, &mut Pieces) -> Result<()> + Send + 'static,
+) -> Result<Response> {
     let (out, mut pieces) = mpsc::channel(2);
     let mut to = Pieces {
         buffer: Vec::with_capacity(PIECE),
@@ -112,7 +124,7 @@ pub(super) async fn json(
     let mut response = Response::new(Body::from_stream(body));
     response
         .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(response)
 }
 

@@ -15,15 +15,15 @@ impl StoreReader {
         self.all(&sql, (serde_json::json!(live).to_string(),), rows::record)
     }
 
-    /// All results that were imported, oldest first. Reads the whole event log.
+    /// The results that were imported, a list for each time, oldest first. Reads the whole event log.
     ///
     /// # Errors
     /// `Io` if the file is damaged.
-    pub fn imported(&self) -> Result<Vec<ImportedResult>> {
+    pub fn imports(&self) -> Result<Vec<Vec<ImportedResult>>> {
         let sql = "SELECT data FROM event WHERE kind = ?1 AND data IS NOT NULL ORDER BY number";
         let lists: Vec<Option<Vec<ImportedResult>>> =
             self.all(sql, (super::apply::IMPORT,), |row| rows::json(row, 0))?;
-        Ok(lists.into_iter().flatten().flatten().collect())
+        Ok(lists.into_iter().flatten().collect())
     }
 
     /// Gives every trial with its metrics to `each`, in the order of their numbers, one at a time: memory does not grow

@@ -76,11 +76,11 @@ pub(in crate::rest) async fn change_limits(state: &State, change: impl FnOnce(&m
     if limits.max_duration_ms.is_some_and(|ms| i64::try_from(ms).is_err()) {
         return Err(Error::new(ErrorKind::Config, "the duration is too long").with_key("limits.maxDurationMs"));
     }
-    done(state, Request::Update { limits }).await
+    carried_out(state, Request::Update { limits }).await
 }
 
 /// Asks for something that is done as a whole or not at all.
-pub(in crate::rest) async fn done(state: &State, request: Request) -> Result<()> {
+pub(in crate::rest) async fn carried_out(state: &State, request: Request) -> Result<()> {
     let response = state.commands.ask(request).await?;
     match response.problems.into_iter().next() {
         Some(problem) => Err(Error::new(ErrorKind::Conflict, problem)),
@@ -89,6 +89,6 @@ pub(in crate::rest) async fn done(state: &State, request: Request) -> Result<()>
 }
 
 pub(super) async fn stop(extract::State(state): extract::State<State>) -> Result<Response, Failure> {
-    done(&state, Request::Stop).await?;
+    carried_out(&state, Request::Stop).await?;
     Ok(answer::json(StatusCode::ACCEPTED, &json!({ "status": "STOPPING" })))
 }

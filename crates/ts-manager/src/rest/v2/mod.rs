@@ -5,7 +5,11 @@ mod logs;
 mod metrics;
 mod trials;
 
-use super::state::State;
+use super::{events, state::State};
+pub(super) use experiment::{carried_out, change_limits};
+pub(super) use logs::open;
+pub(super) use trials::added;
+
 use axum::{
     Router,
     routing::{get, post},
@@ -20,7 +24,8 @@ pub(super) fn routes() -> Router<State> {
     Router::new()
         .route("/api/v2/experiment", get(experiment::get).patch(experiment::patch))
         .route("/api/v2/experiment/stop", post(experiment::stop))
-        .route("/api/v2/trials", get(trials::list))
+        .route("/api/v2/events", get(events::events))
+        .route("/api/v2/trials", get(trials::list).post(trials::add))
         .route("/api/v2/trials/{id}", get(trials::get))
         .route("/api/v2/trials/{id}/explain", get(trials::explain))
         .route("/api/v2/trials/{id}/cancel", post(trials::cancel))

@@ -3,7 +3,13 @@
 use super::{LONGEST_PAGE, PAGE};
 use crate::{
     control::Request,
-    rest::{answer, error::Failure, input::Params, state::State, stream},
+    rest::{
+        answer,
+        error::Failure,
+        input::{Document, Params},
+        state::State,
+        stream,
+    },
     store::TrialFilter,
     view::{self, Brief, Trial},
 };
@@ -104,6 +110,30 @@ pub(super) async fn get(
 ) -> Result<Response, Failure> {
     let row = state.trial(&id).await?;
     Ok(answer::json(StatusCode::OK, &Trial::from(&row)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    parameters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Adds a trial with parameters that a person chose.
+pub(super) async fn add(
+    extract::State(state): extract::State<State>,
+    Document(New { parameters }): Document<New>,
+) -> Result<Response, Failure> {
+    let row = added(&state, parameters.into()).await?;
+    Ok(answer::json(StatusCode::CREATED, &Trial::from(&row)))
+}
+
+/// Asks for a trial and gives it as stored.
+pub(in crate::rest) async fn added(state: &State, parameters: serde_json::Value) -> Result<crate::store::TrialRow> {
+    let response = state.commands.ask(Request::AddTrial { parameters }).await?;
+    match (response.done.first(), response.problems.into_iter().next()) {
+        (Some(id), _) => state.trial(id.as_str()).await,
+        (None, problem) => Err(Error::new(ErrorKind::Conflict, problem.unwrap_or_default())),
+    }
 }
 
 pub(super) async fn explain(
