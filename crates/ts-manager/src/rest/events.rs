@@ -261,10 +261,10 @@ mod tests {
         };
         assert_eq!(names(&live.next().await.unwrap()), ["snapshot"]);
         let send = |n: u32| notices.send(Notice::Warning(n.to_string())).unwrap();
-        (0..4).for_each(|n| drop(send(n)));
+        assert_eq!((0..4).map(send).sum::<usize>(), 4);
         let piece = live.next().await.unwrap();
         assert_eq!(names(&piece), ["warning", "warning", "warning", "warning", "snapshot"]);
-        (0..9).for_each(|n| drop(send(n)));
+        assert_eq!((0..9).map(send).sum::<usize>(), 9);
         let piece = live.next().await.unwrap();
         assert_eq!(
             names(&piece),

@@ -32,8 +32,9 @@ async fn updates_of_both_schemas_take_effect() {
     for (config, keys) in [
         (config(), ["maxTrialNumber", "maxExperimentDuration"]),
         (config_v1(), ["maxTrialNum", "maxExecDuration"]),
-        // A newer client on an experiment of the older schema.
+        // A newer client on an experiment of the older schema, and what nni 2.10's Python client sends in either case.
         (config_v1(), ["maxTrialNumber", "maxExperimentDuration"]),
+        (config(), ["maxTrialNum", "maxExecDuration"]),
     ] {
         let world = World::new(config, limits(1, 5));
         let (manager, _cluster) = world.manager("wait");

@@ -41,8 +41,8 @@ pub(super) async fn update(
     let is_v1 = profile::is_v1(&row);
     let value = |old: &str, new: &str| {
         let params = &profile["params"];
-        // Newer clients add their own key to a profile of the older schema.
-        let keys = if is_v1 { [new, old] } else { [new, new] };
+        // A client of another release adds its own key to the profile; the one that it was given is as old as the profile then.
+        let keys = if is_v1 { [new, old] } else { [old, new] };
         let found = keys.iter().find_map(|key| params.get(*key));
         found
             .cloned()
