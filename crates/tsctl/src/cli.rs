@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Update(Update),
     /// Serve the HTTP API of an experiment, whether it runs or not
     Web(cli_web::Web),
+    /// Tell the tuner of an experiment of results from elsewhere
+    Import(Import),
     /// Write parameters and results of all trials
     Export(Export),
     /// Remove what experiments have left behind
@@ -311,6 +313,24 @@ pub(crate) enum Update {
         #[arg(value_parser = duration)]
         value: Duration,
     },
+    /// Where parameters come from, from now on
+    Searchspace {
+        /// Experiment
+        experiment: String,
+        /// The new search space, a JSON file
+        #[arg(long, short, value_name = "FILE")]
+        filename: PathBuf,
+    },
+}
+
+/// As `nnictl experiment import`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Import {
+    /// Experiment
+    pub(crate) experiment: String,
+    /// Results from elsewhere: a JSON list of `{"parameter": {…}, "value": …}`, as `experiment export` writes
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) filename: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -83,6 +83,8 @@ pub(crate) enum Experiment {
         /// Experiment
         experiment: Option<String>,
     },
+    /// As `import`
+    Import(cli::Import),
     /// As `gc EXPERIMENT --yes`
     Delete {
         /// Experiment
@@ -179,6 +181,7 @@ impl Command {
             Self::Experiment(Experiment::Show { experiment } | Experiment::Status { experiment }) => {
                 status(experiment, false)
             }
+            Self::Experiment(Experiment::Import(args)) => To::Import(args),
             Self::Experiment(Experiment::Delete { experiment }) => To::Gc(cli::Gc {
                 experiments: vec![experiment],
                 yes: true,

@@ -282,4 +282,38 @@ mod tests {
         assert!(forth.pending.is_empty());
         assert_eq!(forth.propose(count).unwrap(), back.propose(count).unwrap());
     }
+
+    #[test]
+    fn imported_results_teach_and_a_new_space_keeps_what_lies_in_it() {
+        let space = |high: u32| json!({"x": {"_type": "randint", "_value": [0, high]}});
+        let (mut taught, mut other) = (learned(0..0), learned(0..0));
+        for n in 0..60 {
+            // The best are around 100.
+            let x = n * 80;
+            taught.import(&json!({ "x": x }), Some((f64::from(x) - 100.0).abs()));
+        }
+        assert_eq!(taught.imported.len(), 60);
+        taught.import(&json!({"x": 99_999}), Some(0.0));
+        taught.import(&json!({"y": 1}), Some(0.0));
+        taught.import(&json!({"x": 1}), Some(f64::NAN));
+        taught.import(&json!({"x": 1}), None);
+        assert_eq!(taught.imported.len(), 60, "what teaches nothing is left out");
+        assert_ne!(taught.propose(0).unwrap(), other.propose(0).unwrap());
+
+        let text = pack(1, &json!({"x": 4000}));
+        taught.adopt(&text);
+        assert!(taught.update_search_space(&json!({"x": {"_type": "none"}})).is_err());
+        assert_eq!(
+            (taught.imported.len(), taught.pending.len()),
+            (60, 2),
+            "nothing is changed by it"
+        );
+        taught.update_search_space(&space(1600)).unwrap();
+        assert_eq!(taught.imported.len(), 20);
+        assert!(taught.pending.len() < 2, "4000 is not in it");
+        for id in 2..40 {
+            let proposal = taught.propose(id).unwrap().unwrap();
+            assert!(proposal["x"].as_u64().unwrap() < 1600, "{proposal}");
+        }
+    }
 }

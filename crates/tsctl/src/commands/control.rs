@@ -1,6 +1,6 @@
 //! `cancel`, `stop`, `retry`, `update`: asking a running manager for something, and what is done where none runs.
 
-use super::{resume, run};
+use super::{learn, resume, run};
 use crate::{
     cli::{NewLimits, Retry, SomeTrials, Stop, Update},
     environment::Environment,
@@ -21,7 +21,7 @@ use ts_manager::{
 };
 
 /// Asks the manager; `None` if none runs.
-fn asked(place: &Place, request: &Request) -> Result<Option<Response>> {
+pub(super) fn asked(place: &Place, request: &Request) -> Result<Option<Response>> {
     if place.directory.manager().is_none() {
         return Ok(None);
     }
@@ -33,7 +33,7 @@ fn asked(place: &Place, request: &Request) -> Result<Option<Response>> {
 }
 
 /// Shows what a manager answered.
-fn answer(output: &Output, place: &Place, response: &Response) -> Result<Exit> {
+pub(super) fn answer(output: &Output, place: &Place, response: &Response) -> Result<Exit> {
     output.data(
         &json!({ "experimentId": place.id, "trials": response.done, "problems": response.problems }),
         || table::lines(&response.done),
@@ -174,6 +174,9 @@ pub(crate) fn update(environment: &Environment, output: &Output, args: &Update) 
                 ..NewLimits::default()
             },
         ),
+        Update::Searchspace { experiment, filename } => {
+            return learn::search_space(environment, output, experiment, filename);
+        }
     };
     let place = locate::experiment(environment, output, Some(name))?;
     let mut limits = place.reader()?.experiment()?.limits;

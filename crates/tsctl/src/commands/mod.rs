@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod export;
 mod gc;
+mod learn;
 mod list;
 mod logs;
 mod manage;
@@ -52,6 +53,7 @@ fn command(command: Command, environment: &Environment, output: &Output) -> Resu
         Command::Retry(args) => control::retry(environment, output, &args),
         Command::Update(args) => control::update(environment, output, &args),
         Command::Web(args) => web::web(environment, output, &args),
+        Command::Import(args) => learn::import(environment, output, &args),
         Command::Export(args) => export::export(environment, output, &args),
         Command::Gc(args) => gc::gc(environment, output, &args),
         Command::Doctor(args) => doctor::doctor(environment, output, &args),

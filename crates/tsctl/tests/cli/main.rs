@@ -10,3 +10,4 @@ mod ending;
 mod lab;
 mod looking;
 mod running;
+mod web;
