@@ -4,7 +4,7 @@ mod world;
 
 use serde_json::json;
 use ts_core::ErrorKind;
-use ts_manager::source::{Observation, ParameterSource, SourceEvent};
+use ts_manager::source::{ImportedResult, Observation, ParameterSource, SourceEvent};
 use world::{RELEASES, World, id, nni, packed, past, spec};
 
 #[tokio::test]
@@ -95,6 +95,55 @@ async fn a_crash_is_mended_from_the_history() {
         let told = world.told("FD").await;
         assert!(told.contains(&r#"FD [{"parameter": {"x": NaN}, "value": "1", "trialJobId": "a"}]"#.to_owned()));
         assert_eq!(world.processes().len(), 2, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn imports_and_a_new_space_are_told_at_once_and_again_to_a_process_that_takes_over() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0), packed(1)], "crash_at": 2 }));
+        world.source.start(&[]).await.unwrap();
+        let result = |value| ImportedResult {
+            parameter: json!({"x": 1}),
+            value,
+        };
+        let results = [result(json!(0.5)), result(json!("{\"default\": 2}"))];
+        world.source.import(&results).await.unwrap();
+        let import =
+            r#"FD [{"parameter": {"x":1}, "value": "0.5"}, {"parameter": {"x":1}, "value": "{\"default\": 2}"}]"#;
+        world.told(import).await;
+        let refused = world.source.update_search_space(&json!(1)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Config);
+        world.source.update_search_space(&json!({"y": 2})).await.unwrap();
+        world.told(r#"SS {"y":2}"#).await;
+        for _ in 0..2 {
+            world.source.request(1).await.unwrap();
+            world.proposal().await;
+        }
+        let told = world.told("GE").await;
+        let second = told
+            .iter()
+            .rposition(|line| line.starts_with("-- "))
+            .expect("a second process");
+        assert_eq!(told[second + 1..second + 3], [r#"IN {"y":2}"#, import], "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_tuner_is_not_told_of_trials_that_a_person_chose() {
+    for version in RELEASES {
+        let mut world = World::new(version, json!({ "say": [packed(0)] }));
+        let own = ts_manager::source::pack_custom(&json!({"x": 77}));
+        world.source.start(&[past("old", &own, Some("0.5"))]).await.unwrap();
+        world.source.assigned(&id("own"), &own).await.unwrap();
+        world.finish("own", &own, "0.25").await;
+        world.source.request(1).await.unwrap();
+        assert_eq!(world.proposal().await, packed(0));
+        let told = world.log();
+        assert!(
+            !told.contains("77") && !told.contains("0.25") && !told.contains("0.5"),
+            "{told}"
+        );
     }
 }
 
