@@ -5,6 +5,7 @@ mod events;
 mod guard;
 mod nni;
 mod nni_writes;
+mod openapi;
 mod reading;
 mod world;
 mod writing;

@@ -1,0 +1,247 @@
+//! The description of the API agrees with what it does: every reply is as its schema says, with nothing beside it.
+
+use crate::{
+    client::{Reply, get, send},
+    world::{World, config, limits, stored, within},
+    writing::until,
+};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// What of a value is not as a schema says; the part of JSON Schema that the description uses, and no more.
+fn wrong(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let known = [
+        "$ref",
+        "additionalProperties",
+        "default",
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maximum",
+        "minimum",
+        "oneOf",
+        "properties",
+        "required",
+        "type",
+    ];
+    for key in schema.as_object().expect("a schema").keys() {
+        assert!(known.contains(&key.as_str()), "`{key}` is not checked here");
+    }
+    if let Some(name) = schema["$ref"].as_str() {
+        let target = document
+            .pointer(name.strip_prefix('#').unwrap())
+            .expect("a schema of that name");
+        return wrong(document, target, value, at);
+    }
+    if let Some(ways) = schema["oneOf"].as_array() {
+        let tried: Vec<_> = ways.iter().map(|way| wrong(document, way, value, at)).collect();
+        return match tried.iter().filter(|problems| problems.is_empty()).count() {
+            1 => Vec::new(),
+            n => vec![format!("{at}: {n} ways fit: {tried:?}")],
+        };
+    }
+    let mut problems = Vec::new();
+    let is = |name: &Value| match name.as_str().unwrap() {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "null" => value.is_null(),
+        other => panic!("no type `{other}`"),
+    };
+    let fits = match &schema["type"] {
+        Value::Null => true,
+        Value::Array(types) => types.iter().any(is),
+        one => is(one),
+    };
+    if !fits {
+        return vec![format!("{at}: {value} is not {}", schema["type"])];
+    }
+    if schema["enum"]
+        .as_array()
+        .is_some_and(|allowed| !allowed.contains(value))
+    {
+        problems.push(format!("{at}: {value} is none of {}", schema["enum"]));
+    }
+    if let Some(map) = value.as_object() {
+        for name in schema["required"].as_array().into_iter().flatten() {
+            if !map.contains_key(name.as_str().unwrap()) {
+                problems.push(format!("{at}: {name} is missing"));
+            }
+        }
+        for (name, member) in map {
+            let at = format!("{at}.{name}");
+            match (&schema["properties"][name], &schema["additionalProperties"]) {
+                (Value::Null, Value::Null | Value::Bool(true)) => {}
+                (Value::Null, Value::Bool(false)) => problems.push(format!("{at} is not described")),
+                (Value::Null, all) => problems.extend(wrong(document, all, member, &at)),
+                (own, _) => problems.extend(wrong(document, own, member, &at)),
+            }
+        }
+    }
+    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+        problems.extend(wrong(document, &schema["items"], item, &format!("{at}[{n}]")));
+    }
+    problems
+}
+
+/// A client that checks every reply.
+struct Checking {
+    document: Value,
+    at: SocketAddr,
+}
+
+impl Checking {
+    async fn new(at: SocketAddr) -> Self {
+        let document = get(at, "/api/v2/openapi.json").await.is(200).json();
+        assert_eq!(document["openapi"], "3.1.0");
+        Self { document, at }
+    }
+
+    /// Asks, and compares with what `path` of the description says.
+    async fn ask(&self, method: &str, path: &str, real: &str, body: &Value) -> Reply {
+        let operation = &self.document["paths"][path][method.to_lowercase()];
+        assert!(operation.is_object(), "{method} {path}");
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        let reply = send(self.at, method, real, &[], &body).await;
+        let described = &operation["responses"][reply.status.to_string()]["content"];
+        let content_type = reply.headers["content-type"].split(';').next().unwrap().to_owned();
+        let schema = &described[&content_type]["schema"];
+        assert!(
+            schema.is_object(),
+            "{method} {real}: {} {content_type} is not described",
+            reply.status
+        );
+        if content_type == "application/json" {
+            let problems = wrong(&self.document, schema, &reply.json(), "");
+            assert!(problems.is_empty(), "{method} {real}: {problems:#?}\n{}", reply.text());
+        }
+        reply
+    }
+
+    async fn get(&self, path: &str, real: &str) -> Reply {
+        self.ask("GET", path, real, &Value::Null).await
+    }
+}
+
+#[tokio::test]
+async fn replies_to_readers_are_as_described() {
+    let (world, at, _served) = stored(config()).await;
+    world.write(&world.trial_directory(0).join("stdout"), b"x");
+    let check = Checking::new(at).await;
+    check.get("/api/v2/openapi.json", "/api/v2/openapi.json").await.is(200);
+    check.get("/api/v2/experiment", "/api/v2/experiment").await.is(200);
+    for query in ["", "?limit=2", "?fields=summary"] {
+        check
+            .get("/api/v2/trials", &format!("/api/v2/trials{query}"))
+            .await
+            .is(200);
+    }
+    check.get("/api/v2/trials", "/api/v2/trials?x=1").await.is(400);
+    for id in ["t0", "t1", "t2", "t3", "t4"] {
+        check
+            .get("/api/v2/trials/{id}", &format!("/api/v2/trials/{id}"))
+            .await
+            .is(200);
+        check
+            .get("/api/v2/trials/{id}/explain", &format!("/api/v2/trials/{id}/explain"))
+            .await
+            .is(200);
+        check
+            .get("/api/v2/trials/{id}/metrics", &format!("/api/v2/trials/{id}/metrics"))
+            .await
+            .is(200);
+        check
+            .get(
+                "/api/v2/trials/{id}/logs/{name}",
+                &format!("/api/v2/trials/{id}/logs/stdout"),
+            )
+            .await
+            .is(200);
+    }
+    check.get("/api/v2/trials/{id}", "/api/v2/trials/none").await.is(404);
+    check.get("/api/v2/metrics", "/api/v2/metrics").await.is(200);
+    check
+        .ask(
+            "POST",
+            "/api/v2/experiment/stop",
+            "/api/v2/experiment/stop",
+            &Value::Null,
+        )
+        .await
+        .is(409);
+}
+
+#[tokio::test]
+async fn replies_to_those_who_change_something_are_as_described() {
+    let world = World::new(config(), limits(1, 9));
+    let (manager, _cluster) = world.manager("wait");
+    let (at, _served) = world.serve(manager.handle());
+    let test = async {
+        let listed = until(at, "/api/v2/trials?status=RUNNING", |now| now["trials"][0].is_object()).await;
+        let first = listed["trials"][0]["id"].as_str().unwrap().to_owned();
+        let check = Checking::new(at).await;
+        let patch = json!({"limits": {"maxTrials": null}});
+        check
+            .ask("PATCH", "/api/v2/experiment", "/api/v2/experiment", &patch)
+            .await
+            .is(200);
+        check
+            .ask("PATCH", "/api/v2/experiment", "/api/v2/experiment", &json!(1))
+            .await
+            .is(400);
+        check
+            .ask(
+                "POST",
+                "/api/v2/trials",
+                "/api/v2/trials",
+                &json!({"parameters": {"x": 1}}),
+            )
+            .await
+            .is(201);
+        let cancel = format!("/api/v2/trials/{first}/cancel");
+        check
+            .ask("POST", "/api/v2/trials/{id}/cancel", &cancel, &Value::Null)
+            .await
+            .is(202);
+        until(at, &format!("/api/v2/trials/{first}"), |now| {
+            now["status"] == "USER_CANCELED"
+        })
+        .await;
+        check
+            .ask("POST", "/api/v2/trials/{id}/cancel", &cancel, &Value::Null)
+            .await
+            .is(409);
+        let retry = format!("/api/v2/trials/{first}/retry");
+        check
+            .ask("POST", "/api/v2/trials/{id}/retry", &retry, &Value::Null)
+            .await
+            .is(202);
+        check
+            .ask(
+                "POST",
+                "/api/v2/trials/{id}/retry",
+                "/api/v2/trials/none/retry",
+                &Value::Null,
+            )
+            .await
+            .is(404);
+        check
+            .ask(
+                "POST",
+                "/api/v2/experiment/stop",
+                "/api/v2/experiment/stop",
+                &Value::Null,
+            )
+            .await
+            .is(202);
+    };
+    within(async { tokio::join!(manager.run(), test) }).await.0.unwrap();
+}
