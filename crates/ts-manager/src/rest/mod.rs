@@ -11,6 +11,7 @@ mod events;
 mod guard;
 mod input;
 mod port;
+mod prometheus;
 mod readers;
 mod server;
 mod state;

@@ -1,14 +1,14 @@
 //! Serves the API on a bound port until the task scope ends.
 
 use super::{
-    Address, Assets, Commands, Port, assets, events, guard,
+    Address, Assets, Commands, Port, assets, events, guard, prometheus,
     readers::Readers,
     state::{Shared, State},
     stored::{self, Token},
     v1, v2,
 };
 use crate::{ExperimentDirectory, store::Optimize};
-use axum::{Router, middleware};
+use axum::{Router, middleware, routing::get};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -117,7 +117,12 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
 
 /// All routes: at the root, and behind the prefix if there is one.
 pub(super) fn router(state: &State) -> Router {
-    let routes = || v2::routes().merge(v1::routes()).fallback(assets::file);
+    let routes = || {
+        v2::routes()
+            .merge(v1::routes())
+            .route("/metrics", get(prometheus::metrics))
+            .fallback(assets::file)
+    };
     let all = match state.prefix.as_str() {
         "" => routes(),
         prefix => Router::new().nest(&format!("/{prefix}"), routes()).merge(routes()),

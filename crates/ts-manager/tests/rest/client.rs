@@ -1,7 +1,7 @@
 //! One HTTP request at a time over a socket of its own; nothing of the request is added that the test does not say.
 
 use serde_json::Value;
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, fmt::Write as _, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -53,10 +53,10 @@ pub(crate) fn request(at: SocketAddr, method: &str, path: &str, headers: &[(&str
         body.len()
     );
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        head += &format!("Host: {at}\r\n");
+        write!(head, "Host: {at}\r\n").unwrap();
     }
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     head += "\r\n";
     let mut all = head.into_bytes();

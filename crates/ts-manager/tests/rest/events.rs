@@ -136,7 +136,7 @@ async fn a_trial_is_told_of_from_its_making_to_its_end_in_order_and_what_is_told
             "the end of the experiment ends the stream"
         );
     };
-    let (outcome, ()) = within(async { tokio::join!(manager.run(), test) }).await;
+    let (outcome, ()) = within(Box::pin(async { tokio::join!(manager.run(), test) })).await;
     assert_eq!(outcome.unwrap().status, ExperimentStatus::Done);
 }
 

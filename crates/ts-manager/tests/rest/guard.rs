@@ -2,7 +2,7 @@
 
 use crate::{
     client::{get, request, send},
-    world::{World, config, limits, stored},
+    world::{World, config, limits, stored, write},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -120,14 +120,9 @@ async fn elsewhere_than_on_loopback_a_token_is_needed() {
         ] {
             let headers: Vec<_> = wrong.map(|wrong| ("Authorization", wrong)).into_iter().collect();
             let reply = send(at, "GET", path, &headers, b"").await.is(401);
-            assert_eq!(
-                reply
-                    .headers
-                    .get("www-authenticate")
-                    .map(String::as_str)
-                    .unwrap_or("Bearer"),
-                "Bearer"
-            );
+            if !path.contains("v1") {
+                assert_eq!(reply.headers["www-authenticate"], "Bearer");
+            }
             assert!(!reply.text().contains(&token));
         }
     }
@@ -155,7 +150,7 @@ async fn a_token_of_ones_own_serves_on_loopback_too_and_a_short_one_is_refused()
         token_file: Some(file.clone()),
         ..Listen::on_port(0)
     };
-    world.write(&file, b"0123456789abcdef\n");
+    write(&file, b"0123456789abcdef\n");
     let (at, _served) = world.serve_stored(&listen);
     get(at, "/api/v2/experiment").await.is(401);
     send(
@@ -167,7 +162,7 @@ async fn a_token_of_ones_own_serves_on_loopback_too_and_a_short_one_is_refused()
     )
     .await
     .is(200);
-    world.write(&file, b"short");
+    write(&file, b"short");
     let api = |port| {
         ts_manager::rest::serve(
             port,

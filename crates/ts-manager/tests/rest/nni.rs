@@ -2,7 +2,7 @@
 
 use crate::{
     client::get,
-    world::{config, config_v1, space, stored},
+    world::{config, config_v1, space, stored, write},
 };
 use serde_json::{Value, json};
 
@@ -166,9 +166,9 @@ async fn status_version_and_registry() {
 async fn files_of_trials_have_four_names_and_no_other() {
     let (world, at, _served) = stored(config()).await;
     let folder = world.trial_directory(0);
-    world.write(&folder.join("stdout"), "hé\n".as_bytes());
-    world.write(&folder.join("model.onnx"), &[0, 255]);
-    world.write(&folder.join("stderr"), b"");
+    write(&folder.join("stdout"), "hé\n".as_bytes());
+    write(&folder.join("model.onnx"), &[0, 255]);
+    write(&folder.join("stderr"), b"");
     let file = |name: &str| format!("/api/v1/nni/trial-file/t0/{name}");
     let stdout = get(at, &file("stdout")).await.is(200);
     assert_eq!(

@@ -90,7 +90,7 @@ async fn updates_of_both_schemas_take_effect() {
             assert!(proposed["trials"][0].is_object());
             assert_eq!(ask(at, "DELETE", "/experiment", &json!({})).await.is(200).text(), "");
         };
-        let (outcome, ()) = within(async { tokio::join!(manager.run(), test) }).await;
+        let (outcome, ()) = within(Box::pin(async { tokio::join!(manager.run(), test) })).await;
         assert_eq!(outcome.unwrap().status, ExperimentStatus::Stopped);
     }
 }
@@ -134,7 +134,7 @@ async fn trials_are_added_and_cancelled() {
         }
         ask(at, "DELETE", "/experiment", &json!({})).await.is(200);
     };
-    let (outcome, ()) = within(async { tokio::join!(manager.run(), test) }).await;
+    let (outcome, ()) = within(Box::pin(async { tokio::join!(manager.run(), test) })).await;
     assert_eq!(outcome.unwrap().status, ExperimentStatus::Stopped);
 }
 
@@ -171,7 +171,7 @@ async fn imported_results_are_kept_and_told_again_after_a_resume() {
         );
         handle.ask(Request::Stop).await.unwrap();
     };
-    let (outcome, ()) = within(async { tokio::join!(manager.run(), test) }).await;
+    let (outcome, ()) = within(Box::pin(async { tokio::join!(manager.run(), test) })).await;
     assert_eq!(outcome.unwrap().status, ExperimentStatus::Stopped);
     let kept = world.store().reader().unwrap().imports().unwrap();
     let kept: Vec<ImportedResult> = kept.into_iter().flatten().collect();

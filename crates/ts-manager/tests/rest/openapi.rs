@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Reply, get, send},
-    world::{World, config, limits, stored, within},
+    world::{World, config, limits, stored, within, write},
     writing::until,
 };
 use serde_json::{Value, json};
@@ -134,7 +134,7 @@ impl Checking {
 #[tokio::test]
 async fn replies_to_readers_are_as_described() {
     let (world, at, _served) = stored(config()).await;
-    world.write(&world.trial_directory(0).join("stdout"), b"x");
+    write(&world.trial_directory(0).join("stdout"), b"x");
     let check = Checking::new(at).await;
     check.get("/api/v2/openapi.json", "/api/v2/openapi.json").await.is(200);
     check.get("/api/v2/experiment", "/api/v2/experiment").await.is(200);
@@ -243,5 +243,8 @@ async fn replies_to_those_who_change_something_are_as_described() {
             .await
             .is(202);
     };
-    within(async { tokio::join!(manager.run(), test) }).await.0.unwrap();
+    within(Box::pin(async { tokio::join!(manager.run(), test) }))
+        .await
+        .0
+        .unwrap();
 }

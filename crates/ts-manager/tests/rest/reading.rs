@@ -2,7 +2,7 @@
 
 use crate::{
     client::get,
-    world::{World, config, config_v1, id, limits, metric, stored},
+    world::{World, config, config_v1, id, limits, metric, stored, write},
 };
 use serde_json::{Value, json};
 use ts_manager::{
@@ -168,7 +168,7 @@ async fn metrics_of_one_and_curves_of_many() {
 #[tokio::test]
 async fn logs_come_piece_by_piece_and_say_where_the_next_one_begins() {
     let (world, at, _served) = stored(config()).await;
-    world.write(&world.trial_directory(0).join("stdout"), b"hello\nworld\n");
+    write(&world.trial_directory(0).join("stdout"), b"hello\nworld\n");
     let piece = get(at, "/api/v2/trials/t0/logs/stdout?limit=6").await.is(200);
     assert_eq!(piece.text(), "hello\n");
     assert_eq!(
@@ -183,7 +183,7 @@ async fn logs_come_piece_by_piece_and_say_where_the_next_one_begins() {
     );
     assert_eq!(piece.headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(piece.headers["x-content-type-options"], "nosniff");
-    world.write(&world.trial_directory(2).join("stderr"), b"x");
+    write(&world.trial_directory(2).join("stderr"), b"x");
     let running = get(at, "/api/v2/trials/t2/logs/stderr").await.is(200);
     assert_eq!(running.headers["x-end"], "false", "a trial that runs may write more");
     assert_eq!(
@@ -217,7 +217,7 @@ async fn logs_come_piece_by_piece_and_say_where_the_next_one_begins() {
 async fn a_link_that_a_trial_made_is_not_followed() {
     let (world, at, _served) = stored(config()).await;
     let secret = world.dir.path().join("secret");
-    world.write(&secret, b"hunter2");
+    write(&secret, b"hunter2");
     std::fs::create_dir_all(world.trial_directory(0)).unwrap();
     for name in ["stdout", "model.onnx"] {
         std::os::unix::fs::symlink(&secret, world.trial_directory(0).join(name)).unwrap();
@@ -289,4 +289,26 @@ async fn pages_of_ten_thousand_trials_are_whole_and_small() {
     let range = get(at, "/api/v1/nni/metric-data-range/100/119").await.is(200);
     assert_eq!(range.json().as_array().unwrap().len(), 40);
     assert!(range.body.len() < 40 * 200, "{} bytes", range.body.len());
+}
+
+#[tokio::test]
+async fn numbers_for_prometheus() {
+    let (_world, at, _served) = stored(config()).await;
+    let reply = get(at, "/metrics").await.is(200);
+    assert_eq!(
+        reply.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let text = reply.text();
+    for line in [
+        "# TYPE ts_trials gauge",
+        "ts_trials{experiment=\"exp\",status=\"FAILED\"} 1",
+        "ts_trials{experiment=\"exp\",status=\"SUCCEEDED\"} 1",
+        "ts_experiment_status{experiment=\"exp\",status=\"RUNNING\"} 1",
+        "ts_experiment_status{experiment=\"exp\",status=\"DONE\"} 0",
+        "ts_best_result{experiment=\"exp\"} 0.25",
+        "ts_store_revision{experiment=\"exp\"} 6",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
 }

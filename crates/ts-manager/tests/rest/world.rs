@@ -191,11 +191,11 @@ impl World {
     pub(crate) fn trial_directory(&self, n: u32) -> std::path::PathBuf {
         self.directory.path().join("trials").join(id(n).as_str())
     }
+}
 
-    pub(crate) fn write(&self, path: &Path, text: &[u8]) {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
+pub(crate) fn write(path: &Path, text: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
 }
 
 pub(crate) fn id(n: u32) -> TrialId {

@@ -103,7 +103,7 @@ async fn limits_trials_and_the_stop_of_a_running_experiment() {
             json!({"status": "STOPPING"})
         );
     };
-    let (outcome, ()) = within(async { tokio::join!(manager.run(), test) }).await;
+    let (outcome, ()) = within(Box::pin(async { tokio::join!(manager.run(), test) })).await;
     assert_eq!(outcome.unwrap().status, ExperimentStatus::Stopped);
 }
 
@@ -201,6 +201,6 @@ async fn a_manager_in_another_process_is_asked_over_its_socket() {
             .is(201);
         post(at, "/api/v2/experiment/stop", &json!({})).await.is(202);
     };
-    let (outcome, ()) = within(async { tokio::join!(manager.run(), test) }).await;
+    let (outcome, ()) = within(Box::pin(async { tokio::join!(manager.run(), test) })).await;
     assert_eq!(outcome.unwrap().status, ExperimentStatus::Stopped);
 }
