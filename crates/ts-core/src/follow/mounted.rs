@@ -5,21 +5,25 @@
 //! `start.sh` is that container's side. What else lies in a trial's folder, and when it is read and written, is each platform's own.
 
 mod folders;
+mod hints;
 mod request;
+mod script;
 mod traces;
 
 pub use folders::{CODE, Folders};
+pub use hints::Hints;
 pub use request::{load_request, save_request};
+pub use script::{output_dir, run_script};
 pub use traces::{Begin, Traces, exit, settled_traces, traces, was_begun};
 
 use crate::{Error, Result, launch::TrialPaths};
 use std::{fs, path::Path};
 
-/// Files in `.nni`: the right to begin, and what `start.sh` leaves.
+/// Files in `.nni`: the right to begin, where it is before a container's name once it is taken, and what `start.sh` leaves.
 const READY: &str = "ready";
-const WITHDRAWN: &str = "withdrawn";
 const STARTED: &str = "started.";
 const AGAIN: &str = "again";
+const WITHDRAWN: &str = "withdrawn";
 const FAILURE: &str = "failure";
 const ENDED: &str = "ended";
 

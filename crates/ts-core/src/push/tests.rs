@@ -223,3 +223,17 @@ async fn a_manager_that_comes_back_has_port_and_token_again() {
     assert_eq!((world.address, &world.token), (address, &token));
     assert_eq!(world.append(0, b"abcd").await, "4\n");
 }
+
+#[tokio::test]
+async fn a_token_that_is_removed_is_never_used_again() {
+    let world = World::start().await;
+    let World { ctx, dir, token, .. } = world;
+    ctx.tasks.close().await;
+    let file = dir.path().join("push.token");
+    fs::write(dir.path().join("push.new"), "a save that was cut").expect("room");
+    assert!(remove_token(&file).expect("removed"));
+    assert!(!remove_token(&file).expect("absent"));
+    let left = fs::read_dir(dir.path()).expect("a folder").flatten();
+    assert_eq!(left.map(|entry| entry.file_name()).collect::<Vec<_>>(), ["root"]);
+    assert_ne!(World::over(dir).await.token, token);
+}
