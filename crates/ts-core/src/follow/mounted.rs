@@ -19,10 +19,13 @@ pub use traces::{Begin, Traces, exit, settled_traces, traces, was_begun};
 use crate::{Error, Result, launch::TrialPaths};
 use std::{fs, path::Path};
 
-/// Files in `.nni`: the right to begin, where it is before a container's name once it is taken, and what `start.sh` leaves.
-const READY: &str = "ready";
-const STARTED: &str = "started.";
-const AGAIN: &str = "again";
+/// In `.nni`: the right to begin, for who takes it away.
+pub(crate) const READY: &str = "ready";
+/// In `.nni`, before the name of the container that took the right.
+pub(crate) const STARTED: &str = "started.";
+/// In `.nni`: somebody came to begin a second time.
+pub(crate) const AGAIN: &str = "again";
+/// Files in `.nni`: the right that was taken back, and what `start.sh` leaves.
 const WITHDRAWN: &str = "withdrawn";
 const FAILURE: &str = "failure";
 const ENDED: &str = "ended";

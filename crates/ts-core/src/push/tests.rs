@@ -1,7 +1,11 @@
 //! The channel over a real port: nothing lost, nothing doubled, nothing told to who has no token.
 
 use super::*;
-use crate::{Ctx, ErrorKind, Parameters, launch::TrialPaths};
+use crate::{
+    Ctx, ErrorKind, Parameters,
+    follow::mounted::{AGAIN, READY},
+    launch::TrialPaths,
+};
 use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
