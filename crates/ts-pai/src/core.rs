@@ -11,10 +11,10 @@ use crate::{
     reuse::{self, Pool},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use ts_core::{
     Ctx, Error, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
-    follow::{self, Known, Registry, Trouble, mounted::Folders, reason_of},
+    follow::{self, Claims, Known, Registry, Trouble, mounted::Folders, reason_of},
 };
 
 /// Requests that change something, at a time.
@@ -66,8 +66,8 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     /// Rings when the jobs are to be looked at.
     pub(crate) bell: Notify,
-    /// Changes when a trial's folder is complete, or has failed to become so.
-    pub(crate) stored: watch::Sender<u64>,
+    /// Trials whose folder is being made or taken up.
+    pub(crate) claims: Claims,
     /// Why the cluster cannot be used at present.
     trouble: Trouble,
 }
@@ -91,7 +91,7 @@ pub(crate) fn start(ctx: Ctx, config: PaiConfig, experiment: ExperimentId) -> Re
         gate: Gate::default(),
         pool: Pool::default(),
         bell: Notify::new(),
-        stored: watch::Sender::default(),
+        claims: Claims::default(),
         trouble: Trouble::default(),
         ctx,
         config,
