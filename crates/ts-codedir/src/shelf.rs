@@ -33,6 +33,18 @@ impl Shelf {
         ctx.tasks.blocking(move || put(&folder, &code)).await
     }
 
+    /// Whether the package of a receipt is there. Blocks.
+    ///
+    /// # Errors
+    /// `Conflict` if it is not, or the receipt is of something else.
+    pub fn check(&self, code: &Prepared) -> Result<()> {
+        if code.digest.is_some() && self.path(code).is_file() {
+            return Ok(());
+        }
+        let message = format!("`{}` is no receipt of delivered code", code.location);
+        Err(Error::new(ErrorKind::Conflict, message).with_help("call `prepare` of this service first"))
+    }
+
     /// Where the package of a receipt is.
     pub fn path(&self, code: &Prepared) -> PathBuf {
         self.folder.join(&code.location)
@@ -98,6 +110,11 @@ mod tests {
                 .expect("a time"),
             made
         );
+        shelf.check(&first).expect("it is there");
+        let other = Prepared::new(first.digest.clone(), "other.tar");
+        assert_eq!(shelf.check(&other).unwrap_err().kind(), ErrorKind::Conflict);
+        let of_nothing = Prepared::new(None, first.location.clone());
+        assert_eq!(shelf.check(&of_nothing).unwrap_err().kind(), ErrorKind::Conflict);
         fs::write(code.path.join("a.py"), "2").expect("room");
         assert_ne!(shelf.put(&ctx, &code).await.expect("put"), first);
         assert_eq!(fs::read_dir(dir.path().join("shelf")).expect("there").count(), 2);

@@ -23,6 +23,8 @@ const PIECE: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Spool {
     digest: String,
+    /// Length of the archive before compression.
+    archive_bytes: u64,
     path: PathBuf,
     package: CodePackage,
     /// How far its file is, once somebody needs it.
@@ -58,10 +60,11 @@ impl Spool {
         let code = code.clone();
         let scanned = ctx.tasks.blocking(move || {
             let package = crate::scan(&code)?;
-            let digest = crate::digest(&package)?.to_string();
-            Ok::<_, Error>((package, digest))
+            let summary = crate::pack(&package, Compression::None, io::sink())?;
+            Ok::<_, Error>((package, summary))
         });
-        let (package, digest) = scanned.await?;
+        let (package, summary) = scanned.await?;
+        let digest = summary.digest.to_string();
         let folder = ctx.work_dir.join(PACKAGES);
         fs::create_dir_all(&folder).map_err(|e| Error::io("make", &folder, e))?;
         let is_old = is_known(&ctx.work_dir, &digest);
@@ -72,6 +75,7 @@ impl Spool {
         }
         Ok(Self {
             digest,
+            archive_bytes: summary.tar_bytes,
             path,
             package,
             packing: Mutex::default(),
@@ -115,6 +119,11 @@ impl Spool {
         &self.digest
     }
 
+    /// Length of the package before compression, which is what [`Spool::read`] gives decompressed.
+    pub fn archive_bytes(&self) -> u64 {
+        self.archive_bytes
+    }
+
     /// Length of the package once it is complete.
     pub fn packed_bytes(&self) -> Option<u64> {
         fs::metadata(&self.path).ok().map(|meta| meta.len())
@@ -123,6 +132,24 @@ impl Spool {
     /// Whether this very content belonged to this experiment before.
     pub fn is_old(&self) -> bool {
         self.is_old
+    }
+
+    /// Reads the archive from its beginning: from the package if it is or is being written, else straight from the directory.
+    ///
+    /// For a delivery that is the only one: nothing is kept for a later one. If the directory was changed, the last piece is
+    /// an error.
+    pub fn read_once(&self, tasks: &TaskScope) -> mpsc::Receiver<Result<Piece>> {
+        let packing = self.packing.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if packing || self.path.is_file() {
+            return self.read(true, tasks);
+        }
+        let (pieces, receiver) = mpsc::channel(8);
+        let (package, digest) = (self.package.clone(), self.digest.clone());
+        let tasks_of = tasks.clone();
+        tasks.spawn(async move {
+            tasks_of.blocking(move || archive(&package, &digest, &pieces)).await;
+        });
+        receiver
     }
 
     /// Reads the package from its beginning, decompressed if asked; pieces wait for their reader.
@@ -183,6 +210,36 @@ fn write(package: &CodePackage, digest: &str, file: File, path: &Path, written: 
             Written::Failed(error.to_string())
         }
     });
+}
+
+fn archive(package: &CodePackage, digest: &str, pieces: &mpsc::Sender<Result<Piece>>) {
+    let out = io::BufWriter::with_capacity(PIECE, Sending { pieces });
+    let packed = crate::pack(package, Compression::None, out).and_then(|packed| {
+        if packed.digest.as_str() == digest {
+            Ok(Piece::End)
+        } else {
+            Err(changed())
+        }
+    });
+    // Nobody hears it if the delivery was given up.
+    let _ = pieces.blocking_send(packed);
+}
+
+/// Gives what is written as pieces.
+struct Sending<'a> {
+    pieces: &'a mpsc::Sender<Result<Piece>>,
+}
+
+impl Write for Sending<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Piece::Bytes(Bytes::copy_from_slice(bytes));
+        let given_up = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.pieces.blocking_send(Ok(piece)).map_err(given_up)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// That there is no way back to the code with which the experiment began.
@@ -315,6 +372,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_archive_of_a_directory_that_changed_has_no_end() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("a.py"), "old").expect("room");
+        let ctx = Ctx::new(dir.path().join("work"));
+        let code = CodeDirectory::new(dir.path());
+        let spool = Spool::new(&ctx, &code).await.expect("scanned");
+        fs::write(dir.path().join("a.py"), "new").expect("room");
+        let mut pieces = spool.read_once(&ctx.tasks);
+        let mut last = None;
+        while let Some(piece) = pieces.recv().await {
+            last = Some(piece);
+        }
+        let error = last.expect("a piece").expect_err("another content");
+        assert_eq!(error.kind(), ErrorKind::CodeDir, "{error}");
+    }
+
+    #[tokio::test]
     async fn every_reader_gets_the_whole_package_in_both_forms() {
         let dir = tempfile::tempdir().expect("a folder");
         let code = dir.path().join("code");
@@ -326,15 +400,20 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..2 {
             let spool = Spool::new(&ctx, &CodeDirectory::new(&code)).await.expect("packed");
-            for decompress in [false, true] {
-                let mut pieces = spool.read(decompress, &ctx.tasks);
+            let tasks = &ctx.tasks;
+            for way in ["once", "packed", "unpacked", "once"] {
+                let mut pieces = match way {
+                    "once" => spool.read_once(tasks),
+                    other => spool.read(other == "unpacked", tasks),
+                };
                 let mut bytes = Vec::new();
                 while let Piece::Bytes(piece) = pieces.recv().await.expect("an end").expect("readable") {
                     bytes.extend_from_slice(&piece);
                 }
-                if !decompress {
+                if way == "packed" {
                     bytes = zstd::decode_all(&*bytes).expect("zstd");
                 }
+                assert_eq!(bytes.len() as u64, spool.archive_bytes());
                 seen.push(bytes);
             }
         }

@@ -9,10 +9,10 @@ use crate::{
     observe, validate,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{Notify, OnceCell, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use ts_core::{
     Ctx, Error, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
-    follow::{self, Known, Registry, Trouble, mounted::Folders, reason_of},
+    follow::{self, Claims, Known, Registry, Trouble, mounted::Folders, reason_of},
 };
 
 /// Requests that change something, at a time.
@@ -59,8 +59,8 @@ pub(crate) struct Core {
     pub(crate) writes: Semaphore,
     /// Rings when the jobs are to be looked at.
     pub(crate) bell: Notify,
-    /// Changes when a trial's folder is complete, or has failed to become so.
-    pub(crate) stored: watch::Sender<u64>,
+    /// Trials whose folder is being made or taken up.
+    pub(crate) claims: Claims,
     /// Why the cluster cannot be used at present.
     trouble: Trouble,
 }
@@ -83,7 +83,7 @@ pub(crate) fn start(ctx: Ctx, config: DltsConfig, experiment: ExperimentId) -> R
         registry: Arc::default(),
         writes: Semaphore::new(WRITES),
         bell: Notify::new(),
-        stored: watch::Sender::default(),
+        claims: Claims::default(),
         trouble: Trouble::default(),
         ctx,
         config,

@@ -6,12 +6,12 @@ use crate::DltsConfig;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
 use ts_core::{
-    Error, ExperimentId, GpuCount, Prepared, Result, TrialSpec,
+    Error, ExperimentId, Prepared, Result, TrialSpec,
     follow::{
-        mounted::{CODE, Folders, offer, save_request, start_script},
+        mounted::{CODE, Folders, offer, output_dir, run_script, save_request, start_script},
         write_whole,
     },
-    launch::{LaunchScript, StateClock, TrialContext, TrialPaths, quote, trial_environment, visible_devices},
+    launch::{StateClock, TrialPaths, quote},
 };
 
 /// The script that a container runs.
@@ -55,7 +55,10 @@ pub(crate) fn of_trial(config: &DltsConfig, code: &Prepared, trial: &TrialSpec) 
     Ok(vec![
         file(START, start(config, code, trial, &dir)),
         file(&trial.parameters.file_name(), trial.parameters.text.to_string()),
-        file(TrialPaths::SCRIPT, script(trial, &dir)?),
+        file(
+            TrialPaths::SCRIPT,
+            run_script(SDK_PLATFORM, trial, &dir, &dir, &trial.command, StateClock::FileTime)?,
+        ),
     ])
 }
 
@@ -69,32 +72,9 @@ fn start(config: &DltsConfig, code: &Prepared, trial: &TrialSpec, dir: &str) -> 
     start_script(&format!(
         "ts_dir={dir}\nts_seat=$ts_dir\nts_code={}\nts_output={}\nts_grace={grace}\nts_mark=${{HOSTNAME:-0}}.$(date +%s).$$",
         quote(&code),
-        quote(&format!("{dir}/nnioutput")),
+        quote(&output_dir(dir)),
         dir = quote(dir),
     ))
-}
-
-fn script(trial: &TrialSpec, dir: &str) -> Result<String> {
-    let code = format!("{dir}/code");
-    let environment = trial_environment(&TrialContext {
-        platform: SDK_PLATFORM,
-        experiment: &trial.experiment,
-        trial: &trial.id,
-        sequence_id: trial.sequence_id,
-        sys_dir: dir,
-        output_dir: &format!("{dir}/nnioutput"),
-        code_dir: &code,
-    });
-    // The platform makes the GPUs of a trial visible; only none must be said.
-    let devices = match trial.gpus {
-        GpuCount::Exactly(0) => visible_devices(trial.gpus, &[]),
-        _ => None,
-    };
-    LaunchScript::new(dir, code.as_str(), trial.command.clone())
-        .with_env(environment)
-        .with_visible_devices(devices)
-        .with_clock(StateClock::FileTime)
-        .render()
 }
 
 /// Writes a trial's folder anew, whatever an interrupted try has left of it; the stored request comes last.

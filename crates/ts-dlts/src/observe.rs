@@ -13,7 +13,7 @@ use crate::{
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -21,7 +21,7 @@ use ts_core::{
     Reason, ReasonCode, Result, Timestamp, TrialId, TrialStatus,
     follow::{
         self, Known, Pace, StoredFiles,
-        mounted::{self, Begin, settled_traces},
+        mounted::{Begin, Hints, settled_traces},
     },
 };
 
@@ -29,6 +29,7 @@ use ts_core::{
 const GROWTH_PACE: Duration = Duration::from_millis(500);
 /// Details that are asked for at a time.
 const DETAILS: usize = 6;
+
 /// Starts the tasks of a service.
 pub(crate) fn start(spawner: &Spawner) {
     let core = &spawner.core;
@@ -45,23 +46,27 @@ pub(crate) fn start(spawner: &Spawner) {
     });
 }
 
-/// Trials whose begin (`false`) or end (`true`) was seen on the storage.
-type Hints = HashSet<(TrialId, bool)>;
-
 /// Looks until the service is gone.
 async fn observe(core: Weak<Core>) {
     let Some(interval) = core.upgrade().map(|core| core.config.poll_interval) else {
         return;
     };
     let mut pace = Pace::new(interval);
-    let mut hinted = Hints::new();
+    let mut hints = Hints::default();
     loop {
         let Some(strong) = core.upgrade() else { return };
-        rest(&strong, pace.least(), pace.most(), &mut hinted).await;
-        let before = strong.registry.ids().len();
+        let Core {
+            ctx,
+            registry,
+            folders,
+            bell,
+            ..
+        } = &*strong;
+        hints.rest(ctx, registry, folders, bell, &pace, is_watched).await;
+        let before = registry.ids().len();
         match look(&strong).await {
             Ok(has_news) => {
-                pace.succeeded(has_news || before != strong.registry.ids().len(), Duration::ZERO);
+                pace.succeeded(has_news || before != registry.ids().len(), Duration::ZERO);
                 strong.end_trouble();
             }
             Err(error) => {
@@ -83,57 +88,9 @@ fn forget_missing(core: &Core) {
     }
 }
 
-/// Waits until it is time for the next list: not before `least`, after `most` or a hint.
-async fn rest(core: &Arc<Core>, least: Duration, most: Duration, hinted: &mut Hints) {
-    core.ctx.clock.sleep(least).await;
-    while !core.registry.ids().iter().any(|trial| is_watched(core, trial)) {
-        core.bell.notified().await;
-    }
-    let until = core.ctx.clock.monotonic() + most.saturating_sub(least);
-    loop {
-        let left = until.saturating_sub(core.ctx.clock.monotonic());
-        if left.is_zero() || has_hint(core, hinted).await {
-            return;
-        }
-        tokio::select! {
-            () = core.ctx.clock.sleep(left.min(Duration::from_secs(1))) => {}
-            () = core.bell.notified() => return,
-        }
-    }
-}
-
 /// Whether the cluster has the job of a trial that has not ended.
-fn is_watched(core: &Core, trial: &TrialId) -> bool {
-    let is_watched = |known: &Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
-    core.registry.with(trial, is_watched) == Some(true)
-}
-
-/// Whether a trial has begun or left its exit code on the storage, and no list was asked for since.
-async fn has_hint(core: &Arc<Core>, hinted: &mut Hints) -> bool {
-    let mut asked = Vec::new();
-    for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
-        let is_running = core.registry.with(&trial, |known| known.status == TrialStatus::Running) == Some(true);
-        if !hinted.contains(&(trial.clone(), is_running)) {
-            asked.push((trial, is_running));
-        }
-    }
-    let found: Vec<(TrialId, bool)> = core
-        .on_storage(move |core| {
-            let is_so = |(trial, is_running): &(TrialId, bool)| {
-                let paths = core.folders.paths(trial);
-                if *is_running {
-                    mounted::exit(&paths).is_some()
-                } else {
-                    mounted::was_begun(&paths)
-                }
-            };
-            asked.into_iter().filter(is_so).collect()
-        })
-        .await;
-    let is_some = !found.is_empty();
-    hinted.extend(found);
-    hinted.retain(|(trial, _)| is_watched(core, trial));
-    is_some
+fn is_watched(known: &Known<Place>) -> bool {
+    !known.status.is_terminal() && known.extra.created_at.is_some()
 }
 
 /// One look at all jobs; says whether anything is new.
@@ -143,11 +100,12 @@ async fn look(core: &Arc<Core>) -> Result<bool> {
     let jobs: HashMap<&str, &JobView> = listing.iter().map(|job| (job.id.as_str(), job)).collect();
     let mut has_news = false;
     let mut asked = Vec::new();
-    for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
-        let known = core
-            .registry
-            .with(&trial, |known| (known.extra.job.id.clone(), known.extra.created_at));
-        let Some((id, created_at)) = known else { continue };
+    for trial in core.registry.ids() {
+        let place =
+            |known: &Known<Place>| is_watched(known).then(|| (known.extra.job.id.clone(), known.extra.created_at));
+        let Some((id, created_at)) = core.registry.with(&trial, place).flatten() else {
+            continue;
+        };
         let standing = jobs
             .get(id.as_str())
             .map_or(Standing::Ended, |job| status::standing(job));

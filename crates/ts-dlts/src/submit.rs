@@ -31,62 +31,43 @@ pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &
     let files = files::of_trial(&core.config, prepared, trial)?;
     // Which address the dashboard gives to the job is known later; its folder has all that it prints.
     let receipt = Submitted::new(core.folders.paths(&trial.id).dir().display().to_string());
-    let mut stored = core.stored.subscribe();
-    loop {
-        let job = Job {
-            spec: trial.clone(),
-            id: names::new_job_id(),
-            is_taken: false,
-        };
+    let job = Job {
+        spec: trial.clone(),
+        id: names::new_job_id(),
+        is_taken: false,
+    };
+    let place = Place::new(job.clone());
+    let known = || {
         let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
-        let known = Known::waiting(core.ctx.clock.now(), why, Place::new(job.clone()));
-        if core.registry.claim(&trial.id, known) {
-            // Goes on where this request is dropped: whoever asks again waits for it below.
-            let (spawner, prepared) = (running.spawner(), prepared.clone());
-            return core
-                .ctx
-                .tasks
-                .blocking(move || {
-                    let result = store(&spawner, &prepared, &files, &job);
-                    spawner.core.stored.send_modify(|n| *n += 1);
-                    result
-                })
-                .await
-                .map(|()| receipt);
-        }
-        if core.registry.with(&trial.id, |known| known.extra.is_stored) == Some(true) {
-            return Ok(receipt);
-        }
-        // Nobody drops the sender while we hold the core.
-        let _ = stored.changed().await;
-    }
+        Known::waiting(core.ctx.clock.now(), why, place.clone())
+    };
+    let (spawner, prepared) = (running.spawner(), prepared.clone());
+    let store = move || store(&spawner, &prepared, &files, &job);
+    core.claims
+        .store(
+            &core.ctx,
+            &core.registry,
+            &trial.id,
+            known,
+            |known| known.extra.is_stored,
+            store,
+        )
+        .await
+        .map(|()| receipt)
 }
 
 /// Stores the request, unless an earlier manager did; has the job sent, or taken up.
 fn store(spawner: &Spawner, prepared: &Prepared, files: &[files::TrialFile], job: &Job) -> Result<()> {
     let core = &spawner.core;
     let trial = job.spec.id.clone();
-    let result = (|| {
-        if recover::resume_stored(spawner, &trial)? {
-            return Ok(());
-        }
-        let package = Shelf::new(core.folders.code()).path(prepared);
-        if prepared.digest.is_none() || !package.is_file() {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("`{}` is no receipt of delivered code", prepared.location),
-            )
-            .with_help("call `prepare` of this service first"));
-        }
-        files::store(&core.folders, files, job)?;
-        core.registry.update(&trial, |known| known.extra.is_stored = true);
-        begin(spawner, trial.clone(), false);
-        Ok(())
-    })();
-    if result.is_err() {
-        core.registry.remove(&trial);
+    if recover::resume_stored(spawner, &trial)? {
+        return Ok(());
     }
-    result
+    Shelf::new(core.folders.code()).check(prepared)?;
+    files::store(&core.folders, files, job)?;
+    core.registry.update(&trial, |known| known.extra.is_stored = true);
+    begin(spawner, trial.clone(), false);
+    Ok(())
 }
 
 /// Has the job of a stored trial sent. `looks_first`: an earlier manager may have sent it.

@@ -8,15 +8,12 @@ use crate::{
     error, exec,
     object::{CODE_CONTAINER, RECEIVE, WORK_DIR},
     relay::PodLog,
+    talk::{Talk, failed},
 };
-use kube::api::AttachedProcess;
 use std::{sync::Arc, time::Duration};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use ts_codedir::{Piece, Spool, Written};
-use ts_core::{Clock, Error, ErrorKind, PROGRESS, Result, Retry, RetryPolicy, TaskScope, retry};
+use ts_core::{Error, ErrorKind, PROGRESS, Result, RetryPolicy, TaskScope, retry};
 
-/// How long nothing may move before a stream is given up.
-const STALL: Duration = Duration::from_mins(1);
 /// Time between two words on how far a delivery is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Fewer bytes are no news.
@@ -66,8 +63,8 @@ async fn deliver_once(core: &Core, target: Target<'_>, spool: &Arc<Spool>) -> Re
     let parent = target.folder.rsplit_once('/').map_or("/", |(parent, _)| parent);
     let script = format!("mkdir -p '{parent}' || exit 1\n{RECEIVE}");
     let command = ["/bin/sh", "-c", &script, "tsctl", target.folder, target.mark];
-    let process = exec::start(target.cluster, target.pod, target.container, &command, true).await?;
-    let mut stream = Stream::new(process, &*core.ctx.clock)?;
+    let container = (target.pod, target.container);
+    let mut stream = Talk::start(&*core.ctx.clock, target.cluster, container, &command).await?;
     let word = stream.hear().await?;
     let is_plain = match word.as_str() {
         "there" => return Ok(()),
@@ -75,10 +72,18 @@ async fn deliver_once(core: &Core, target: Target<'_>, spool: &Arc<Spool>) -> Re
         "send zstd" => false,
         other => return Err(failed(other)),
     };
-    let length = length_of(spool, is_plain, &core.ctx.tasks).await?;
-    let form = if is_plain { "plain" } else { "zstd" };
+    let (form, length) = if is_plain {
+        ("plain", spool.archive_bytes())
+    } else {
+        ("zstd", packed_bytes(spool, &core.ctx.tasks).await?)
+    };
     stream.say(format!("{form} {length}\n").as_bytes()).await?;
-    let mut pieces = spool.read(is_plain, &core.ctx.tasks);
+    let tasks = &core.ctx.tasks;
+    let mut pieces = if is_plain {
+        spool.read_once(tasks)
+    } else {
+        spool.read(false, tasks)
+    };
     let (mut sent, mut told) = (0_u64, core.ctx.clock.monotonic());
     loop {
         match pieces.recv().await {
@@ -110,94 +115,14 @@ async fn deliver_once(core: &Core, target: Target<'_>, spool: &Arc<Spool>) -> Re
     }
 }
 
-/// How many bytes will be sent.
-async fn length_of(spool: &Spool, is_plain: bool, tasks: &TaskScope) -> Result<u64> {
-    if is_plain {
-        let (mut pieces, mut length) = (spool.read(true, tasks), 0);
-        loop {
-            match pieces.recv().await {
-                Some(Ok(Piece::Bytes(bytes))) => length += bytes.len() as u64,
-                Some(Ok(Piece::End)) => return Ok(length),
-                Some(Err(error)) => return Err(error),
-                None => return Err(failed("the package was cut off")),
-            }
-        }
-    }
+/// How many bytes of the compressed package there are, once it is complete.
+async fn packed_bytes(spool: &Spool, tasks: &TaskScope) -> Result<u64> {
     let mut written = spool.pack(tasks);
     let end = written.wait_for(|written| !matches!(written, Written::UpTo(_))).await;
     let end = end.map_err(|_| failed("packing was broken off"))?.clone();
     match end {
         Written::Failed(why) => Err(Error::new(ErrorKind::CodeDir, why)),
         _ => spool.packed_bytes().ok_or_else(|| failed("the package is gone")),
-    }
-}
-
-/// A command that is talked with, line by line.
-struct Stream<'a> {
-    clock: &'a dyn Clock,
-    stdin: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
-    lines: tokio::io::Lines<BufReader<Box<dyn tokio::io::AsyncRead + Send + Unpin>>>,
-    /// Ends the command when it is dropped.
-    _process: AttachedProcess,
-}
-
-impl<'a> Stream<'a> {
-    fn new(mut process: AttachedProcess, clock: &'a dyn Clock) -> Result<Self> {
-        let (Some(stdin), Some(stdout)) = (process.stdin(), process.stdout()) else {
-            return Err(failed("the command has no streams"));
-        };
-        let stdout: Box<dyn tokio::io::AsyncRead + Send + Unpin> = Box::new(stdout);
-        Ok(Self {
-            clock,
-            stdin: Box::new(stdin),
-            lines: BufReader::new(stdout).lines(),
-            _process: process,
-        })
-    }
-
-    async fn say(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = tokio::select! {
-            written = self.stdin.write_all(bytes) => written,
-            // It speaks too early only to say that something is wrong.
-            line = self.lines.next_line() => {
-                return Err(failed(&line.ok().flatten().unwrap_or_default()));
-            }
-            () = self.clock.sleep(STALL) => return Err(failed("nothing moves")),
-        };
-        written.map_err(|e| failed("the stream was cut off").with_source(e))
-    }
-
-    async fn hear(&mut self) -> Result<String> {
-        let line = tokio::select! {
-            line = self.lines.next_line() => line,
-            () = self.clock.sleep(STALL * 5) => return Err(failed("no answer comes")),
-        };
-        let line = line.map_err(|e| failed("the stream was cut off").with_source(e))?;
-        line.ok_or_else(|| failed("the stream was cut off"))
-    }
-}
-
-fn failed(said: &str) -> Error {
-    let said = said.strip_prefix("failed ").unwrap_or(said).trim();
-    let said = if said.is_empty() {
-        "the stream was cut off"
-    } else {
-        said
-    };
-    let error = Error::new(ErrorKind::Io, format!("the code could not be delivered: {said}"))
-        .with_retry(Retry::NotApplied { after: None });
-    if said.contains("not found") {
-        error
-            .with_retry(Retry::Never)
-            .with_help("the image must hold `sh`, `tar` and `head`")
-    } else if said.contains("No space left") || said.contains("quota") {
-        error.with_help("free space on the volume")
-    } else if said.contains("Permission denied") || said.contains("cannot write") {
-        error.with_retry(Retry::Never).with_help(
-            "the volume must be writable for the user of the container; see `securityContext` in `podTemplate`",
-        )
-    } else {
-        error
     }
 }
 

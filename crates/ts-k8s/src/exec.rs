@@ -1,4 +1,4 @@
-//! Commands in containers, through the API server: what they say, how they end, and a stream into them.
+//! Commands in containers, through the API server: what they say and how they end. `talk` has those that are talked with.
 
 use crate::{access::Cluster, error};
 use k8s_openapi::api::core::v1::Pod;
@@ -53,7 +53,7 @@ pub(crate) async fn run(
 }
 
 async fn run_to_end(cluster: &Cluster, pod: &str, container: &str, command: &[&str]) -> Result<Done> {
-    let mut process = start(cluster, pod, container, command, false).await?;
+    let mut process = start(cluster, pod, container, command).await?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let (out, err, status) = (process.stdout(), process.stderr(), process.take_status());
     let read_out = async {
@@ -83,41 +83,43 @@ async fn run_to_end(cluster: &Cluster, pod: &str, container: &str, command: &[&s
     })
 }
 
-/// Starts a command; with `stdin`, something can be sent to it. Protocol 4, which all servers speak, has no way to close that.
-pub(crate) async fn start(
-    cluster: &Cluster,
-    pod: &str,
-    container: &str,
-    command: &[&str],
-    stdin: bool,
-) -> Result<AttachedProcess> {
+async fn start(cluster: &Cluster, pod: &str, container: &str, command: &[&str]) -> Result<AttachedProcess> {
     let pods: Api<Pod> = Api::namespaced(cluster.streams.clone(), &cluster.namespace);
     let parameters = AttachParams {
-        container: Some(container.to_owned()),
-        stdin,
-        stdout: true,
-        stderr: true,
-        tty: false,
-        max_stdin_buf_size: Some(256 * 1024),
         max_stdout_buf_size: Some(64 * 1024),
         max_stderr_buf_size: Some(64 * 1024),
+        ..parameters(container)
     };
-    pods.exec(pod, command.iter().copied(), &parameters).await.map_err(|e| {
-        let what = format!("run a command in pod `{pod}`");
-        match e {
-            // The server's words are lost on a refused upgrade.
-            kube::Error::UpgradeConnection(kube::client::UpgradeConnectionError::ProtocolSwitch(status)) => {
-                let code = status.as_u16();
-                let said = match code {
-                    403 => "the permission `create` and `get` on `pods/exec` is missing",
-                    404 => "the pod or its container is gone",
-                    _ => "the server did not open the stream",
-                };
-                error::of_code(&what, code, said)
-            }
-            other => error::of_api(&what, other),
+    pods.exec(pod, command.iter().copied(), &parameters)
+        .await
+        .map_err(|e| not_started(pod, e))
+}
+
+/// A command of which both outputs are heard.
+pub(crate) fn parameters(container: &str) -> AttachParams {
+    AttachParams::default()
+        .container(container)
+        .stdin(false)
+        .stdout(true)
+        .stderr(true)
+}
+
+/// That the server does not start a command.
+pub(crate) fn not_started(pod: &str, error: kube::Error) -> Error {
+    let what = format!("run a command in pod `{pod}`");
+    match error {
+        // The server's words are lost on a refused upgrade.
+        kube::Error::UpgradeConnection(kube::client::UpgradeConnectionError::ProtocolSwitch(status)) => {
+            let code = status.as_u16();
+            let said = match code {
+                403 => "the permission `create` and `get` on `pods/exec` is missing",
+                404 => "the pod or its container is gone",
+                _ => "the server did not open the stream",
+            };
+            error::of_code(&what, code, said)
         }
-    })
+        other => error::of_api(&what, other),
+    }
 }
 
 /// The exit code that a status tells; `None` if the command was cut off.

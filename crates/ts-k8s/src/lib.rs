@@ -26,6 +26,7 @@ mod scene;
 mod service;
 mod status;
 mod submit;
+mod talk;
 mod validate;
 mod verdict;
 mod volume;

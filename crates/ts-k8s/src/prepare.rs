@@ -7,20 +7,27 @@ use ts_core::{CodeDirectory, Prepared, Result};
 
 pub(crate) async fn prepare(core: &Core, directory: &CodeDirectory) -> Result<Prepared> {
     core.need();
-    let spool = Spool::new(&core.ctx, directory).await?;
-    let digest = spool.digest().to_owned();
-    let spool = core.add_spool(spool);
+    let read = async {
+        Spool::new(&core.ctx, directory)
+            .await
+            .map(|spool| core.add_spool(spool))
+    };
     // One connection for this step: what the watch meets is not waited for.
     let ready = connected(core).await?;
     anchor::ensure_secrets(core, &ready.cluster).await?;
-    let location = if let Some(storage) = &core.config.storage {
-        volume::prepare(core, storage, &ready.cluster, &spool).await?;
+    let (digest, location) = if let Some(storage) = &core.config.storage {
+        let spool = volume::prepare(core, storage, &ready.cluster, read).await?;
         tracing::info!("the code is there");
-        crate::object::code_dir(storage, &core.experiment, &digest)
+        let digest = spool.digest().to_owned();
+        let location = crate::object::code_dir(storage, &core.experiment, &digest);
+        (digest, location)
     } else {
+        let spool = read.await?;
         // The first pods come soon.
         drop(spool.pack(&core.ctx.tasks));
-        format!("{}/{digest}", ts_codedir::PACKAGES)
+        let digest = spool.digest().to_owned();
+        let location = format!("{}/{digest}", ts_codedir::PACKAGES);
+        (digest, location)
     };
     Ok(Prepared::new(Some(digest), location))
 }

@@ -10,7 +10,7 @@ use crate::{
     relay::{Batch, Exit, Logs, Mirror, Source, VOLUME, print},
     volume,
 };
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 use tokio::sync::mpsc::UnboundedReceiver;
 use ts_core::{Error, ErrorKind, LogKind, Result, RetryPolicy, TrialId, launch::parse_state};
 
@@ -79,7 +79,7 @@ async fn read_all(core: &Core, wanted: &mut Vec<Wanted>, inbox: &mut UnboundedRe
         }
         return Ok(());
     };
-    volume::with_pod(core, storage, &ready.cluster, async |pod| {
+    volume::with_pod(core, storage, &ready.cluster, future::ready(Ok(())), async |pod, ()| {
         loop {
             while let Ok(trial) = inbox.try_recv() {
                 wanted.push(trial);

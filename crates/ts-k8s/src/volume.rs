@@ -9,7 +9,7 @@ use crate::{
     error, exec, names,
     object::{Owner, code_dir, experiment_dir, ready_mark, storage_mount, storage_volume},
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, future};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
@@ -28,12 +28,17 @@ const START: Duration = Duration::from_mins(5);
 /// It ends by itself after this time, should nobody be left to remove it.
 const LIFE_SECONDS: u32 = 3600;
 
-/// Brings the code onto the storage, once for all trials.
-pub(crate) async fn prepare(core: &Core, storage: &Storage, cluster: &Cluster, spool: &Arc<Spool>) -> Result<()> {
-    let folder = code_dir(storage, &core.experiment, spool.digest());
-    let mark = ready_mark(&folder);
+/// Brings the code onto the storage, once for all trials. `spool` is awaited while the pod starts.
+pub(crate) async fn prepare(
+    core: &Core,
+    storage: &Storage,
+    cluster: &Cluster,
+    spool: impl Future<Output = Result<Arc<Spool>>>,
+) -> Result<Arc<Spool>> {
     core.owner(cluster).await?;
-    with_pod(core, storage, cluster, async |pod| {
+    with_pod(core, storage, cluster, spool, async |pod, spool| {
+        let folder = code_dir(storage, &core.experiment, spool.digest());
+        let mark = ready_mark(&folder);
         let target = Target {
             cluster,
             pod,
@@ -41,7 +46,8 @@ pub(crate) async fn prepare(core: &Core, storage: &Storage, cluster: &Cluster, s
             folder: &folder,
             mark: &mark,
         };
-        deliver::deliver(core, target, spool).await
+        deliver::deliver(core, target, &spool).await?;
+        Ok(spool)
     })
     .await
 }
@@ -50,7 +56,7 @@ pub(crate) async fn prepare(core: &Core, storage: &Storage, cluster: &Cluster, s
 pub(crate) async fn remove(core: &Core, storage: &Storage, cluster: &Cluster) -> Result<()> {
     let command = format!("rm -rf -- {}", quote(&experiment_dir(storage, &core.experiment)));
     anchor::restore_secrets(core, cluster).await?;
-    with_pod(core, storage, cluster, async |pod| {
+    with_pod(core, storage, cluster, future::ready(Ok(())), async |pod, ()| {
         let done = exec::run(&*core.ctx.clock, cluster, pod, CONTAINER, &["/bin/sh", "-c", &command]).await?;
         done.into_stdout("remove the experiment's files").map(drop)
     })
@@ -58,11 +64,14 @@ pub(crate) async fn remove(core: &Core, storage: &Storage, cluster: &Cluster) ->
 }
 
 /// Runs `work` with such a pod, and removes the pod. Should we die, it goes with the experiment's owner, if there is one.
-pub(crate) async fn with_pod<T>(
+///
+/// What the work needs is got while the pod starts; if it cannot be had, the pod is not waited for.
+pub(crate) async fn with_pod<N, T>(
     core: &Core,
     storage: &Storage,
     cluster: &Cluster,
-    work: impl AsyncFnOnce(&str) -> Result<T>,
+    needed: impl Future<Output = Result<N>>,
+    work: impl AsyncFnOnce(&str, N) -> Result<T>,
 ) -> Result<T> {
     let owner = anchor::find(core, cluster).await?;
     let name = names::shared(&core.experiment, &format!("stager-{}", RandomIds.experiment()));
@@ -73,12 +82,14 @@ pub(crate) async fn with_pod<T>(
     api.create(&PostParams::default(), &pod)
         .await
         .map_err(|e| error::of_api(&what, e))?;
-    let done = tokio::select! {
-        running = until_running(cluster, &name) => running,
-        () = core.ctx.clock.sleep(START) => Err(not_running(&name, "no node took it")),
+    let started = async {
+        tokio::select! {
+            running = until_running(cluster, &name) => running,
+            () = core.ctx.clock.sleep(START) => Err(not_running(&name, "no node took it")),
+        }
     };
-    let done = match done {
-        Ok(()) => work(&name).await,
+    let done = match tokio::try_join!(needed, started) {
+        Ok((needed, ())) => work(&name, needed).await,
         Err(error) => Err(error),
     };
     if let Err(error) = api.delete(&name, &DeleteParams::default().grace_period(0)).await {

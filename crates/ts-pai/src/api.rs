@@ -12,7 +12,7 @@ use crate::{PaiConfig, error};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 use ts_core::{
-    Ctx, Error, ErrorKind, Result,
+    Ctx, Error, ErrorKind, Result, Retry,
     http::{HttpClient, HttpSettings, Method, RateLimit, Reply, Request, Tokens, Url},
 };
 
@@ -164,7 +164,7 @@ impl Api {
             .with_body("text/yaml", document.to_owned())
             .limited_by(&self.submits);
         let read = |reply: Reply| match reply.status() {
-            200..=299 => Ok(Sent::Taken),
+            200..=299 => accepted(&reply).map(|()| Sent::Taken),
             409 if error::code(&reply).as_deref() == Some(error::CONFLICT) => Ok(Sent::Exists),
             _ => Err(error::of_reply(&reply)),
         };
@@ -179,7 +179,7 @@ impl Api {
             .request("stop the job", Method::PUT, &path)
             .with_json(&Execution { value: "STOP" })?;
         let read = |reply: Reply| match reply.status() {
-            200..=299 => Ok(true),
+            200..=299 => accepted(&reply).map(|()| true),
             404 if error::code(&reply).as_deref() == Some(error::NO_JOB) => Ok(false),
             _ => Err(error::of_reply(&reply)),
         };
@@ -278,6 +278,15 @@ fn json<T: DeserializeOwned>(reply: &Reply) -> Result<T> {
         return reply.json();
     }
     Err(error::of_reply(reply))
+}
+
+/// A login page, or whatever else answers in the server's place, accepts nothing.
+///
+/// Source: microsoft/pai v1.8, `src/rest-server/src/controllers/v2/job.js`: what is accepted is told in JSON.
+fn accepted(reply: &Reply) -> Result<()> {
+    let read = reply.json::<serde::de::IgnoredAny>();
+    read.map(drop)
+        .map_err(|e| e.with_retry(Retry::MaybeApplied { after: None }))
 }
 
 /// The time until the limit is renewed, spread over half of what it still allows.

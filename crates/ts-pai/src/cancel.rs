@@ -4,13 +4,13 @@
 //! seen by `observe`.
 
 use crate::{
-    core::{Core, Running, Spawner, wait_of},
-    files, names, reuse,
+    core::{Core, Running, Spawner},
+    names, reuse,
 };
 use std::{sync::Arc, time::Duration};
 use ts_core::{
     CancelReason, TrialId,
-    follow::{of_canceled, save_cancel},
+    follow::{mounted, of_canceled, save_cancel, wait_after},
 };
 
 /// Pace of asking again while the job has not ended: a request that came too early is forgotten by the cluster.
@@ -29,7 +29,7 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
         let trial = trial.clone();
         core.on_storage(move |core| {
             let paths = core.folders.paths(&trial);
-            files::withdraw(&paths);
+            mounted::withdraw(&paths);
             let is_over = core.config.reuse && reuse::take_back(core, &trial);
             (is_over, save_cancel(&paths, why))
         })
@@ -47,7 +47,9 @@ pub(crate) async fn cancel(running: &Arc<Running>, trial: &TrialId, why: CancelR
     });
     if is_over {
         // No worker had it yet, and none will.
-        return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+        return core
+            .registry
+            .conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
     }
     // What is not sent yet is ended by whoever would send it.
     if is_first && is_created == Some(true) {
@@ -76,7 +78,7 @@ async fn stop(core: &Core, trial: &TrialId) {
             Ok(false) => Duration::from_secs(1),
             Err(error) => {
                 tracing::warn!(%trial, %error, "the job could not be stopped; trying again");
-                wait_of(&error, AGAIN)
+                wait_after(&error, AGAIN)
             }
         };
         core.ctx.clock.sleep(wait).await;

@@ -4,11 +4,14 @@
 
 use crate::{
     cancel,
-    core::{Core, Running},
+    core::{Core, Place, Running},
     names, push, recover, reuse,
 };
-use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
-use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use ts_core::{
+    CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId,
+    follow::{self, Known, remove_dir, remove_each, until_over},
+};
 
 /// How long the cluster may take to end a job, beside the grace of the trial: Kubernetes' own 30 s, and the way of the news.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -36,29 +39,13 @@ pub(crate) async fn cleanup(running: &Arc<Running>, scope: &CleanupScope) -> Cle
 
 /// Waits until every end that was asked for is complete.
 async fn settle(core: &Core) {
-    let is_ending = |trial: &TrialId| {
-        core.registry
-            .with(trial, |known| known.cancel.is_some() && !known.status.is_terminal())
-            == Some(true)
-    };
-    if !until(core, || !core.registry.ids().iter().any(is_ending)).await {
+    if !follow::settle(&core.registry, &*core.ctx.clock, patience(core)).await {
         tracing::warn!("the cluster has not ended all that was to be ended; `tsctl gc` does it later");
     }
 }
 
-/// Waits until it is so; `false` if that takes too long.
-async fn until(core: &Core, is_so: impl Fn() -> bool) -> bool {
-    let inbox = core.registry.subscribe();
-    let waited = async {
-        while !is_so() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
-    tokio::select! {
-        () = waited => true,
-        () = core.ctx.clock.sleep(core.config.grace_period + PATIENCE) => false,
-    }
+fn patience(core: &Core) -> Duration {
+    core.config.grace_period + PATIENCE
 }
 
 /// Ends every trial and waits until all are over.
@@ -67,17 +54,10 @@ async fn end_all(running: &Arc<Running>, trials: &[TrialId], report: &mut Cleanu
     for trial in trials {
         cancel::cancel(running, trial, CancelReason::User).await;
     }
-    let is_live = |trial: &TrialId| {
-        core.registry
-            .with(trial, |known| !known.status.is_terminal() && !known.extra.is_looked_on)
-            == Some(true)
-    };
-    if !until(core, || !trials.iter().any(is_live)).await {
-        for trial in trials.iter().filter(|trial| is_live(trial)) {
-            report
-                .failures
-                .push((trial.to_string(), still_there(&format!("the job of trial `{trial}`"))));
-        }
+    let is_ours = |known: &Known<Place>| !known.extra.is_looked_on;
+    for trial in until_over(&core.registry, &*core.ctx.clock, patience(core), trials, is_ours).await {
+        let error = still_there(&format!("the job of trial `{trial}`"));
+        report.failures.push((trial.to_string(), error));
     }
 }
 
@@ -87,22 +67,11 @@ fn still_there(what: &str) -> Error {
 }
 
 async fn remove_trials(core: &Arc<Core>, trials: &[TrialId], report: &mut CleanupReport) {
-    for trial in trials {
-        if report.failures.iter().any(|(name, _)| name == trial.as_str()) {
-            continue;
-        }
-        let own = trial.clone();
-        let removed = core
-            .on_storage(move |core| remove_dir(core.folders.paths(&own).dir()))
-            .await;
-        match removed {
-            Ok(removed) => {
-                report.removed += u64::from(removed);
-                core.registry.remove(trial);
-            }
-            Err(error) => report.failures.push((trial.to_string(), error)),
-        }
-    }
+    let remove = |trial: TrialId| async move {
+        core.on_storage(move |core| remove_dir(core.folders.paths(&trial).dir()))
+            .await
+    };
+    remove_each(&core.registry, trials, report, remove).await;
 }
 
 async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
@@ -131,6 +100,9 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
         let removed = core.on_storage(|core| remove_dir(core.folders.root())).await;
         if let Err(error) = removed {
             report.failures.push((core.folders.root().display().to_string(), error));
+        }
+        if let Err(error) = push::close(core).await {
+            report.failures.push(("push".to_owned(), error));
         }
     }
 }
@@ -161,18 +133,5 @@ async fn stop_strays(core: &Core) -> Result<()> {
             }
         }
         core.ctx.clock.sleep(PACE.min(core.config.poll_interval)).await;
-    }
-}
-
-/// Removes a folder; `false` if it was not there. On NFS a file that somebody still holds open may keep it for a moment.
-fn remove_dir(dir: &Path) -> Result<bool> {
-    let mut tries = 0;
-    loop {
-        match fs::remove_dir_all(dir) {
-            Ok(()) => return Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(tries > 0),
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 3 => tries += 1,
-            Err(e) => return Err(Error::io("remove", dir, e)),
-        }
     }
 }

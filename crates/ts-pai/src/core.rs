@@ -5,20 +5,16 @@
 use crate::{
     PaiConfig,
     api::Api,
-    files::{Folders, Job},
+    files::{self, Job},
     observe,
-    push::Door,
+    push::Gate,
     reuse::{self, Pool},
 };
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::sync::{Notify, OnceCell, Semaphore, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, Semaphore};
 use ts_core::{
-    Ctx, Error, ExperimentId, Reason, ReasonCode, Result, Retry, TrialId, TrialStatus,
-    follow::{End, Registry},
+    Ctx, Error, ExperimentId, Reason, ReasonCode, Result, TrialId, TrialStatus,
+    follow::{self, Claims, Known, Registry, Trouble, mounted::Folders, reason_of},
 };
 
 /// Requests that change something, at a time.
@@ -64,85 +60,49 @@ pub(crate) struct Core {
     pub(crate) api: Api,
     pub(crate) registry: Arc<Registry<Place>>,
     pub(crate) writes: Semaphore,
-    /// Where trials push, once it is open.
-    pub(crate) door: OnceCell<Door>,
+    /// Where trials push.
+    pub(crate) gate: Gate,
     /// The workers, where jobs take several trials.
     pub(crate) pool: Pool,
     /// Rings when the jobs are to be looked at.
     pub(crate) bell: Notify,
-    /// Changes when a trial's folder is complete, or has failed to become so.
-    pub(crate) stored: watch::Sender<u64>,
+    /// Trials whose folder is being made or taken up.
+    pub(crate) claims: Claims,
     /// Why the cluster cannot be used at present.
-    trouble: Mutex<Option<Reason>>,
+    trouble: Trouble,
 }
 
-/// A core whose tasks end when this is dropped. Trials do not.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) core: Arc<Core>,
-    stop: CancellationToken,
-    _stop: DropGuard,
-}
-
-impl Running {
-    /// Starts the observer, which asks the cluster once there is a trial.
-    ///
-    /// # Errors
-    /// Those of the file of certificate authorities.
-    pub(crate) fn start(ctx: Ctx, config: PaiConfig, experiment: ExperimentId) -> Result<Arc<Self>> {
-        let core = Arc::new(Core {
-            api: Api::new(&ctx, &config)?,
-            folders: Folders::new(&config, &ctx.work_dir, &experiment),
-            registry: Arc::default(),
-            writes: Semaphore::new(WRITES),
-            door: OnceCell::new(),
-            pool: Pool::default(),
-            bell: Notify::new(),
-            stored: watch::Sender::default(),
-            trouble: Mutex::default(),
-            ctx,
-            config,
-            experiment,
-        });
-        let stop = CancellationToken::new();
-        let running = Arc::new(Self {
-            core: Arc::clone(&core),
-            _stop: stop.clone().drop_guard(),
-            stop,
-        });
-        observe::start(&running.spawner());
-        if running.core.config.reuse {
-            running.spawner().spawn(reuse::serve(running.spawner()));
-        }
-        Ok(running)
-    }
-
-    /// Runs tasks that end with this.
-    pub(crate) fn spawner(&self) -> Spawner {
-        Spawner {
-            core: Arc::clone(&self.core),
-            stop: self.stop.clone(),
-        }
-    }
-}
-
+/// A core whose tasks end when this is dropped.
+pub(crate) type Running = follow::Running<Core>;
 /// Runs tasks until the service is dropped or its scope is closed.
-#[derive(Debug, Clone)]
-pub(crate) struct Spawner {
-    pub(crate) core: Arc<Core>,
-    stop: CancellationToken,
-}
+pub(crate) type Spawner = follow::Spawner<Core>;
 
-impl Spawner {
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stopped = self.stop.clone().cancelled_owned();
-        self.core.ctx.tasks.spawn(async move {
-            tokio::select! {
-                () = stopped => {}
-                () = task => {}
-            }
-        });
+/// Starts the observer, which asks the cluster once there is a trial.
+///
+/// # Errors
+/// Those of the file of certificate authorities.
+pub(crate) fn start(ctx: Ctx, config: PaiConfig, experiment: ExperimentId) -> Result<Arc<Running>> {
+    let tasks = ctx.tasks.clone();
+    let core = Core {
+        api: Api::new(&ctx, &config)?,
+        folders: files::folders(&config, &ctx.work_dir, &experiment),
+        registry: Arc::default(),
+        writes: Semaphore::new(WRITES),
+        gate: Gate::default(),
+        pool: Pool::default(),
+        bell: Notify::new(),
+        claims: Claims::default(),
+        trouble: Trouble::default(),
+        ctx,
+        config,
+        experiment,
+    };
+    let running = Running::new(core, tasks);
+    observe::start(&running.spawner());
+    if running.core.config.reuse {
+        running.spawner().spawn(reuse::serve(running.spawner()));
     }
+    Ok(running)
 }
 
 impl Core {
@@ -155,79 +115,30 @@ impl Core {
         self.ctx.tasks.blocking(move || work(&core)).await
     }
 
-    /// Enters the end of a trial.
-    pub(crate) fn conclude(&self, trial: &TrialId, end: End) {
-        tracing::debug!(%trial, status = %end.status, "ended");
-        self.registry.update(trial, |known| {
-            known.status = end.status;
-            known.at = end.at;
-            known.why = end.why;
-        });
-    }
-
-    /// Has a trial that has not ended say why it is as it is.
-    pub(crate) fn explain(&self, trial: &TrialId, why: Reason) {
-        let is_news = |known: &ts_core::follow::Known<Place>| {
-            let same = known
-                .why
-                .as_ref()
-                .is_some_and(|old| old.code == why.code && old.message == why.message);
-            !same && !known.status.is_terminal()
-        };
-        if self.registry.with(trial, is_news) == Some(true) {
-            self.registry.update(trial, |known| known.why = Some(why));
-        }
-    }
-
     /// Has a waiting trial say why it waits.
     pub(crate) fn waits(&self, trial: &TrialId, code: ReasonCode, message: impl Into<String>, unblock: Option<&str>) {
         if self.registry.with(trial, |known| known.status == TrialStatus::Waiting) == Some(true) {
             let why = Reason::new(code, message, self.ctx.clock.now());
-            self.explain(trial, unblock.into_iter().fold(why, Reason::unblocked_by));
+            let why = unblock.into_iter().fold(why, Reason::unblocked_by);
+            self.registry.explain(trial, why);
         }
     }
 
-    /// Notes why the cluster cannot be used at present; every trial says so.
-    pub(crate) fn set_trouble(&self, error: &Error) {
-        let why = Reason::new(ReasonCode::Unreachable, error.to_string(), self.ctx.clock.now());
-        let why = error.help().into_iter().fold(why, Reason::unblocked_by);
-        {
-            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            if trouble.as_ref().is_none_or(|old| old.message != why.message) {
-                tracing::warn!(%error, "the cluster cannot be used at present");
-                *trouble = Some(why.clone());
-            }
-        }
-        for trial in self.registry.ids() {
-            if self.registry.with(&trial, |known| known.extra.created_at.is_some()) == Some(true) {
-                self.explain(&trial, why.clone());
-            }
+    /// Notes why the cluster cannot be used at present; every trial says so that needs it: whose job it has, or that has or wants a worker.
+    pub(crate) fn begin_trouble(&self, error: &Error) {
+        let why = reason_of(ReasonCode::Unreachable, error, self.ctx.clock.now());
+        let needs_it =
+            |known: &Known<Place>| known.extra.created_at.is_some() || self.config.reuse && known.extra.is_stored;
+        if self.trouble.begin(&self.registry, &why, needs_it) {
+            tracing::warn!(%error, "the cluster cannot be used at present");
         }
     }
 
     /// Notes that the cluster answers; no trial says any more that it does not.
     pub(crate) fn end_trouble(&self) {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(trouble) = trouble else { return };
-        for trial in self.registry.ids() {
-            let told = |known: &ts_core::follow::Known<Place>| {
-                known.why.as_ref().is_some_and(|why| why.message == trouble.message)
-            };
-            if self.registry.with(&trial, told) == Some(true) {
-                self.registry.update(&trial, |known| {
-                    known.why = (known.status == TrialStatus::Waiting)
-                        .then(|| Reason::new(ReasonCode::Queued, "in the cluster's queue", self.ctx.clock.now()));
-                });
-            }
-        }
+        self.trouble.end(&self.registry, |known| {
+            let queued = || Reason::new(ReasonCode::Queued, "in the cluster's queue", self.ctx.clock.now());
+            (known.status == TrialStatus::Waiting).then(queued)
+        });
     }
-}
-
-/// How long to wait before another try.
-pub(crate) fn wait_of(error: &Error, own: Duration) -> Duration {
-    let asked = match error.retry() {
-        Retry::NotApplied { after } | Retry::MaybeApplied { after } => after,
-        Retry::Never => None,
-    };
-    own.max(asked.unwrap_or_default())
 }

@@ -8,13 +8,14 @@ use ts_core::{
 };
 
 pub(crate) async fn diagnose(section: Option<&PlatformSection>, ctx: &Ctx) -> Vec<Finding> {
-    let config = section.and_then(|section| PaiConfig::read(section, &mut Problems::new()));
-    let Some(config) = config else {
-        return vec![Finding::new(
-            "OpenPAI",
-            Good,
-            "no cluster named; `tsctl doctor FILE` looks at that of a file",
-        )];
+    let Some(section) = section else {
+        let text = "no cluster named; `tsctl doctor FILE` looks at that of a file";
+        return vec![Finding::new("OpenPAI", Good, text)];
+    };
+    let mut problems = Problems::new();
+    let Some(config) = PaiConfig::read(section, &mut problems) else {
+        let mistakes = problems.into_result().err();
+        return mistakes.iter().map(|error| bad("configuration", error)).collect();
     };
     let mut findings = vec![storage_here(ctx, &config).await];
     let api = match Api::new(ctx, &config) {

@@ -7,34 +7,29 @@ mod events;
 
 use crate::{
     api::{Item, JobDetail, JobState, JobStatus},
-    core::{Core, Spawner, wait_of},
-    files::{self, Begin},
+    core::{Core, Place, Spawner},
     names, seats,
     status::{self, Standing},
     verdict,
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Weak},
     time::Duration,
 };
 use ts_core::{
     Result, Timestamp, TrialId, TrialStatus,
-    follow::{self, TrialFiles},
-    launch::TrialPaths,
+    follow::{
+        self, Known, Pace, StoredFiles,
+        mounted::{Begin, Hints, settled_traces},
+    },
 };
 
 /// How often the files of running trials are looked at.
 const GROWTH_PACE: Duration = Duration::from_millis(500);
 /// Details that are asked for at a time.
 const DETAILS: usize = 6;
-/// Most that the interval grows to, as a multiple.
-const MOST_GROWTH: u32 = 4;
-/// Looks without news until the interval has grown by its own length.
-const QUIET: u32 = 8;
-/// How long an exit code may take to be seen here once its job has ended, and how often it is looked for.
-const SETTLING: (Duration, u32) = (Duration::from_millis(250), 12);
 
 /// Starts the tasks of a service.
 pub(crate) fn start(spawner: &Spawner) {
@@ -42,7 +37,8 @@ pub(crate) fn start(spawner: &Spawner) {
     if !core.config.reuse {
         spawner.spawn(observe(Arc::downgrade(core)));
     }
-    let files = Arc::new(Paths(core.folders.clone()));
+    let folders = core.folders.clone();
+    let files = Arc::new(StoredFiles::new(move |trial: &TrialId| folders.paths(trial)));
     let registry = Arc::downgrade(&core.registry);
     let ctx = core.ctx.clone();
     spawner.spawn(async move {
@@ -53,110 +49,52 @@ pub(crate) fn start(spawner: &Spawner) {
     });
 }
 
-/// Trials whose begin (`false`) or end (`true`) was seen on the storage.
-type Hints = HashSet<(TrialId, bool)>;
-
-/// Where files are; all that the look at their growth needs.
-struct Paths(files::Folders);
-
-impl TrialFiles for Paths {
-    fn paths(&self, trial: &TrialId) -> TrialPaths {
-        self.0.paths(trial)
-    }
-    fn want_log(&self, _: &TrialId, _: ts_core::LogKind) {}
-    fn log_is_complete(&self, _: &TrialId, _: ts_core::LogKind) -> bool {
-        true
-    }
-    fn look_on(&self, _: &TrialId) {}
-    fn forget(&self, _: &TrialId) {}
-}
-
 /// Looks until the service is gone.
 async fn observe(core: Weak<Core>) {
-    let (mut quiet, mut pace, mut failures) = (0_u32, Duration::ZERO, 0_u32);
-    let mut hinted = Hints::new();
+    let Some(interval) = core.upgrade().map(|core| core.config.poll_interval) else {
+        return;
+    };
+    let mut pace = Pace::new(interval);
+    let mut hints = Hints::default();
     loop {
         let Some(strong) = core.upgrade() else { return };
-        let least = strong.config.poll_interval.max(pace);
-        let most = least * (1 + quiet / QUIET).min(MOST_GROWTH);
-        rest(&strong, least, most, &mut hinted).await;
-        let before = strong.registry.ids().len();
+        let Core {
+            ctx,
+            registry,
+            folders,
+            bell,
+            ..
+        } = &*strong;
+        hints.rest(ctx, registry, folders, bell, &pace, is_watched).await;
+        let before = registry.ids().len();
         match look(&strong).await {
             Ok(seen) => {
-                (pace, failures) = (seen.pace, 0);
-                quiet = if seen.has_news || before != strong.registry.ids().len() {
-                    0
-                } else {
-                    quiet + 1
-                };
+                pace.succeeded(seen.has_news || before != registry.ids().len(), seen.pace);
                 strong.end_trouble();
                 events::ask(&strong).await;
             }
             Err(error) => {
-                failures += 1;
-                // One failure is an accident; the next list comes soon.
-                if failures > 1 || !error.is_retryable() {
-                    strong.set_trouble(&error);
+                // What nobody could look at is not missing.
+                forget_missing(&strong);
+                if pace.failed(&error) {
+                    strong.begin_trouble(&error);
                 }
-                let own = strong.config.poll_interval * 2_u32.pow(failures.min(4));
-                pace = wait_of(&error, own);
             }
         }
     }
 }
 
-/// Waits until it is time for the next list: not before `least`, after `most` or a hint.
-async fn rest(core: &Arc<Core>, least: Duration, most: Duration, hinted: &mut Hints) {
-    core.ctx.clock.sleep(least).await;
-    while !core.registry.ids().iter().any(|trial| is_watched(core, trial)) {
-        core.bell.notified().await;
-    }
-    let until = core.ctx.clock.monotonic() + most.saturating_sub(least);
-    loop {
-        let left = until.saturating_sub(core.ctx.clock.monotonic());
-        if left.is_zero() || has_hint(core, hinted).await {
-            return;
-        }
-        tokio::select! {
-            () = core.ctx.clock.sleep(left.min(Duration::from_secs(1))) => {}
-            () = core.bell.notified() => return,
+fn forget_missing(core: &Core) {
+    for trial in core.registry.ids() {
+        if core.registry.with(&trial, |known| known.extra.missing_since.is_some()) == Some(true) {
+            core.registry.update(&trial, |known| known.extra.missing_since = None);
         }
     }
 }
 
 /// Whether the cluster has the job of a trial that has not ended.
-fn is_watched(core: &Core, trial: &TrialId) -> bool {
-    let is_watched =
-        |known: &follow::Known<crate::core::Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
-    core.registry.with(trial, is_watched) == Some(true)
-}
-
-/// Whether a trial has begun or left its exit code on the storage, and no list was asked for since.
-async fn has_hint(core: &Arc<Core>, hinted: &mut Hints) -> bool {
-    let mut asked = Vec::new();
-    for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
-        let is_running = core.registry.with(&trial, |known| known.status == TrialStatus::Running) == Some(true);
-        if !hinted.contains(&(trial.clone(), is_running)) {
-            asked.push((trial, is_running));
-        }
-    }
-    let found: Vec<(TrialId, bool)> = core
-        .on_storage(move |core| {
-            let is_so = |(trial, is_running): &(TrialId, bool)| {
-                let paths = core.folders.paths(trial);
-                if *is_running {
-                    files::exit(&paths).is_some()
-                } else {
-                    files::was_begun(&paths)
-                }
-            };
-            asked.into_iter().filter(is_so).collect()
-        })
-        .await;
-    let is_some = !found.is_empty();
-    hinted.extend(found);
-    hinted.retain(|(trial, _)| is_watched(core, trial));
-    is_some
+fn is_watched(known: &Known<Place>) -> bool {
+    !known.status.is_terminal() && known.extra.created_at.is_some()
 }
 
 struct Seen {
@@ -177,7 +115,10 @@ async fn look(core: &Arc<Core>) -> Result<Seen> {
         .collect();
     let mut has_news = false;
     let mut asked = Vec::new();
-    for trial in core.registry.ids().into_iter().filter(|trial| is_watched(core, trial)) {
+    for trial in core.registry.ids() {
+        if core.registry.with(&trial, is_watched) != Some(true) {
+            continue;
+        }
         let standing = jobs.get(&trial).map_or(Standing::Ended, |item| status::standing(item));
         if standing == Standing::Ended {
             // A job that was taken while we listed may be missing in the list.
@@ -245,7 +186,7 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobDeta
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
     // Where the container ran to its end, it left a code, which may be seen here a little later.
     let is_awaited = cancel.is_none() && job.app_exit_code.is_none_or(|code| code >= 0);
-    let (mut left, now) = traces(core, trial, is_awaited).await;
+    let (mut left, now) = settled_traces(&core.ctx, &core.folders.paths(trial), is_awaited).await;
     if is_awaited && left.begin == Begin::Free && job.state == JobState::Failed {
         left.tail = log_of(core, trial, &job).await;
     }
@@ -259,7 +200,7 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, detail: Result<Option<JobDeta
             known.started.get_or_insert(since);
         });
     }
-    core.conclude(trial, verdict::of_job(&job, &left, cancel, now));
+    core.registry.conclude(trial, verdict::of_job(&job, &left, cancel, now));
     Ok(true)
 }
 
@@ -282,26 +223,13 @@ async fn log_of(core: &Core, trial: &TrialId, job: &JobStatus) -> String {
     }
 }
 
-/// What a trial has left; waits a little for its exit code, if it `is_awaited`.
-async fn traces(core: &Arc<Core>, trial: &TrialId, is_awaited: bool) -> (files::Traces, Timestamp) {
-    let (pace, most) = SETTLING;
-    for n in 1.. {
-        let now = core.ctx.clock.now();
-        let own = trial.clone();
-        let left = core
-            .on_storage(move |core| files::traces(&core.folders.paths(&own), now))
-            .await;
-        let is_told = left.exit.is_some() || left.was_repeated || left.failure.is_some();
-        if is_told || !is_awaited || left.begin == Begin::Free || n >= most {
-            return (left, now);
-        }
-        core.ctx.clock.sleep(pace).await;
-    }
-    unreachable!("the loop returns after so many rounds")
-}
-
 /// The server does not know the job: not yet, or not any more.
 async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
+    // Another service sends it when it may.
+    let is_to_come = |known: &Known<Place>| known.extra.is_looked_on && !known.extra.job.is_created;
+    if core.registry.with(trial, is_to_come) == Some(true) {
+        return Ok(false);
+    }
     let now = core.ctx.clock.monotonic();
     let Some(since) = core.registry.with(trial, |known| known.extra.missing_since) else {
         return Ok(false);
@@ -314,8 +242,8 @@ async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     if now.saturating_sub(since) < core.config.vanish_after {
         return Ok(false);
     }
-    let (left, now) = traces(core, trial, false).await;
+    let (left, now) = settled_traces(&core.ctx, &core.folders.paths(trial), false).await;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
-    core.conclude(trial, verdict::vanished(&left, cancel, now));
+    core.registry.conclude(trial, verdict::vanished(&left, cancel, now));
     Ok(true)
 }

@@ -3,15 +3,19 @@
 //! The folder that others have on the storage is then one of ours, and everything else reads and writes it all the same. What the job
 //! carries is the script that fetches and pushes; the token travels as a secret of the job, which OpenPAI shows to nobody.
 
-use crate::{PaiConfig, core::Spawner, files};
+use crate::{
+    PaiConfig,
+    core::{Core, Spawner},
+    files,
+};
 use serde_json::{Map, Value as Json};
-use std::{net::SocketAddr, time::Duration};
-use tokio::sync::oneshot;
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::{Mutex, oneshot};
 use ts_core::{
     Error, ErrorKind, Prepared, Result, Secret, TrialSpec, Warning,
     http::Url,
     launch::quote,
-    push::{Listener, Settings},
+    push::{Listener, Settings, remove_token},
 };
 
 /// Name of the secret in the job document.
@@ -85,13 +89,32 @@ impl Door {
     }
 }
 
+/// Where trials push, if it is open.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    door: Door,
+    /// The listener ends with it.
+    _listens: oneshot::Sender<Infallible>,
+}
+
+impl Gate {
+    /// What containers must know; `None` while it is closed.
+    pub(crate) async fn door(&self) -> Option<Door> {
+        self.open.lock().await.as_ref().map(|open| open.door.clone())
+    }
+}
+
 /// Opens the listener, unless it is open or nobody pushes.
 ///
 /// # Errors
 /// Those of a port that cannot be bound, with the key.
 pub(crate) async fn open(spawner: &Spawner) -> Result<()> {
-    let core = &spawner.core;
-    if core.config.push.is_none() || core.door.get().is_some() {
+    if spawner.core.config.push.is_none() {
         return Ok(());
     }
     // Goes on where this request is dropped: two at a time would store two tokens.
@@ -107,20 +130,48 @@ pub(crate) async fn open(spawner: &Spawner) -> Result<()> {
 async fn bind(spawner: &Spawner) -> Result<()> {
     let core = &spawner.core;
     let Some(push) = &core.config.push else { return Ok(()) };
-    let opened = core.door.get_or_try_init(|| async {
-        let settings = Settings {
-            listen: push.listen,
-            root: core.folders.root().to_owned(),
-            token_file: core.ctx.work_dir.join("push.token"),
-        };
-        let listener = Listener::bind(&core.ctx, settings)
-            .await
-            .map_err(|e| e.with_key("push.listen"))?;
-        let door = Door::new(push, listener.address().port(), listener.token().clone());
-        spawner.spawn(listener.serve());
-        Ok(door)
+    let mut open = core.gate.open.lock().await;
+    if open.is_some() {
+        return Ok(());
+    }
+    let settings = Settings {
+        listen: push.listen,
+        root: core.folders.root().to_owned(),
+        token_file: token_file(core),
+    };
+    let listener = Listener::bind(&core.ctx, settings)
+        .await
+        .map_err(|e| e.with_key("push.listen"))?;
+    let door = Door::new(push, listener.address().port(), listener.token().clone());
+    let (listens, closed) = oneshot::channel();
+    spawner.spawn(async move {
+        tokio::select! {
+            _ = closed => {}
+            () = listener.serve() => {}
+        }
     });
-    opened.await.map(drop)
+    *open = Some(Open {
+        door,
+        _listens: listens,
+    });
+    Ok(())
+}
+
+/// Closes the listener for good, once there is no trial left: what is opened later has another token.
+///
+/// # Errors
+/// `Io`.
+pub(crate) async fn close(core: &Arc<Core>) -> Result<()> {
+    if core.config.push.is_none() {
+        return Ok(());
+    }
+    let mut open = core.gate.open.lock().await;
+    *open = None;
+    core.on_storage(|core| remove_token(&token_file(core))).await.map(drop)
+}
+
+fn token_file(core: &Core) -> PathBuf {
+    core.ctx.work_dir.join("push.token")
 }
 
 /// Which way the journal takes, and what about it a person should know.

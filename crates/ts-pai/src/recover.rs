@@ -3,20 +3,27 @@
 use crate::{
     cancel,
     core::{Place, Running, Spawner},
-    files, names, push, reuse, submit,
+    files::Job,
+    names, push, reuse, submit,
 };
 use std::{collections::HashSet, sync::Arc};
-use ts_core::{Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord, follow::Known};
+use ts_core::{
+    Reason, ReasonCode, Recovered, Result, TrialId, TrialRecord,
+    follow::{
+        Known, load_cancel,
+        mounted::{load_request, was_begun},
+    },
+};
 
 /// Takes up a claimed trial whose request is stored; `false` if none is. Blocks.
 pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> {
     let core = &spawner.core;
     let paths = core.folders.paths(trial);
-    let Some(job) = files::load(&paths)? else {
+    let Some(job) = load_request::<Job>(&paths)? else {
         return Ok(false);
     };
     let is_created = job.is_created;
-    let stored_cancel = files::cancel(&paths);
+    let stored_cancel = load_cancel(&paths);
     let now = core.ctx.clock.monotonic();
     let cancel = core.registry.update(trial, |known| {
         let mut place = Place::new(job);
@@ -28,7 +35,7 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
     });
     if core.config.reuse {
         // What no worker has begun is where they look, unless it is not wanted.
-        if !files::was_begun(&paths) && cancel.flatten().is_none() {
+        if !was_begun(&paths) && cancel.flatten().is_none() {
             reuse::enqueue(core, trial)?;
         }
         core.bell.notify_one();
@@ -52,20 +59,14 @@ async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
         .tasks
         .blocking(move || {
             let core = &spawner.core;
-            let Some(job) = files::load(&core.folders.paths(&trial))? else {
+            let Some(job) = load_request::<Job>(&core.folders.paths(&trial))? else {
                 return Ok(false);
             };
             let now = core.ctx.clock.now();
             let why = Reason::new(ReasonCode::Starting, "it is looked for in the cluster", now);
-            if !core.registry.claim(&trial, Known::waiting(now, why, Place::new(job))) {
-                return Ok(true);
-            }
-            let resumed = resume_stored(&spawner, &trial);
-            if !matches!(resumed, Ok(true)) {
-                core.registry.remove(&trial);
-            }
-            core.stored.send_modify(|n| *n += 1);
-            resumed
+            let known = Known::waiting(now, why, Place::new(job));
+            let take_up = || resume_stored(&spawner, &trial);
+            core.claims.take_up(&core.registry, &trial, known, take_up)
         })
         .await
 }
@@ -75,7 +76,7 @@ pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
     let core = &running.core;
     let own = trial.clone();
     let stored = core
-        .on_storage(move |core| files::load(&core.folders.paths(&own)))
+        .on_storage(move |core| load_request::<Job>(&core.folders.paths(&own)))
         .await;
     let job = match stored {
         Ok(Some(job)) => job,
@@ -125,6 +126,7 @@ pub(crate) async fn recover(running: &Arc<Running>, known: &[TrialRecord]) -> Re
     found.retain(|trial| !known.contains(trial) && core.registry.with(trial, |_| ()).is_none());
     recovered.strays = found;
     recovered.strays.sort();
+    recovered.strays.dedup();
     Ok(recovered)
 }
 

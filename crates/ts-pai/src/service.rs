@@ -1,6 +1,10 @@
 //! `PaiService`: the thin implementation of `TrainingService`; each body calls a module of the lifecycle's step.
 
-use crate::{PaiConfig, cancel, cleanup, core::Running, job, prepare, recover, submit, validate, watch};
+use crate::{
+    PaiConfig, cancel, cleanup,
+    core::{self, Running},
+    job, prepare, recover, submit, validate, watch,
+};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::{
@@ -44,7 +48,7 @@ impl PaiService {
         if let Some(running) = &*running {
             return Ok(Arc::clone(running));
         }
-        let started = Running::start(self.ctx.clone(), self.config.clone(), self.experiment.clone())?;
+        let started = core::start(self.ctx.clone(), self.config.clone(), self.experiment.clone())?;
         Ok(Arc::clone(running.insert(started)))
     }
 }

@@ -5,7 +5,7 @@
 use crate::{
     api::Sent,
     cancel,
-    core::{Core, Place, Running, Spawner, wait_of},
+    core::{Core, Place, Running, Spawner},
     files::{self, Job},
     job, names, push, recover, reuse, seats,
 };
@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use ts_codedir::Shelf;
 use ts_core::{
     Error, ErrorKind, Parameters, Prepared, Reason, ReasonCode, Result, Retry, RetryPolicy, Submitted, TrialId,
-    TrialSpec, TrialStatus,
-    follow::{End, Known, of_canceled},
+    TrialSpec,
+    follow::{Known, mounted::save_request, of_canceled, of_refused, wait_after},
 };
 
 /// Longest wait between two tries to send a job that nobody asked us to wait longer for.
@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Stores `trial` and has its job sent; returns before that is done.
 pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
     let core = &running.core;
-    if [files::CODE, reuse::WORKERS].contains(&trial.id.as_str()) {
+    if core.folders.is_reserved(trial.id.as_str()) {
         let message = format!("a trial cannot be called `{}`", trial.id);
         return Err(Error::new(ErrorKind::Config, message));
     }
@@ -32,67 +32,48 @@ pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &
     push::open(&running.spawner()).await?;
     let files = files::of_trial(&core.config, prepared, trial)?;
     let receipt = Submitted::new(url(core, trial));
-    let mut stored = core.stored.subscribe();
-    loop {
-        let job = Job {
-            spec: trial.clone(),
-            code: prepared.clone(),
-            is_created: false,
-        };
+    let job = Job {
+        spec: trial.clone(),
+        code: prepared.clone(),
+        is_created: false,
+    };
+    let place = Place::new(job.clone());
+    let known = || {
         let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
-        let known = Known::waiting(core.ctx.clock.now(), why, Place::new(job.clone()));
-        if core.registry.claim(&trial.id, known) {
-            // Goes on where this request is dropped: whoever asks again waits for it below.
-            let (spawner, prepared) = (running.spawner(), prepared.clone());
-            return core
-                .ctx
-                .tasks
-                .blocking(move || {
-                    let result = store(&spawner, &prepared, &files, &job);
-                    spawner.core.stored.send_modify(|n| *n += 1);
-                    result
-                })
-                .await
-                .map(|()| receipt);
-        }
-        if core.registry.with(&trial.id, |known| known.extra.is_stored) == Some(true) {
-            return Ok(receipt);
-        }
-        // Nobody drops the sender while we hold the core.
-        let _ = stored.changed().await;
-    }
+        Known::waiting(core.ctx.clock.now(), why, place.clone())
+    };
+    let (spawner, prepared) = (running.spawner(), prepared.clone());
+    let store = move || store(&spawner, &prepared, &files, &job);
+    core.claims
+        .store(
+            &core.ctx,
+            &core.registry,
+            &trial.id,
+            known,
+            |known| known.extra.is_stored,
+            store,
+        )
+        .await
+        .map(|()| receipt)
 }
 
 /// Stores the request, unless an earlier manager did; has the job sent, or taken up.
 fn store(spawner: &Spawner, prepared: &Prepared, files: &[files::TrialFile], job: &Job) -> Result<()> {
     let core = &spawner.core;
     let trial = job.spec.id.clone();
-    let result = (|| {
-        if recover::resume_stored(spawner, &trial)? {
-            return Ok(());
-        }
-        let package = Shelf::new(core.folders.code()).path(prepared);
-        if prepared.digest.is_none() || !package.is_file() {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("`{}` is no receipt of delivered code", prepared.location),
-            )
-            .with_help("call `prepare` of this service first"));
-        }
-        files::store(&core.folders, files, &seats::roles(&core.config), job)?;
-        core.registry.update(&trial, |known| known.extra.is_stored = true);
-        if core.config.reuse {
-            reuse::enqueue(core, &trial)?;
-            core.bell.notify_one();
-        } else {
-            begin(spawner, trial.clone(), false);
-        }
-        Ok(())
-    })();
-    if result.is_err() {
-        core.registry.remove(&trial);
+    if recover::resume_stored(spawner, &trial)? {
+        return Ok(());
     }
-    result
+    Shelf::new(core.folders.code()).check(prepared)?;
+    files::store(&core.folders, files, &seats::roles(&core.config), job)?;
+    core.registry.update(&trial, |known| known.extra.is_stored = true);
+    if core.config.reuse {
+        reuse::enqueue(core, &trial)?;
+        core.bell.notify_one();
+    } else {
+        begin(spawner, trial.clone(), false);
+    }
+    Ok(())
 }
 
 /// Where a person finds the job. Source: nni v1.9, `paiK8STrainingService.ts`.
@@ -127,7 +108,9 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
         if let Some(why) = known.cancel
             && !looks_first
         {
-            return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+            return core
+                .registry
+                .conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
         }
         let error = match create_once(core, &name, &known.extra.job, looks_first, known.cancel.is_some()).await {
             Ok(Some(_)) => {
@@ -156,14 +139,14 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
             ErrorKind::Auth => ReasonCode::Unreachable,
             _ => {
                 tracing::debug!(%trial, %error, "refused");
-                return core.conclude(trial, refused(core, &error));
+                return core.registry.conclude(trial, of_refused(&error, core.ctx.clock.now()));
             }
         };
         core.waits(trial, reason, error.to_string(), error.help());
         pause(
             core,
             trial,
-            wait_of(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
+            wait_after(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT)),
         )
         .await;
     }
@@ -171,20 +154,13 @@ async fn create(spawner: &Spawner, trial: &TrialId, mut looks_first: bool) {
 
 /// Waits, unless the trial is not wanted any more.
 async fn pause(core: &Core, trial: &TrialId, wait: Duration) {
-    let inbox = core.registry.subscribe();
     let is_canceled = || core.registry.with(trial, |known| known.cancel.is_some()) != Some(false);
-    let canceled = async {
-        while !is_canceled() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
     if is_canceled() {
         return core.ctx.clock.sleep(wait.min(Duration::from_secs(1))).await;
     }
     tokio::select! {
         () = core.ctx.clock.sleep(wait) => {}
-        () = canceled => {}
+        () = core.registry.until(is_canceled) => {}
     }
 }
 
@@ -205,23 +181,24 @@ fn limited(core: &Core, trial: &TrialId, wait: Duration) {
 
 /// One try. `None`: the job is not there, and it is not to be sent now.
 async fn create_once(core: &Core, name: &str, job: &Job, looks_first: bool, is_canceled: bool) -> Result<Option<Sent>> {
-    if looks_first && core.api.job(name).await?.is_some() {
+    if looks_first && core.api.job(name).await.map_err(passing)?.is_some() {
         return Ok(Some(Sent::Exists));
     }
     if is_canceled || !core.api.submit_wait(&core.ctx).is_zero() {
         return Ok(None);
     }
-    let document = job::document(&core.config, core.door.get(), &job.code, &job.spec)?;
+    let door = core.gate.door().await;
+    let document = job::document(&core.config, door.as_ref(), &job.code, &job.spec)?;
     core.api.submit(&document).await.map(Some)
 }
 
-fn refused(core: &Core, error: &Error) -> End {
-    let now = core.ctx.clock.now();
-    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
-    End {
-        status: TrialStatus::Failed,
-        at: now,
-        why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
+/// An error after which the same is tried again, whatever it is: who cannot look knows nothing of the job, so that no refusal of this is
+/// one of the job.
+fn passing(error: Error) -> Error {
+    if error.is_retryable() {
+        error
+    } else {
+        error.with_retry(Retry::NotApplied { after: None })
     }
 }
 
@@ -246,7 +223,7 @@ async fn created(spawner: &Spawner, trial: &TrialId) {
             is_created: true,
             ..(*job).clone()
         };
-        files::save(&core.folders.paths(&taken.spec.id), &taken)
+        save_request(&core.folders.paths(&taken.spec.id), &taken)
     });
     if let Err(error) = saved.await {
         tracing::warn!(%trial, %error, "that the cluster has its job is not stored; it is found by its name");

@@ -12,7 +12,7 @@ pub(crate) async fn validate(core: &Core, spec: &ExperimentSpec) -> Result<Warni
             .with_help("write the command that runs one trial, such as `python3 train.py`"));
     }
     if let Some(push) = &config.push {
-        if core.door.get().is_none() {
+        if core.gate.door().await.is_none() {
             ts_core::push::is_free(push.listen)
                 .await
                 .map_err(|e| e.with_key("push.listen"))?;

@@ -6,11 +6,14 @@
 use crate::{
     api::{ExitSpec, JobState, JobStatus},
     exit_codes::{self, PLATFORM, STOP, USER},
-    files::{Begin, Traces},
 };
 use ts_core::{
     CancelReason, Reason, ReasonCode, Timestamp, TrialStatus,
-    follow::{End, of_canceled, of_exit, of_lost},
+    follow::{
+        End,
+        mounted::{Begin, Traces},
+        of_canceled, of_exit, of_lost,
+    },
 };
 
 /// The end of a trial whose job has ended.

@@ -5,21 +5,28 @@
 //! `start.sh` is that container's side. What else lies in a trial's folder, and when it is read and written, is each platform's own.
 
 mod folders;
+mod hints;
 mod request;
+mod script;
 mod traces;
 
 pub use folders::{CODE, Folders};
+pub use hints::Hints;
 pub use request::{load_request, save_request};
+pub use script::{output_dir, run_script};
 pub use traces::{Begin, Traces, exit, settled_traces, traces, was_begun};
 
 use crate::{Error, Result, launch::TrialPaths};
 use std::{fs, path::Path};
 
-/// Files in `.nni`: the right to begin, and what `start.sh` leaves.
-const READY: &str = "ready";
+/// In `.nni`: the right to begin, for who takes it away.
+pub(crate) const READY: &str = "ready";
+/// In `.nni`, before the name of the container that took the right.
+pub(crate) const STARTED: &str = "started.";
+/// In `.nni`: somebody came to begin a second time.
+pub(crate) const AGAIN: &str = "again";
+/// Files in `.nni`: the right that was taken back, and what `start.sh` leaves.
 const WITHDRAWN: &str = "withdrawn";
-const STARTED: &str = "started.";
-const AGAIN: &str = "again";
 const FAILURE: &str = "failure";
 const ENDED: &str = "ended";
 

@@ -26,7 +26,7 @@ mod store;
 mod token;
 
 pub use listener::{Listener, Settings, is_free};
-pub use store::{AGAIN, READY, STARTED};
+pub use token::remove as remove_token;
 
 #[cfg(test)]
 mod tests;

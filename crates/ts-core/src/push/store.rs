@@ -1,6 +1,10 @@
 //! What the listener does with the folder that it serves. Blocks.
 
-use crate::{TrialId, launch::TrialPaths};
+use crate::{
+    TrialId,
+    follow::mounted::{AGAIN, READY, STARTED},
+    launch::TrialPaths,
+};
 use std::{
     fs,
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
@@ -8,13 +12,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
-
-/// In `.nni`: whoever takes it away runs the trial.
-pub const READY: &str = "ready";
-/// In `.nni`, before the name of who runs the trial.
-pub const STARTED: &str = "started.";
-/// In `.nni`: somebody came to run the trial a second time.
-pub const AGAIN: &str = "again";
 
 /// Files that a worker may write, below the trial's folder.
 const WRITABLE: [&str; 7] = [

@@ -1,7 +1,11 @@
 //! The channel over a real port: nothing lost, nothing doubled, nothing told to who has no token.
 
 use super::*;
-use crate::{Ctx, ErrorKind, Parameters, launch::TrialPaths};
+use crate::{
+    Ctx, ErrorKind, Parameters,
+    follow::mounted::{AGAIN, READY},
+    launch::TrialPaths,
+};
 use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -222,4 +226,18 @@ async fn a_manager_that_comes_back_has_port_and_token_again() {
     let world = World::over(dir).await;
     assert_eq!((world.address, &world.token), (address, &token));
     assert_eq!(world.append(0, b"abcd").await, "4\n");
+}
+
+#[tokio::test]
+async fn a_token_that_is_removed_is_never_used_again() {
+    let world = World::start().await;
+    let World { ctx, dir, token, .. } = world;
+    ctx.tasks.close().await;
+    let file = dir.path().join("push.token");
+    fs::write(dir.path().join("push.new"), "a save that was cut").expect("room");
+    assert!(remove_token(&file).expect("removed"));
+    assert!(!remove_token(&file).expect("absent"));
+    let left = fs::read_dir(dir.path()).expect("a folder").flatten();
+    assert_eq!(left.map(|entry| entry.file_name()).collect::<Vec<_>>(), ["root"]);
+    assert_ne!(World::over(dir).await.token, token);
 }

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 use subtle::ConstantTimeEq as _;
 
@@ -49,7 +49,7 @@ pub(super) fn load(file: &Path) -> Result<Stored> {
 
 /// Stores it so that a reader sees all of it or none, and others nothing.
 pub(super) fn save(file: &Path, token: &Secret, port: u16) -> Result<()> {
-    let draft = file.with_extension("new");
+    let draft = draft(file);
     let written = (|| {
         if let Some(dir) = file.parent() {
             fs::create_dir_all(dir)?;
@@ -68,6 +68,26 @@ pub(super) fn save(file: &Path, token: &Secret, port: u16) -> Result<()> {
         fs::rename(&draft, file)
     })();
     written.map_err(|e| Error::io("write", file, e))
+}
+
+/// Removes the file of token and port, and what a save that was cut has left; `false` if there was neither.
+///
+/// # Errors
+/// `Io`.
+pub fn remove(file: &Path) -> Result<bool> {
+    let mut was_there = false;
+    for path in [&draft(file), file] {
+        match fs::remove_file(path) {
+            Ok(()) => was_there = true,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("remove", path, e)),
+        }
+    }
+    Ok(was_there)
+}
+
+fn draft(file: &Path) -> PathBuf {
+    file.with_extension("new")
 }
 
 fn random() -> String {

@@ -62,6 +62,12 @@ async fn objects_that_were_never_seen_are_sought_by_one_list() {
             .any(|r| r.verb == "watch" && r.resource == "jobs")
     };
     until("the watch of jobs", is_watched).await;
+    // A manager that must connect anew, because the machine is slow, does not see them either.
+    let refused = Fault::Status {
+        code: 503,
+        retry_after: None,
+    };
+    world.server.fault(ours().verb("list"), refused, usize::MAX);
     let mut trials = Vec::new();
     for _ in 0..TRIALS {
         trials.push(client.submit(&gated(0)).await);
@@ -70,6 +76,9 @@ async fn objects_that_were_never_seen_are_sought_by_one_list() {
     let jobs: Api<Job> = Api::namespaced(world.server.client("admin"), "default");
     let (parameters, all) = (DeleteParams::background(), ListParams::default());
     jobs.delete_collection(&parameters, &all).await.expect("deleted");
+    until("no jobs", || world.server.objects("jobs").is_empty()).await;
+    world.server.clear_faults();
+    world.server.fault(ours().verb("watch"), Fault::Hang, usize::MAX);
     world.server.clear_requests();
     for trial in &trials {
         let end = watch.until_end(&trial.id).await;

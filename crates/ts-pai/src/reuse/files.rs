@@ -1,16 +1,16 @@
 //! What workers and we exchange: `{mount}/{experiment}/envs`, with the inbox and a folder for each worker.
 
-use crate::{
-    PaiConfig,
-    files::{self, Folders, Traces},
-    job, names, seats,
-};
+use crate::{PaiConfig, job, names, seats};
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
-use ts_core::{Error, ExperimentId, Result, Timestamp, TrialId, launch::quote};
+use ts_core::{
+    Error, ExperimentId, Result, Timestamp, TrialId,
+    follow::mounted::{Begin, Folders, Traces, traces},
+    launch::quote,
+};
 
 /// Folder of the workers. Source of the name: nni v2.10, `reusable/environments/openPaiEnvironmentService.ts`.
 pub(crate) const WORKERS: &str = "envs";
@@ -146,7 +146,7 @@ pub(super) fn look(folders: &Folders, trials: &[TrialId], now: Timestamp) -> Res
             trial.clone(),
             Sight {
                 is_queued: view.inbox.contains(trial),
-                left: files::traces(&paths, now),
+                left: traces(&paths, now),
                 over,
             },
         );
@@ -157,8 +157,7 @@ pub(super) fn look(folders: &Folders, trials: &[TrialId], now: Timestamp) -> Res
 /// Trials of the experiment that wait or run, whoever submitted them.
 pub(super) fn unfinished(folders: &Folders, now: Timestamp) -> Result<Vec<TrialId>> {
     let view = look(folders, &folders.trials()?, now)?;
-    let is_unfinished =
-        |sight: &Sight| sight.over.is_none() && (sight.is_queued || sight.left.begin == files::Begin::Taken);
+    let is_unfinished = |sight: &Sight| sight.over.is_none() && (sight.is_queued || sight.left.begin == Begin::Taken);
     let found = view.trials.into_iter().filter(|(_, sight)| is_unfinished(sight));
     Ok(found.map(|(trial, _)| trial).collect())
 }

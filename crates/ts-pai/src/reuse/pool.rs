@@ -3,11 +3,10 @@
 //! One look at the storage serves all trials and workers, several times a second while there are trials; one list of jobs per interval
 //! tells which workers have ended.
 
-use super::files::{self, View};
+use super::files::{self, Sight, View};
 use crate::{
     api::{JobState, JobStatus},
-    core::{Core, Spawner, wait_of},
-    files::Begin,
+    core::{Core, Place, Spawner},
     names,
     status::{self, Standing},
     verdict,
@@ -18,8 +17,12 @@ use std::{
     time::Duration,
 };
 use ts_core::{
-    Error, Reason, ReasonCode, Result, RetryPolicy, TrialId, TrialStatus,
-    follow::{End, Known, of_canceled},
+    Error, ErrorKind, ReasonCode, Result, RetryPolicy, TrialId, TrialStatus,
+    follow::{
+        Known, Pace,
+        mounted::{self, Begin},
+        of_canceled, of_refused, wait_after,
+    },
 };
 
 /// Pace of looking at the storage.
@@ -70,23 +73,28 @@ impl Pool {
 /// Serves until the service is gone.
 pub(crate) async fn serve(spawner: Spawner) {
     let core = Arc::clone(&spawner.core);
-    let (mut listed_at, mut pace, mut failures) = (Duration::ZERO, core.config.poll_interval, 0_u32);
+    let mut pace = Pace::new(core.config.poll_interval);
+    let mut listed_at = Duration::ZERO;
     loop {
         while live(&core).is_empty() {
             core.bell.notified().await;
         }
-        match tick(&spawner, &mut listed_at, pace).await {
-            Ok(told) => {
-                pace = told.unwrap_or(pace);
-                failures = 0;
+        let at = core.ctx.clock.monotonic();
+        let is_due = at.saturating_sub(listed_at) >= pace.least();
+        if is_due {
+            listed_at = at;
+        }
+        match tick(&spawner, is_due).await {
+            // Whether the cluster answers is not known.
+            Ok(None) => {}
+            Ok(Some(asked)) => {
+                pace.succeeded(true, asked);
                 core.end_trouble();
             }
             Err(error) => {
-                failures += 1;
-                if failures > 1 {
-                    core.set_trouble(&error);
+                if pace.failed(&error) {
+                    core.begin_trouble(&error);
                 }
-                pace = wait_of(&error, core.config.poll_interval * 2_u32.pow(failures.min(4)));
             }
         }
         tokio::select! {
@@ -97,14 +105,20 @@ pub(crate) async fn serve(spawner: Spawner) {
 }
 
 fn live(core: &Core) -> Vec<TrialId> {
-    let is_live = |known: &Known<crate::core::Place>| !known.status.is_terminal() && known.extra.is_stored;
+    let is_live = |known: &Known<Place>| !known.status.is_terminal() && known.extra.is_stored;
     let ids = core.registry.ids().into_iter();
     ids.filter(|trial| core.registry.with(trial, is_live) == Some(true))
         .collect()
 }
 
-/// One look, and what follows from it; the pace of lists that the server wants, if it was asked.
-async fn tick(spawner: &Spawner, listed_at: &mut Duration, pace: Duration) -> Result<Option<Duration>> {
+/// Whether this service has the trial, and does not only look on.
+fn is_ours(core: &Core, trial: &TrialId) -> bool {
+    core.registry.with(trial, |known| !known.extra.is_looked_on) == Some(true)
+}
+
+/// One look at the storage, and one at the cluster where that `is_due`, and what follows from them. `None`: the cluster was not asked;
+/// else the wait before the next list that the server asks for.
+async fn tick(spawner: &Spawner, is_due: bool) -> Result<Option<Duration>> {
     let core = &spawner.core;
     let trials = live(core);
     let now = core.ctx.clock.now();
@@ -118,10 +132,13 @@ async fn tick(spawner: &Spawner, listed_at: &mut Duration, pace: Duration) -> Re
     }
     enter(core, &view).await;
     staff(spawner, &view).await?;
-    if at.saturating_sub(*listed_at) < pace || view.workers.is_empty() {
+    if !is_due {
         return Ok(None);
     }
-    *listed_at = at;
+    if view.workers.is_empty() {
+        // Nothing to ask for.
+        return Ok(Some(Duration::ZERO));
+    }
     let listing = core.api.live(&names::worker_prefix(&core.experiment)).await?;
     let standing: HashMap<&str, Standing> = listing
         .jobs
@@ -140,7 +157,7 @@ async fn tick(spawner: &Spawner, listed_at: &mut Duration, pace: Duration) -> Re
             gone(core, worker, seen.busy.as_ref(), since).await?;
         }
     }
-    Ok(Some(listing.pace.max(core.config.poll_interval)))
+    Ok(Some(listing.pace))
 }
 
 /// Enters what the storage says of trials.
@@ -168,30 +185,31 @@ async fn enter(core: &Arc<Core>, view: &View) {
                     app_exit_code: Some(exit),
                     ..JobStatus::default()
                 };
-                core.conclude(trial, verdict::of_job(&job, &sight.left, cancel, now));
+                core.registry
+                    .conclude(trial, verdict::of_job(&job, &sight.left, cancel, now));
             }
             (None, Some(why)) if sight.left.begin == Begin::Withdrawn => {
                 // Nobody can begin it any more.
                 let own = trial.clone();
                 core.on_storage(move |core| files::take_back(&core.folders, &own)).await;
-                core.conclude(trial, of_canceled(why, &[], now));
+                core.registry.conclude(trial, of_canceled(why, &[], now));
             }
             (None, Some(_)) if !is_begun => {
                 // Its folder was not complete when it was asked to end.
                 let own = trial.clone();
-                core.on_storage(move |core| crate::files::withdraw(&core.folders.paths(&own)))
+                core.on_storage(move |core| mounted::withdraw(&core.folders.paths(&own)))
                     .await;
             }
             (None, _) if is_begun && !is_attended => {
                 if is_missing(core, trial) {
-                    core.conclude(
+                    core.registry.conclude(
                         trial,
                         verdict::of_lost_worker("?", &JobStatus::default(), &sight.left, cancel, now),
                     );
                 }
             }
             (None, None) if !is_begun && !sight.is_queued && !is_attended => {
-                if is_missing(core, trial) {
+                if is_missing(core, trial) && is_ours(core, trial) {
                     requeue(core, trial).await;
                 }
             }
@@ -202,12 +220,22 @@ async fn enter(core: &Arc<Core>, view: &View) {
                     .inspect(|_| {
                         core.registry.update(trial, |known| known.extra.missing_since = None);
                     });
-                if sight.is_queued {
-                    core.waits(trial, ReasonCode::Queued, "waits for a worker", None);
+                if sight.is_queued && !has_trouble(core, trial) {
+                    waits_for_worker(core, trial);
                 }
             }
         }
     }
+}
+
+/// Whether a trial tells that the cluster cannot be used, which whoever asks the cluster ends.
+fn has_trouble(core: &Core, trial: &TrialId) -> bool {
+    let is_trouble = |known: &Known<Place>| known.why.as_ref().map(|why| why.code) == Some(ReasonCode::Unreachable);
+    core.registry.with(trial, is_trouble) == Some(true)
+}
+
+fn waits_for_worker(core: &Core, trial: &TrialId) {
+    core.waits(trial, ReasonCode::Queued, "waits for a worker", None);
 }
 
 /// Whether no worker has been seen with a trial for so long that none has it.
@@ -233,7 +261,8 @@ async fn requeue(core: &Arc<Core>, trial: &TrialId) {
 /// Starts as many workers as trials wait for.
 async fn staff(spawner: &Spawner, view: &View) -> Result<()> {
     let core = &spawner.core;
-    let queued = view.trials.values().filter(|sight| sight.is_queued).count();
+    let is_wanted = |(trial, sight): &(&TrialId, &Sight)| sight.is_queued && is_ours(core, trial);
+    let queued = view.trials.iter().filter(is_wanted).count();
     let free = view.workers.values().filter(|worker| worker.busy.is_none()).count();
     for _ in free..queued {
         let worker = core.ctx.ids.trial().to_string();
@@ -266,10 +295,13 @@ async fn send(core: &Arc<Core>, worker: &str) {
         };
         let Err(error) = sent else {
             core.pool.set(worker, Stage::Sent(core.ctx.clock.monotonic()));
+            for trial in live(core) {
+                waits_for_worker(core, &trial);
+            }
             return;
         };
         failures += 1;
-        if !error.is_retryable() && error.kind() != ts_core::ErrorKind::Auth {
+        if !error.is_retryable() && error.kind() != ErrorKind::Auth {
             return refused(core, worker, &error).await;
         }
         for trial in live(core) {
@@ -277,7 +309,7 @@ async fn send(core: &Arc<Core>, worker: &str) {
         }
         let own = RetryPolicy::new().wait(failures, 0.0);
         core.pool.set(worker, Stage::Paused);
-        core.ctx.clock.sleep(wait_of(&error, own)).await;
+        core.ctx.clock.sleep(wait_after(&error, own)).await;
     }
 }
 
@@ -287,15 +319,7 @@ async fn refused(core: &Arc<Core>, worker: &str, error: &Error) {
     for trial in live(core) {
         let own = trial.clone();
         if core.on_storage(move |core| files::take_back(&core.folders, &own)).await {
-            let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
-            core.conclude(
-                &trial,
-                End {
-                    status: TrialStatus::Failed,
-                    at: now,
-                    why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
-                },
-            );
+            core.registry.conclude(&trial, of_refused(error, now));
         }
     }
     end(core, worker).await;
@@ -332,7 +356,8 @@ async fn gone(core: &Arc<Core>, worker: &str, busy: Option<&TrialId>, since: Dur
             .await?;
         if let Some(sight) = view.trials.get(trial).filter(|sight| sight.over.is_none()) {
             let cancel = core.registry.with(trial, |known| known.cancel).flatten();
-            core.conclude(trial, verdict::of_lost_worker(worker, &job, &sight.left, cancel, now));
+            core.registry
+                .conclude(trial, verdict::of_lost_worker(worker, &job, &sight.left, cancel, now));
         }
     }
     end(core, worker).await;

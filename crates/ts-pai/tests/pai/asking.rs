@@ -1,16 +1,13 @@
 //! What is asked of the cluster before the first trial, by `doctor`, and about trials that wait.
 
-use crate::{
-    server::Fault,
-    world::{World, quick},
-};
+use crate::{server::Fault, world::World};
 use axum::http::Method;
 use ts_core::{
-    ErrorKind, FindingState, ReasonCode,
+    ErrorKind, Finding, FindingState, ReasonCode,
     config::{ConfigSource, PlatformSection, Problems, Schema, Shortcuts},
 };
 use ts_pai::{PLATFORM, PaiConfig};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 async fn validated(world: &World, change: impl FnOnce(&mut PaiConfig)) -> ts_core::Result<ts_core::Warnings> {
     let mut config = world.config();
@@ -100,33 +97,30 @@ async fn each_refusal_of_the_server_has_its_kind_and_advice() {
     );
 }
 
+/// What `doctor` finds with these keys in place of good ones.
+async fn diagnosed(world: &World, token: &str, storage: &str) -> Vec<Finding> {
+    let text = format!(
+        "{{username: alice, token: {token}, host: 'http://{}', trialCpuNumber: 1, trialMemorySize: 1gb, storageConfigName: {storage}, \
+         localStorageMountPoint: share, containerStorageMountPoint: /mnt/nfs, trialGpuNumber: 0}}",
+        world.server.address
+    );
+    let source = ConfigSource {
+        file: "exp.yml".into(),
+        base_dir: world.directory.path().into(),
+        home: None,
+    };
+    let (mut problems, shortcuts) = (Problems::new(), Shortcuts::default());
+    let section = PlatformSection::from_text("openpai", Schema::V2, &text, &source, shortcuts, &mut problems);
+    let section = section.expect("YAML");
+    (PLATFORM.diagnose)(Some(&section), &world.ctx()).await
+}
+
 #[tokio::test]
 async fn doctor_names_each_step() {
     let world = World::fresh().await;
     let found = async |token: &str, storage: &str| {
-        let text = format!(
-            "{{username: alice, token: {token}, host: 'http://{}', trialCpuNumber: 1, trialMemorySize: 1gb, storageConfigName: {storage}, \
-             localStorageMountPoint: share, containerStorageMountPoint: /mnt/nfs, trialGpuNumber: 0}}",
-            world.server.address
-        );
-        let source = ConfigSource {
-            file: "exp.yml".into(),
-            base_dir: world.directory.path().into(),
-            home: None,
-        };
-        let mut problems = Problems::new();
-        let section = PlatformSection::from_text(
-            "openpai",
-            Schema::V2,
-            &text,
-            &source,
-            Shortcuts::default(),
-            &mut problems,
-        );
-        let section = section.expect("YAML");
-        let ctx = world.ctx();
-        let findings = (PLATFORM.diagnose)(Some(&section), &ctx).await;
-        let told = |finding: &ts_core::Finding| (finding.subject.clone(), finding.state);
+        let findings = diagnosed(&world, token, storage).await;
+        let told = |finding: &Finding| (finding.subject.clone(), finding.state);
         findings.iter().map(told).collect::<Vec<_>>()
     };
     let good = found("token-of-alice", "nfs").await;
@@ -136,6 +130,20 @@ async fn doctor_names_each_step() {
     assert_eq!(bad.last().expect("one"), &("token".to_owned(), FindingState::Bad));
     let bad = found("token-of-alice", "other").await;
     assert!(bad.contains(&("storage".to_owned(), FindingState::Bad)));
+    let none = (PLATFORM.diagnose)(None, &world.ctx()).await;
+    assert_eq!((none.len(), none[0].state), (1, FindingState::Good));
+}
+
+#[tokio::test]
+async fn doctor_says_what_is_wrong_with_keys_that_cannot_be_read() {
+    let world = World::fresh().await;
+    let findings = diagnosed(&world, "[]", "nfs").await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(
+        (findings[0].subject.as_str(), findings[0].state),
+        ("configuration", FindingState::Bad)
+    );
+    assert!(findings[0].message.contains("token"), "{findings:?}");
 }
 
 #[tokio::test]
@@ -144,7 +152,7 @@ async fn a_trial_that_waits_says_for_what() {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     world.hold_queue(true).await;
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     while world.server.shared.cluster.live().is_empty() {
         tokio::task::yield_now().await;
     }

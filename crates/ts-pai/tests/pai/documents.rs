@@ -1,13 +1,13 @@
 //! Commands come through OpenPAI as they are, and job documents of the user's with several roles run.
 
-use crate::world::{World, quick};
+use crate::world::World;
 use std::sync::Arc;
 use ts_core::{
     ReasonCode, TrainingService, TrialStatus,
     config::{ConfigSource, PlatformSection, Problems, Schema, Shortcuts},
 };
 use ts_pai::PaiConfig;
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 #[tokio::test]
 async fn no_command_is_changed_on_its_way() {
@@ -26,7 +26,7 @@ line=$(printf '{"value": "%s"}' "$(printf %s "$text" | wc -c)")
 printf 'ME%06d%s\n' $((${#line} + 1)) "$line" >>"$NNI_SYS_DIR/.nni/metrics"
 test "$(pwd -P)" = "$(cd "$NNI_CODE_DIR" && pwd -P)"
 "#;
-    let mut trial = client.trial(&quick());
+    let mut trial = client.trial(&Behavior::quick());
     trial.command = command.to_owned();
     client.submit_spec(&trial).await;
     let history = watch.until_end(&trial.id).await;
@@ -48,7 +48,7 @@ async fn each_trial_has_its_own_copy_of_the_code_and_nnis_folders() {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     for _ in 0..2 {
-        let mut trial = client.trial(&quick());
+        let mut trial = client.trial(&Behavior::quick());
         trial.command = "sh a.sh".to_owned();
         client.submit_spec(&trial).await;
         let history = watch.until_end(&trial.id).await;
@@ -142,7 +142,7 @@ async fn all_roles_of_a_document_run_and_the_first_reports() {
     );
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
     assert_eq!(history.bodies(), ["{\"value\":0}"], "of the first role only");
@@ -170,7 +170,7 @@ async fn a_role_that_fails_is_named() {
     let (ctx, service) = service(&world, &document);
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let history = watch.until_end(&trial.id).await;
     let why = history.why.expect("a reason");
     assert_eq!(history.statuses.last(), Some(&TrialStatus::Failed));

@@ -1,9 +1,9 @@
 //! How trials end when something else than their command ends them, and how that is told.
 
-use crate::world::{World, gated, metrics, quick};
+use crate::world::World;
 use std::sync::atomic::Ordering;
 use ts_core::{CancelReason, ReasonCode, TrialId, TrialStatus, Verdict};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 fn accident(world: &World, trial: &TrialId, code: i32) {
     let job = world.server.shared.cluster.named(&format!("_trial_{trial}"));
@@ -16,10 +16,10 @@ async fn a_job_that_the_platform_begins_again_reports_nothing_twice() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.open_gate("go").await;
-    let other = client.submit(&gated("never")).await;
+    let other = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&other.id, 1).await;
     accident(&world, &other.id, -1000);
     let history = watch.until_end(&other.id).await;
@@ -31,8 +31,8 @@ async fn a_job_that_the_platform_begins_again_reports_nothing_twice() {
         "{why:?}"
     );
     assert!(why.message.contains("not begun twice"), "{why:?}");
-    assert_eq!(history.bodies(), metrics(0, 1));
-    assert_eq!(watch.until_end(&trial.id).await.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 1));
+    assert_eq!(watch.until_end(&trial.id).await.bodies(), Behavior::values(0, 2));
     client.finish().await;
 }
 
@@ -42,7 +42,7 @@ async fn a_job_that_loses_its_node_before_it_began_runs_when_it_is_begun_again()
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     world.server.shared.cluster.hold(true);
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     watch.until_status(&trial.id, TrialStatus::Waiting).await;
     while world.server.shared.cluster.live().is_empty() {
         tokio::task::yield_now().await;
@@ -59,7 +59,7 @@ async fn memory_that_runs_out_is_told() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("never")).await;
+    let trial = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&trial.id, 1).await;
     accident(&world, &trial.id, -1200);
     let history = watch.until_end(&trial.id).await;
@@ -77,7 +77,7 @@ async fn a_job_that_somebody_else_stops_is_canceled_by_the_system() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("never")).await;
+    let trial = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&trial.id, 1).await;
     let job = world.server.shared.cluster.named(&format!("_trial_{}", trial.id));
     job.is_stopped.store(true, Ordering::SeqCst);
@@ -93,7 +93,7 @@ async fn a_job_that_vanishes_is_lost_after_a_while() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("never")).await;
+    let trial = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.server.shared.cluster.jobs.lock().expect("no panic").clear();
     let history = watch.until_end(&trial.id).await;
@@ -112,7 +112,7 @@ async fn storage_that_containers_do_not_have_is_told_with_what_the_container_sai
     let service = world.service_of(&ctx, config);
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let history = watch.until_end(&trial.id).await;
     let why = history.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartFailed, "{why:?}");
@@ -135,7 +135,7 @@ async fn a_package_that_cannot_be_unpacked_is_told() {
         .join("code")
         .join(&client.code.location);
     std::fs::write(package, "no archive").expect("room");
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let why = watch.until_end(&trial.id).await.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartFailed, "{why:?}");
     assert!(why.message.contains("cannot unpack"), "{why:?}");
@@ -151,7 +151,7 @@ async fn a_trial_is_asked_to_end_before_it_is_ended() {
     let service = world.service_of(&ctx, config);
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let mut trial = client.trial(&gated("never"));
+    let mut trial = client.trial(&Behavior::gated("never"));
     trial.command = format!(
         "trap 'echo gentle >\"$NNI_OUTPUT_DIR/model\"; exit 0' TERM\n{}",
         trial.command
@@ -186,7 +186,7 @@ async fn what_the_server_refuses_ends_that_trial_only() {
             .insert("alice".to_owned(), (storages, clusters));
     };
     grants(&[]);
-    let refused = client.submit(&quick()).await;
+    let refused = client.submit(&Behavior::quick()).await;
     let history = watch.until_end(&refused.id).await;
     let why = history.why.expect("a reason");
     assert_eq!(
@@ -198,7 +198,7 @@ async fn what_the_server_refuses_ends_that_trial_only() {
         "{why:?}"
     );
     grants(&["nfs"]);
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
     client.finish().await;
 }
@@ -208,7 +208,7 @@ async fn the_last_words_of_a_job_are_in_its_own_log_too() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let mut trial = client.trial(&quick());
+    let mut trial = client.trial(&Behavior::quick());
     trial.command = "echo 'CUDA out of memory' >&2; exit 7".to_owned();
     client.submit_spec(&trial).await;
     let why = watch.until_end(&trial.id).await.why.expect("a reason");

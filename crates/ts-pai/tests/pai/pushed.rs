@@ -1,9 +1,11 @@
 //! Trials that push what they write, where no storage is mounted here: the whole suite again, every client, and what goes wrong.
 
-use crate::world::{World, quick};
+use crate::{proxy::free_port, world::World};
 use async_trait::async_trait;
 use std::{os::unix::fs::symlink, path::Path, sync::Arc, time::Duration};
-use ts_core::{Ctx, ExperimentSpec, ReasonCode, Secret, Support, TrainingService, TrialId, TrialStatus, http::Url};
+use ts_core::{
+    CleanupScope, Ctx, ExperimentSpec, ReasonCode, Secret, Support, TrainingService, TrialId, TrialStatus, http::Url,
+};
 use ts_pai::{PaiConfig, Push};
 use ts_testkit::conformance::{Behavior, Client, Fixture};
 
@@ -30,6 +32,12 @@ impl Pushing {
         config.container_mount = self.world.path("container").display().to_string();
         config.push = Some(self.push.clone());
         config
+    }
+
+    /// The token that trials of the experiment push with, if there is one.
+    pub(crate) fn token(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.world.path("work/push.token")).ok()?;
+        text.lines().next().map(str::to_owned)
     }
 
     /// A cluster whose image has these programs only, beside those that every image needs.
@@ -90,6 +98,7 @@ impl Fixture for Pushing {
         if let Ok(entries) = std::fs::read_dir(self.world.path("work/trials")) {
             left.extend(entries.flatten().map(|entry| entry.path().display().to_string()));
         }
+        left.extend(self.token().map(|_| "the token of the experiment".to_owned()));
         left
     }
     fn secrets(&self) -> Vec<Secret> {
@@ -111,7 +120,7 @@ async fn every_client_pushes_every_byte() {
         let mut watch = client_here.watch();
         // Zeros end what busybox's `wget` takes for a file; much needs several pieces.
         let text = "printf 'a\\0b\\n'; head -c 600000 /dev/zero | tr '\\0' x; printf 'end\\n'; exit 3";
-        let mut trial = client_here.trial(&quick());
+        let mut trial = client_here.trial(&Behavior::quick());
         trial.command = text.to_owned();
         client_here.submit_spec(&trial).await;
         let history = watch.until_end(&trial.id).await;
@@ -129,10 +138,36 @@ async fn an_image_without_a_client_is_told() {
     let world = Pushing::with_client(None).await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let history = watch.until_end(&trial.id).await;
     let why = history.why.clone().expect("a verdict");
     assert_eq!(why.code, ReasonCode::StartFailed, "{why:?}");
     assert!(why.message.contains("neither curl nor a wget"), "{why:?}");
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_cleaned_up_takes_its_token_and_port_along() {
+    let mut world = Pushing::fresh().await;
+    world.push.listen = free_port();
+    let is_free = || ts_core::push::is_free(world.push.listen);
+    let client = Client::start(&world).await;
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let code = client.service.prepare(&client.spec.code).await.expect("delivered");
+        let trial = client.trial(&Behavior::quick());
+        client.service.submit(&code, &trial).await.expect("submitted");
+        let mut watch = client.watch();
+        assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
+        tokens.push(world.token().expect("a token"));
+        is_free().await.expect_err("it listens");
+        let report = client.service.cleanup(&CleanupScope::Experiment).await;
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!(world.token(), None);
+        while is_free().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_ne!(tokens[0], tokens[1]);
     client.finish().await;
 }

@@ -3,7 +3,6 @@
 use crate::{
     proxy::{Fate, Proxy, free_port},
     pushed::Pushing,
-    world::{gated, metrics},
 };
 use std::{path::PathBuf, sync::atomic::Ordering};
 use ts_core::{ErrorKind, JournalCursor, TrialId, TrialRecord, TrialStatus, http::Url};
@@ -11,7 +10,7 @@ use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 fn chatty() -> Behavior {
     Behavior::Exit {
-        metrics: metrics(0, 20),
+        metrics: Behavior::values(0, 20),
         code: 0,
     }
 }
@@ -62,7 +61,7 @@ async fn a_network_that_loses_much_loses_and_doubles_nothing() {
         let trial = manager.submit(&chatty()).await;
         let history = watch.until_end(&trial.id).await;
         assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{client:?} {history:?}");
-        assert_eq!(history.bodies(), metrics(0, 20), "{client:?}");
+        assert_eq!(history.bodies(), Behavior::values(0, 20), "{client:?}");
         assert!(proxy.count.load(Ordering::Relaxed) > fates.len(), "{client:?}");
         manager.finish().await;
     }
@@ -73,7 +72,7 @@ async fn a_trial_that_ends_while_the_manager_is_away_waits_for_it() {
     let world = Pushing::fresh().await;
     let manager = Client::start(&world).await;
     let mut watch = manager.watch();
-    let trial = manager.submit(&gated("go")).await;
+    let trial = manager.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     drop(watch);
     // Nobody listens between this and `recover`.
@@ -86,7 +85,7 @@ async fn a_trial_that_ends_while_the_manager_is_away_waits_for_it() {
     let mut watch = manager.watch();
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     manager.finish().await;
 }
 
@@ -95,10 +94,9 @@ async fn the_token_is_in_no_argument_and_no_variable_of_the_trial() {
     let world = Pushing::fresh().await;
     let manager = Client::start(&world).await;
     let mut watch = manager.watch();
-    let trial = manager.submit(&gated("go")).await;
+    let trial = manager.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
-    let token = std::fs::read_to_string(world.world.path("work/push.token")).expect("a token");
-    let token = token.lines().next().expect("a token").to_owned();
+    let token = world.token().expect("a token");
     for process in std::fs::read_dir("/proc").expect("processes").flatten() {
         let read = |name: &str| std::fs::read(process.path().join(name)).unwrap_or_default();
         let arguments = String::from_utf8_lossy(&read("cmdline")).into_owned();

@@ -16,6 +16,11 @@ impl RequestLog {
         lines.push(format!("{method} {uri}"));
     }
 
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// How many requests had this method and this in their path or query.
     pub fn count(&self, method: &str, part: &str) -> usize {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,11 @@
 //! The right to begin: taken once, by one container, and not when it was withdrawn.
 
 use super::*;
-use crate::{Timestamp, TrialId, launch::quote};
+use crate::{
+    Timestamp, TrialId, TrialStatus,
+    follow::{Known, Registry},
+    launch::quote,
+};
 use std::{collections::BTreeSet, process::Command};
 
 struct Place {
@@ -110,4 +114,28 @@ fn folders_that_are_no_trials_are_passed_over_and_a_request_is_read_as_written()
     assert_eq!(loaded().expect("good"), Some(vec![1, 2]));
     save_request(&place.paths, &"x").expect("room");
     loaded().expect_err("something else");
+}
+
+#[tokio::test]
+async fn what_is_seen_on_the_storage_hastens_one_look() {
+    let place = place();
+    let trial = TrialId::new("a").expect("legal");
+    let ctx = crate::Ctx::new(place.dir.path());
+    let registry = Registry::default();
+    registry.claim(&trial, Known::running(Timestamp(1), ()));
+    let mut hints = Hints::default();
+    let mut is_new = async |status| {
+        registry.update(&trial, |known| known.status = status);
+        hints
+            .is_new(&ctx, &registry, &place.folders, |known| !known.status.is_terminal())
+            .await
+    };
+    assert!(!is_new(TrialStatus::Waiting).await, "nothing is there");
+    assert_eq!(place.contain("one", "exit 0"), Some(0));
+    assert!(is_new(TrialStatus::Waiting).await, "it has begun");
+    assert!(!is_new(TrialStatus::Waiting).await, "that was seen");
+    assert!(!is_new(TrialStatus::Running).await, "it has not ended");
+    fs::write(place.paths.state(), "0 5\n").expect("room");
+    assert!(is_new(TrialStatus::Running).await, "it has ended");
+    assert!(!is_new(TrialStatus::Running).await, "that was seen");
 }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Notify;
+use ts_testkit::conformance::kill_marked;
 
 /// State of a Framework, as far as it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +178,6 @@ impl Cluster {
     }
 
     pub(crate) fn end_all(&self) {
-        node::kill_marked(&format!("TEST_NODE={}", self.setting.node_dir.display()));
+        kill_marked(&format!("TEST_NODE={}", self.setting.node_dir.display()));
     }
 }

@@ -19,12 +19,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use limits::Limiter;
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use ts_testkit::http_server::{FaultPlan, PathPart, RequestLog, Serving, broken, page};
 
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -83,15 +79,6 @@ pub(crate) enum Fault {
     Redirect(String),
 }
 
-/// Requests that a fault is for: method, a part of the path, and how often.
-#[derive(Debug, Clone)]
-pub(crate) struct Planned {
-    pub(crate) method: Method,
-    pub(crate) path: &'static str,
-    pub(crate) fault: Fault,
-    pub(crate) left: u32,
-}
-
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) setting: Setting,
@@ -99,9 +86,8 @@ pub(crate) struct Shared {
     all: Limiter,
     lists: Limiter,
     submits: Limiter,
-    faults: Mutex<Vec<Planned>>,
-    /// Method and path of each request, in order.
-    log: Mutex<Vec<String>>,
+    faults: FaultPlan<Fault>,
+    pub(crate) log: RequestLog,
 }
 
 /// A running server; its containers end with it.
@@ -109,11 +95,10 @@ pub(crate) struct Shared {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shared: Arc<Shared>,
-    task: tokio::task::JoinHandle<()>,
+    _serving: Serving,
 }
 
 impl Server {
-    #[expect(clippy::disallowed_methods, reason = "the task ends with the server")]
     pub(crate) async fn start(setting: Setting) -> Self {
         let [all, lists, submits] = setting.limits;
         let shared = Arc::new(Shared {
@@ -121,76 +106,39 @@ impl Server {
             all: Limiter::new(all, Duration::from_mins(1)),
             lists: Limiter::new(lists, Duration::from_mins(1)),
             submits: Limiter::new(submits, Duration::from_hours(1)),
-            faults: Mutex::default(),
-            log: Mutex::default(),
+            faults: FaultPlan::default(),
+            log: RequestLog::default(),
             setting,
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
         let app = Router::new().fallback(handle).with_state(Arc::clone(&shared));
-        let task = tokio::spawn(async move {
-            axum::serve(listener, app).await.expect("served");
-        });
-        Self { address, shared, task }
+        let serving = Serving::start(app).await;
+        Self {
+            address: serving.address,
+            shared,
+            _serving: serving,
+        }
     }
 
     /// Has the next `times` such requests fail so.
     pub(crate) fn fail(&self, method: Method, path: &'static str, fault: Fault, times: u32) {
-        self.shared.faults.lock().expect("no panic").push(Planned {
-            method,
-            path,
-            fault,
-            left: times,
-        });
+        self.shared.faults.add(method, PathPart::Within(path), fault, times);
     }
 
     /// Ends all planned faults.
     pub(crate) fn heal(&self) {
-        self.shared.faults.lock().expect("no panic").clear();
+        self.shared.faults.clear();
     }
 
     /// How many requests had this method and this in their path.
     pub(crate) fn count(&self, method: &str, path: &str) -> usize {
-        let log = self.shared.log.lock().expect("no panic");
-        log.iter()
-            .filter(|line| line.starts_with(method) && line.contains(path))
-            .count()
+        self.shared.log.count(method, path)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.task.abort();
         self.shared.cluster.end_all();
     }
-}
-
-impl Shared {
-    fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
-        let mut faults = self.faults.lock().expect("no panic");
-        let at = faults
-            .iter()
-            .position(|planned| planned.method == *method && path.contains(planned.path))?;
-        faults[at].left -= 1;
-        let fault = faults[at].fault.clone();
-        if faults[at].left == 0 {
-            faults.remove(at);
-        }
-        Some(fault)
-    }
-}
-
-/// An answer that breaks off: hyper closes the connection when the body fails.
-fn broken(head: &'static str) -> Response {
-    let pieces = futures_util::stream::iter([
-        Ok(Bytes::from_static(head.as_bytes())),
-        Err(std::io::Error::other("cut")),
-    ]);
-    let mut response = Response::new(axum::body::Body::from_stream(pieces));
-    response
-        .headers_mut()
-        .insert("content-length", "4096".parse().expect("a number"));
-    response
 }
 
 #[expect(clippy::disallowed_methods, reason = "a slow server is slow in real time")]
@@ -202,15 +150,11 @@ async fn handle(
     body: Bytes,
 ) -> Response {
     let path = uri.path().to_owned();
-    shared.log.lock().expect("no panic").push(format!("{method} {uri}"));
+    shared.log.note(&method, &uri);
     let answer = || routes::route(&shared, &method, &uri, &headers, &body);
-    match shared.fault(&method, &path) {
+    match shared.faults.take(&method, &path) {
         None => answer(),
-        Some(Fault::Page(status)) => {
-            let status = StatusCode::from_u16(status).expect("a status");
-            let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
-            (status, [("content-type", "text/html")], page).into_response()
-        }
+        Some(Fault::Page(status)) => page(status),
         Some(Fault::CutBefore) => broken(""),
         Some(Fault::CutAfter) => {
             answer();

@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 use tokio::process::Command;
+use ts_testkit::conformance::kill_marked;
 
 /// How an attempt ended.
 enum Ended {
@@ -178,34 +179,4 @@ async fn container(shared: &Shared, job: &Job, role: Role, index: u64, attempt: 
         .or(status.signal().map(|signal| 128 + signal))
         .expect("ended");
     (role, index, code)
-}
-
-/// Kills every process with this in its environment, until there is none.
-pub(crate) fn kill_marked(mark: &str) {
-    for _ in 0..100 {
-        let pids = marked(mark);
-        if pids.is_empty() {
-            return;
-        }
-        let _ = std::process::Command::new("kill")
-            .arg("-KILL")
-            .args(&pids)
-            .stderr(Stdio::null())
-            .status();
-    }
-}
-
-fn marked(mark: &str) -> Vec<String> {
-    let Ok(listing) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = listing.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    pids.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
-        .filter(|pid| {
-            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|entry| entry == mark.as_bytes())
-        })
-        .collect()
 }
