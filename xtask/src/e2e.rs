@@ -6,6 +6,7 @@ mod azure;
 pub(crate) mod experiment;
 pub(crate) mod k8s;
 mod nni;
+mod nni_clients;
 mod nni_tuners;
 mod packages;
 mod processes;

@@ -4,7 +4,7 @@
 use super::{
     Place,
     experiment::{Experiment, wait_until},
-    nni_tuners,
+    nni_clients, nni_tuners,
     python::{self, RELEASES, Release},
     record::Record,
 };
@@ -37,6 +37,7 @@ pub(super) fn run(place: &Place, report: &mut Report) {
             crash(place, release, &bin)
         });
         nni_tuners::run(place, release, &bin, report);
+        nni_clients::run(place, release, &bin, report);
         if position == 0 {
             for name in ["python-sdk", "nni-v1", "nni-v2", "nni-tuner"] {
                 report.step(&format!("example {name}"), || example(place, name, Some(&bin), 6));
