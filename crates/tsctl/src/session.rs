@@ -96,6 +96,9 @@ impl Session {
             }
             let end = drive(manager, &display, ready).await;
             if matches!(end, Ok(End::Outcome(_))) {
+                if let Some(served) = &served {
+                    served.tell_the_end().await;
+                }
                 tasks.close().await;
             }
             end

@@ -26,7 +26,7 @@ use tokio::sync::{
 use ts_core::{Clock, Error, ErrorKind, Result};
 
 /// Clients at a time.
-pub(super) const LISTENERS: usize = 64;
+pub(super) const LISTENERS: u32 = 64;
 /// Longest silence; then a comment keeps the connection.
 const SILENCE: Duration = Duration::from_secs(15);
 /// How often the store is looked at where the manager is another process.

@@ -7,6 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use std::net::IpAddr;
 use ts_core::{Error, ErrorKind, Result};
 
 /// Lets a request through, or answers it.
@@ -74,7 +75,8 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
         return false;
     };
     let host = authority.host();
-    host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1" || host == "[::1]"
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || literal.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -117,6 +119,7 @@ mod tests {
         for host in [
             "localhost",
             "LOCALHOST:8080",
+            "127.0.0.2:8080",
             "127.0.0.1",
             "127.0.0.1:1",
             "[::1]",

@@ -26,6 +26,8 @@ use ts_core::{Ctx, Error, Result};
 const CONNECTIONS: usize = 256;
 /// How long the head of a request may take; also how long a connection may be idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long the end of the experiment is told.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Longest head in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
@@ -51,8 +53,8 @@ pub struct Api {
 /// A served API. Dropping it takes the address out of the experiment's directory; the tasks end with their scope.
 #[derive(Debug)]
 pub struct Served {
-    directory: ExperimentDirectory,
     address: Address,
+    state: State,
 }
 
 impl Served {
@@ -60,11 +62,19 @@ impl Served {
     pub fn address(&self) -> &Address {
         &self.address
     }
+
+    /// Waits until those who listen to events have heard of the end of the experiment, half a second at most.
+    pub async fn tell_the_end(&self) {
+        tokio::select! {
+            _ = self.state.listeners.acquire_many(events::LISTENERS) => {}
+            () = self.state.ctx.clock.sleep(LAST_WORDS) => {}
+        }
+    }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        stored::forget(&self.directory, &self.address);
+        stored::forget(&self.state.directory, &self.address);
     }
 }
 
@@ -104,15 +114,12 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
         token,
         bound,
         prefix,
-        listeners: Arc::new(Semaphore::new(events::LISTENERS)),
+        listeners: Arc::new(Semaphore::new(events::LISTENERS as usize)),
         limits: Mutex::default(),
     });
     stored::store(&api.directory, &address)?;
     state.ctx.tasks.spawn(accept(socket, state.clone()));
-    Ok(Served {
-        directory: api.directory,
-        address,
-    })
+    Ok(Served { address, state })
 }
 
 /// All routes: at the root, and behind the prefix if there is one.
