@@ -1,4 +1,4 @@
-//! `web`: serves the HTTP API of an experiment that runs without it, or that has ended.
+//! `web`: serves the portal and the HTTP API of an experiment that runs without them, or that has ended.
 
 use crate::{
     cli_web::Web,
@@ -35,6 +35,12 @@ pub(crate) fn web(environment: &Environment, output: &Output, args: &Web) -> Res
         )?;
         if let Some(file) = &address.token_file {
             output.say(format_args!("clients need the token in {}", file.display()));
+        }
+        if args.open
+            && let Err(error) = web::open(&place.directory, &served)
+        {
+            // Whoever cannot be shown the page can still go there.
+            output.error(&error);
         }
         signals.next().await;
         ctx.tasks.close().await;
