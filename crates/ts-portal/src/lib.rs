@@ -10,7 +10,6 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; 
 
 /// A file of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "what a file is to a browser")]
 pub struct Asset {
     /// Value of `Content-Type`.
     pub content_type: &'static str,
