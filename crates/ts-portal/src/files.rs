@@ -27,6 +27,7 @@ files![
     "js/dom.js",
     "js/events.js",
     "js/filter.js",
+    "js/first.js",
     "js/format.js",
     "js/live.js",
     "js/logs.js",

@@ -99,7 +99,7 @@ fn every_reference_leads_to_a_file_and_every_file_is_referred_to() {
 fn modules_are_loaded_at_once() {
     let page = text("index.html");
     let first: BTreeSet<&str> = quoted(&page, "rel=\"modulepreload\" href=\"")
-        .chain(["js/app.js"])
+        .chain(["js/app.js", "js/first.js"])
         .collect();
     let all: BTreeSet<&str> = ts_portal::paths().filter(|path| path.starts_with("js/")).collect();
     assert_eq!(first, all);

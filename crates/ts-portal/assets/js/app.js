@@ -31,7 +31,6 @@ const KEYS = [
   ["?", "this list"],
 ];
 
-takeToken();
 const store = new Store();
 const live = new Live(store);
 const element = (id) => document.getElementById(id);
@@ -135,13 +134,15 @@ function showBanner() {
   let words = "";
   if (connection === "offline") {
     words = offlineWords(experiment, Math.max(0, Math.ceil((retryAt - Date.now()) / 1000)));
+  } else if (experiment?.stalled) {
+    words = `Nothing can be stored at present: ${experiment.stalled}`;
   } else if (experiment !== null && store.isReadOnly) {
     words = isExperimentEnded(experiment.status)
       ? `This experiment has ended (${experimentStatus(experiment.status)}). Nothing can be changed; \`tsctl resume ${experiment.id}\` goes on with it.`
       : `Nobody runs this experiment at present. \`tsctl resume ${experiment.id}\` goes on with it.`;
   }
   banner.hidden = words === "";
-  banner.dataset.kind = connection === "offline" ? "warning" : "info";
+  banner.dataset.kind = connection === "offline" || experiment?.stalled ? "warning" : "info";
   setText(banner, words);
 }
 

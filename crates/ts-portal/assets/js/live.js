@@ -2,6 +2,7 @@
 
 import { ApiError, get, pages, send } from "./api.js";
 import { EventParser } from "./events.js";
+import * as first from "./first.js";
 
 const POLL_MS = 2000;
 /** Longest time between two tries to reach a manager that is gone. */
@@ -10,8 +11,8 @@ const MAX_RETRY_MS = 15_000;
 const SILENCE_MS = 45_000;
 /** Most trials that are asked for by id in one request. */
 const MAX_IDS = 50;
-/** Trials of the first page: what is on the screen and a little more. */
-const FIRST_PAGE = 200;
+/** How long changed trials are gathered before they are read. */
+const FLUSH_MS = 300;
 const PAGE = 5000;
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -20,7 +21,9 @@ const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export class Live {
   #store;
   #stale = new Set();
-  #flushing = null;
+  #isFlushing = false;
+  #renewing = false;
+  #isFirst = true;
   #revision = null;
   #lastId = null;
   /** Whoever wants to know of each metric: `({id, sequenceId, value}) => …`. */
@@ -37,7 +40,7 @@ export class Live {
     let failures = 0;
     for (;;) {
       try {
-        await this.#readAll();
+        await this.#readAll().finally(() => (this.#isFirst = false));
         failures = 0;
         await this.#follow();
       } catch (error) {
@@ -55,19 +58,13 @@ export class Live {
     }
   }
 
-  /** The experiment and all trials: first those that the screen shows, then the others. */
+  /** The experiment and all trials. */
   async #readAll() {
     const store = this.#store;
-    const experiment = await get("experiment");
+    const experiment = await (this.#isFirst ? first.experiment : get("experiment"));
     this.#revision = experiment.revision ?? null;
     store.takeExperiment(experiment);
-    if (!store.isComplete) {
-      const newest = (experiment.trials?.total ?? 0) - FIRST_PAGE;
-      if (newest > 0) {
-        const first = await get("trials", { fields: "summary", after: newest - 1, limit: FIRST_PAGE });
-        store.takeTrials(first.trials);
-      }
-    }
+    if (this.#isFirst) store.takeTrials(await first.newestTrials);
     for await (const page of pages("trials", { fields: "summary", limit: PAGE })) store.takeTrials(page.trials);
     store.isComplete = true;
     store.changed();
@@ -166,7 +163,8 @@ export class Live {
     }
     switch (event) {
       case "snapshot":
-        this.#store.mergeExperiment(told);
+        this.#store.takeSnapshot(told);
+        this.#renew(told.revision);
         break;
       case "trial":
         this.#trial(told);
@@ -195,23 +193,41 @@ export class Live {
     this.#mark(told.id);
   }
 
+  /** Limits and totals are read with the next revision, every two seconds at most. */
+  #renew(revision) {
+    if (revision === this.#revision || this.#renewing) return;
+    this.#renewing = true;
+    wait(POLL_MS)
+      .then(() => get("experiment"))
+      .then((experiment) => {
+        this.#revision = experiment.revision;
+        this.#store.takeExperiment(experiment);
+      })
+      // Whatever it is, the stream or the next question meets it too.
+      .catch(() => {})
+      .finally(() => (this.#renewing = false));
+  }
+
   /** Times, results and parameters of a trial are read together with those of others, a few times a second. */
   #mark(id) {
     this.#stale.add(id);
-    this.#flushing ??= wait(300).then(async () => {
-      const ids = [...this.#stale];
-      this.#stale.clear();
-      this.#flushing = null;
-      await this.#readTrials(ids);
-    });
+    if (!this.#isFlushing) this.#flush();
   }
 
-  async #readTrials(ids) {
+  async #flush() {
+    this.#isFlushing = true;
     try {
-      await this.#readSome(ids);
+      while (this.#stale.size > 0) {
+        await wait(FLUSH_MS);
+        const ids = [...this.#stale];
+        this.#stale.clear();
+        await this.#readSome(ids);
+      }
     } catch (error) {
+      // Without an answer everything is read anew once there is one.
       if (!(error instanceof ApiError)) throw error;
-      for (const id of ids) this.#stale.add(id);
+    } finally {
+      this.#isFlushing = false;
     }
   }
 }

@@ -6,6 +6,7 @@ import { flatten } from "./parameters.js";
 /** A trial as lists show it. */
 export class Row {
   searchText = null;
+  status = "UNKNOWN";
 
   constructor(summary) {
     this.id = summary.id;
@@ -14,6 +15,8 @@ export class Row {
 
   /** Takes newer facts; what they leave out stays. */
   take(summary) {
+    // An answer from before its end that comes late.
+    if (this.isEnded && summary.status !== undefined && !isTrialEnded(summary.status)) return;
     this.seq = summary.sequenceId ?? this.seq ?? 0;
     this.status = summary.status ?? this.status;
     if ("reason" in summary) this.reason = summary.reason;
@@ -95,12 +98,33 @@ export class Store {
   }
 
   /** What a stream's snapshot tells of the experiment. */
-  mergeExperiment(part) {
+  takeSnapshot({ status, elapsedMs, best, stalled }) {
     if (this.experiment === null) return;
-    const known = Object.fromEntries(Object.entries(part).filter(([, value]) => value !== undefined));
-    this.experiment = { ...this.experiment, ...known };
-    if ("durationMs" in known) this.experimentAt = Date.now();
+    const sequenceId = best ? this.trials.get(best.trialId)?.seq : null;
+    this.experiment = {
+      ...this.experiment,
+      status,
+      durationMs: elapsedMs ?? this.experiment.durationMs,
+      best: best && sequenceId !== undefined ? { ...best, sequenceId } : this.experiment.best,
+      stalled: stalled ?? null,
+    };
+    this.experimentAt = Date.now();
     this.changed();
+  }
+
+  /** The experiment is being stopped, as this page has asked for. */
+  stops() {
+    this.experiment = { ...this.experiment, status: "STOPPING" };
+    this.changed();
+  }
+
+  /** Trials by status: of the rows once all are known, which are newer than what the experiment said. */
+  counts() {
+    const { total = 0, byStatus = {} } = this.experiment?.trials ?? {};
+    if (!this.isComplete || this.trials.size < total) return { total, byStatus };
+    const counted = {};
+    for (const { status } of this.trials.values()) counted[status] = (counted[status] ?? 0) + 1;
+    return { total: this.trials.size, byStatus: counted };
   }
 
   takeTrials(summaries) {

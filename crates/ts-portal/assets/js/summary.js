@@ -3,7 +3,7 @@
 import { send } from "./api.js";
 import { confirm, editLimits } from "./dialog.js";
 import { button, copyButton, fact, h, setText, toast } from "./dom.js";
-import { TRIAL_STATUSES, count, duration, experimentStatus, number, time, trialStatus, value } from "./format.js";
+import { TRIAL_STATUSES, count, duration, experimentStatus, isTrialEnded, number, time, trialStatus, value } from "./format.js";
 
 const CONNECTIONS = {
   connecting: ["connecting", "Reading…"],
@@ -74,11 +74,12 @@ export class Summary {
     setText(this.connection, words);
     const experiment = store.experiment;
     if (experiment === null) return;
-    const { limits = {}, trials = {} } = experiment;
-    const byStatus = trials.byStatus ?? {};
+    const { limits = {} } = experiment;
+    const { total, byStatus } = store.counts();
+    const ended = Object.entries(byStatus).reduce((n, [status, some]) => (isTrialEnded(status) ? n + some : n), 0);
     const name = experiment.name || experiment.id;
     setText(this.name, String(name));
-    document.title = `${name} – ${trials.ended ?? 0}/${limits.maxTrials ?? trials.total ?? 0}`;
+    document.title = `${name} – ${ended}/${limits.maxTrials ?? total}`;
     setText(this.id, experiment.id === name ? "" : experiment.id);
     this.id.nextSibling.hidden = experiment.id === name;
     this.status.dataset.status = experiment.status;
@@ -86,16 +87,16 @@ export class Summary {
     this.stop.hidden = store.isReadOnly;
     this.stop.disabled = experiment.status === "STOPPING" || store.connection === "offline";
     this.limits.hidden = store.isReadOnly;
-    this.#showBar(byStatus, Math.max(limits.maxTrials ?? 0, trials.total ?? 0));
+    this.#showBar(byStatus, Math.max(limits.maxTrials ?? 0, total));
     const of = (n, limit) => (limit === null || limit === undefined ? n : `${n} of ${limit}`);
-    setText(this.facts.trials, of(count(trials.ended), limits.maxTrials === null ? null : count(limits.maxTrials)));
+    setText(this.facts.trials, of(count(ended), limits.maxTrials === null ? null : count(limits.maxTrials)));
     setText(this.facts.running, of(count(byStatus.RUNNING), count(limits.concurrency)));
     this.#showElapsed();
     setText(this.facts.platform, platformText(experiment.platform));
     setText(this.facts.started, time(store.experiment.startedAt ? Date.parse(experiment.startedAt) : null));
-    const ended = experiment.endedAt ? Date.parse(experiment.endedAt) : null;
-    setText(this.facts.ended, time(ended));
-    this.facts.ended.parentElement.parentElement.hidden = ended === null;
+    const endedAt = experiment.endedAt ? Date.parse(experiment.endedAt) : null;
+    setText(this.facts.ended, time(endedAt));
+    this.facts.ended.parentElement.parentElement.hidden = endedAt === null;
     const best = experiment.best;
     this.bestId = best?.trialId ?? null;
     this.best.disabled = this.bestId === null;
@@ -130,11 +131,11 @@ export class Summary {
   }
 
   #stop() {
-    const running = this.#store.experiment.trials?.byStatus?.RUNNING ?? 0;
+    const running = this.#store.counts().byStatus.RUNNING ?? 0;
     const text = `${running === 0 ? "No trial is running." : `${count(running)} running trials are ended.`} The experiment can be resumed later by \`tsctl resume\`.`;
     return confirm("Stop the experiment?", text, "Stop the experiment", async () => {
       await send("experiment/stop", { method: "POST", body: {} });
-      this.#store.mergeExperiment({ status: "STOPPING" });
+      this.#store.stops();
       toast("The experiment is being stopped");
     });
   }
