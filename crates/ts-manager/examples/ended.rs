@@ -38,7 +38,7 @@ async fn main() -> Result<(), Failure> {
     limits.max_trials = Some(trials);
     let config = json!({
         "resolved": {
-            "experimentName": "ten thousand",
+            "experimentName": "many trials",
             "tuner": { "classArgs": { "optimize_mode": "maximize" } },
             "trainingService": { "platform": "local" },
         },

@@ -166,6 +166,7 @@ impl Command {
                     url_prefix: web.url_prefix,
                     token_file: web.token_file,
                     open: false,
+                    nni_portal: false,
                 }),
                 None => status(experiment, false),
             },

@@ -76,6 +76,9 @@ pub(crate) struct Web {
     /// Open the page in the browser of this desktop
     #[arg(long)]
     pub(crate) open: bool,
+    /// Show the page of NNI's own package, where Python has it, instead of the one that is built in
+    #[arg(long)]
+    pub(crate) nni_portal: bool,
 }
 
 impl Web {

@@ -35,13 +35,19 @@ impl Assets for Portal {
     }
 }
 
-/// Serves the API of an experiment on a bound port.
+/// The page that is built in.
+pub(crate) fn portal() -> Arc<dyn Assets> {
+    Arc::new(Portal)
+}
+
+/// Serves the API of an experiment and a page on a bound port.
 pub(crate) fn serve(
     port: Port,
     directory: &ExperimentDirectory,
     optimize: Optimize,
     ctx: &Ctx,
     commands: Arc<dyn Commands>,
+    page: Arc<dyn Assets>,
 ) -> Result<Served> {
     rest::serve(
         port,
@@ -50,7 +56,7 @@ pub(crate) fn serve(
             directory: directory.clone(),
             optimize,
             commands,
-            assets: Some(Arc::new(Portal)),
+            assets: Some(page),
         },
     )
 }

@@ -39,6 +39,20 @@ await run(async (browser) => {
     await until("a metric shows up", async () => (await row(5).textContent()) !== first);
     await accessible(page, "the list");
     await picture(page, "live-list");
+    await polls();
+  }
+
+  /** Without a stream the page asks. */
+  async function polls() {
+    const other = await browser.newContext();
+    const polling = await other.newPage();
+    await polling.route("**/api/v2/events", (route) => route.abort());
+    await polling.goto(url);
+    await until("it asks", async () => (await polling.locator(".connection").getAttribute("data-kind")) === "polling");
+    const running = polling.locator("table.trials tbody tr[aria-rowindex]").first();
+    const before = await running.textContent();
+    await until("a metric shows up", async () => (await running.textContent()) !== before);
+    await other.close();
   }
 
   async function details() {
