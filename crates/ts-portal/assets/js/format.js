@@ -100,12 +100,20 @@ export function instant(text) {
   return Number.isNaN(ms) ? null : ms;
 }
 
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const two = (n) => String(n).padStart(2, "0");
 
-/** A time of today by the clock, any other with its day, in the reader's time zone. */
+/**
+ * A time of today by the clock, any other with its day, in the reader's time zone.
+ *
+ * By hand: `Intl.DateTimeFormat` takes 40 ms before its first word.
+ */
 export function time(ms, now = Date.now()) {
   if (ms === null || ms === undefined) return "–";
-  const sameDay = new Date(ms).toDateString() === new Date(now).toDateString();
-  return (sameDay ? CLOCK : DAY).format(ms);
+  const at = new Date(ms);
+  const today = new Date(now);
+  const clock = `${two(at.getHours())}:${two(at.getMinutes())}`;
+  const sameYear = at.getFullYear() === today.getFullYear();
+  if (sameYear && at.getMonth() === today.getMonth() && at.getDate() === today.getDate()) return `${clock}:${two(at.getSeconds())}`;
+  return `${at.getDate()} ${MONTHS[at.getMonth()]}${sameYear ? "" : ` ${at.getFullYear()}`}, ${clock}`;
 }

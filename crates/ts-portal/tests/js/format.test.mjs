@@ -41,3 +41,11 @@ test("times that are none are null", () => {
   assert.equal(format.instant("2026-11-23T21:17:00.123Z"), 1795468620123);
   for (const bad of [null, undefined, "soon", 5]) assert.equal(format.instant(bad), null);
 });
+
+test("times are short where they are of today", () => {
+  const at = new Date(2026, 10, 3, 9, 5, 7).getTime();
+  assert.equal(format.time(at, at + 1000), "09:05:07");
+  assert.equal(format.time(at, at + 86_400_000), "3 Nov, 09:05");
+  assert.equal(format.time(at, new Date(2027, 0, 1).getTime()), "3 Nov 2026, 09:05");
+  assert.equal(format.time(null), "–");
+});
