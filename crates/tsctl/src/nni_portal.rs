@@ -114,19 +114,17 @@ fn folder_of(python: &str) -> Result<Option<PathBuf>> {
         Ok(output) => output,
     };
     let said = String::from_utf8_lossy(&output.stdout);
-    match said.rsplit_once(MARK) {
-        Some((_, folder)) => Ok(Some(PathBuf::from(folder.trim_end()))),
-        None => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            let last = errors.trim_end().lines().next_back().unwrap_or_default().to_owned();
-            Err(Error::new(
-                ErrorKind::NotFound,
-                format!("`{python}` has no NNI package with a page: {last}"),
-            )
-            .with_key("tsctl.python")
-            .with_help("install `nni` 2.0 or later there, or leave out `--nni-portal`: a page is built in"))
-        }
+    if let Some((_, folder)) = said.rsplit_once(MARK) {
+        return Ok(Some(PathBuf::from(folder.trim_end())));
     }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let last = errors.trim_end().lines().next_back().unwrap_or_default();
+    Err(Error::new(
+        ErrorKind::NotFound,
+        format!("`{python}` has no NNI package with a page: {last}"),
+    )
+    .with_key("tsctl.python")
+    .with_help("install `nni` 2.0 or later there, or leave out `--nni-portal`: a page is built in"))
 }
 
 fn extension(name: &str) -> &str {
