@@ -36,8 +36,14 @@ pub struct AmlConfig {
     pub poll_interval: Duration,
     /// Time between two looks at what running trials have written. Default 2 s.
     pub pull_interval: Duration,
-    /// Whether jobs stay and run one trial after another. Default false, unlike NNI.
+    /// Whether jobs stay and run other trials. Default false, unlike NNI.
     pub reuse: bool,
+    /// Most trials on one GPU of such a job at a time. Default 1, as NNI.
+    pub max_trials_per_gpu: u32,
+    /// Whether GPUs on which somebody else computes may be used. Default false.
+    pub use_active_gpu: bool,
+    /// Most trials without GPUs in such a job at a time. Default 1, as NNI.
+    pub max_trials_per_node: u32,
     /// How long such a job waits for another trial before it ends. Default 2 min.
     pub idle_timeout: Duration,
     /// How many such jobs may be on their way to their first trial at a time. Default 64.
@@ -165,6 +171,9 @@ impl AmlConfig {
             poll_interval: Duration::from_secs(5),
             pull_interval: Duration::from_secs(2),
             reuse: false,
+            max_trials_per_gpu: 1,
+            use_active_gpu: false,
+            max_trials_per_node: 1,
             idle_timeout: Duration::from_mins(2),
             most_starting: 64,
             grace_period: ts_core::DEFAULT_GRACE,

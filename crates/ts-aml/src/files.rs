@@ -122,6 +122,14 @@ pub(crate) struct Traces {
     pub(crate) failure: Option<String>,
 }
 
+impl Traces {
+    /// A time at which it had begun, if there is any trace of that.
+    pub(crate) fn begun_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let has_begun = self.was_repeated || self.failure.is_some();
+        self.exit.map(|(_, at)| at).or(has_begun.then_some(now))
+    }
+}
+
 /// Looks at what a trial has left here.
 pub(crate) fn traces(paths: &TrialPaths, now: Timestamp) -> Traces {
     let exchange = paths.exchange();

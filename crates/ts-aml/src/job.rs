@@ -76,8 +76,9 @@ pub(crate) fn worker_body(
     }})
 }
 
-/// The script that the job begins with: unpacks parameters and launch script, then does what `worker/start.sh` says.
-pub(crate) fn start(trial: &TrialSpec) -> Result<String> {
+/// The script that the job begins with: unpacks parameters and launch script, then does what `worker/start.sh` says. `devices`: the
+/// GPUs that the trial may use, where it does not have the node for itself.
+pub(crate) fn start(trial: &TrialSpec, devices: Option<String>) -> Result<String> {
     if trial.parameters.text.contains('\0') {
         return Err(Error::new(
             ErrorKind::Config,
@@ -93,7 +94,7 @@ pub(crate) fn start(trial: &TrialSpec) -> Result<String> {
         file(&trial.parameters.file_name())
     );
     text.push_str("{\n");
-    for piece in pieces(&launch(trial)?) {
+    for piece in pieces(&launch(trial, devices)?) {
         let _ = match piece {
             Piece::Text(piece) => writeln!(text, "printf '%s' {}", quote(piece)),
             Piece::Directory => writeln!(text, "printf '%s' \"$ts_dir\""),
@@ -131,9 +132,9 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     }
 }
 
-fn launch(trial: &TrialSpec) -> Result<String> {
+fn launch(trial: &TrialSpec, devices: Option<String>) -> Result<String> {
     let code = format!("{DIRECTORY}/code");
-    let environment = trial_environment(&TrialContext {
+    let mut environment = trial_environment(&TrialContext {
         platform: SDK_PLATFORM,
         experiment: &trial.experiment,
         trial: &trial.id,
@@ -142,10 +143,13 @@ fn launch(trial: &TrialSpec) -> Result<String> {
         output_dir: &format!("{MOUNT}/nnioutput"),
         code_dir: &code,
     });
-    // All GPUs of the node are the trial's; only none must be said.
+    if devices.is_some() {
+        // The order of nvidia-smi; CUDA's own default sorts by speed.
+        environment.push(("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()));
+    }
     let devices = match trial.gpus {
         GpuCount::Exactly(0) => visible_devices(trial.gpus, &[]),
-        _ => None,
+        _ => devices,
     };
     LaunchScript::new(DIRECTORY, code.as_str(), trial.command.clone())
         .with_env(environment)
@@ -166,7 +170,7 @@ pub(crate) fn render(config: &AmlConfig, code: &Prepared, trial: &TrialSpec) -> 
     };
     let body = serde_json::to_string_pretty(&body)
         .map_err(|e| Error::new(ErrorKind::Internal, "a job cannot be written as JSON").with_source(e))?;
-    let mut documents = vec![(START.to_owned(), start(trial)?), (name.to_owned(), body)];
+    let mut documents = vec![(START.to_owned(), start(trial, None)?), (name.to_owned(), body)];
     if config.reuse {
         documents.push(("loop.sh".to_owned(), reuse::script(config, &trial.experiment, "ID")));
     }

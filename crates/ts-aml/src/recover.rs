@@ -35,7 +35,12 @@ pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> 
         known.cancel
     });
     if core.config.reuse {
-        core.registry.update(trial, |known| known.extra.created_at = Some(now));
+        // What has left an end here has run, though no worker may tell of it any more.
+        let left = files::traces(&paths, core.ctx.clock.now());
+        core.registry.update(trial, |known| {
+            known.extra.created_at = Some(now);
+            known.started = left.begun_at(core.ctx.clock.now());
+        });
         core.bell.notify_one();
         return Ok(true);
     }

@@ -1,10 +1,13 @@
-//! Reuse: long-running jobs, the workers, each take one trial after another that we give them over the storage.
+//! Reuse: long-running jobs, the workers, each take trials that we give them over the storage: one after another, or several at a time.
 //!
 //! A trial's own script is the same as in a job of its own; what is different is who runs it, and that its end is told on the storage.
 //! A mount of blobs knows no locks and no exclusive rename, so a trial is never there for whoever comes first: we give it to one worker.
 
 mod board;
+mod gpus;
+mod placing;
 mod pool;
+mod staff;
 mod worker;
 
 pub(crate) use board::script;

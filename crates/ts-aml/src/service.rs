@@ -29,7 +29,11 @@ impl AmlService {
     /// A service for the trials of `experiment`. Does no I/O.
     pub fn new(ctx: Ctx, config: AmlConfig, experiment: ExperimentId) -> Self {
         let mut capabilities = Capabilities::pulled();
-        capabilities.gpu = GpuPlacement::Platform;
+        capabilities.gpu = if config.reuse {
+            GpuPlacement::Ours
+        } else {
+            GpuPlacement::Platform
+        };
         Self {
             ctx,
             config,

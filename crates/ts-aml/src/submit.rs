@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &TrialSpec) -> Result<Submitted> {
     let core = &running.core;
     // What no job can say is refused before anything is stored.
-    job::start(trial)?;
+    job::start(trial, None)?;
     let receipt = Submitted::new(url(core, trial));
     let mut stored = core.stored.subscribe();
     loop {
@@ -174,7 +174,10 @@ async fn create_once(core: &Core, job: &Job, is_canceled: bool, may_be_there: bo
         };
     }
     let script = format!("{}/{}", names::trial_folder(&spec.experiment, &spec.id), job::START);
-    core.api.store.put(&script, job::start(spec)?.into_bytes()).await?;
+    core.api
+        .store
+        .put(&script, job::start(spec, None)?.into_bytes())
+        .await?;
     let prepared = Prepared::new(None, job.code.clone());
     let datastore = core.api.store.place().await?.name.clone();
     match core

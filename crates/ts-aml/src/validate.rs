@@ -1,8 +1,8 @@
 //! Could this experiment run here? Asks the workspace; leaves no trace.
 
-use crate::core::Core;
+use crate::{AmlConfig, core::Core};
 use serde_json::Value as Json;
-use ts_core::{Error, ErrorKind, ExperimentSpec, Result, Warning, Warnings};
+use ts_core::{Error, ErrorKind, ExperimentSpec, GpuCount, Result, Warning, Warnings};
 
 pub(crate) async fn validate(core: &Core, spec: &ExperimentSpec) -> Result<Warnings> {
     if spec.command.trim().is_empty() {
@@ -28,10 +28,21 @@ pub(crate) async fn validate(core: &Core, spec: &ExperimentSpec) -> Result<Warni
         .with_help("name one of the workspace, or make a compute cluster of that name"));
     };
     warnings.extend(trouble_of(name, &compute).map(|text| Warning::new(text).with_key("computeTarget")));
+    warnings.extend(sharing_nothing(&core.config, spec));
     core.api.store.place().await?;
     // Reading tells whether the storage lets us in; nothing has this name.
     core.api.store.read("nni/validate", 0).await?;
     Ok(warnings)
+}
+
+/// A number of trials per GPU where no trial wants one.
+fn sharing_nothing(config: &AmlConfig, spec: &ExperimentSpec) -> Option<Warning> {
+    let wants_gpus = matches!(spec.gpus, GpuCount::Exactly(1..));
+    (config.max_trials_per_gpu > 1 && !wants_gpus).then(|| {
+        Warning::new("`maxTrialNumberPerGpu` has no effect, for trials want no GPU of their own")
+            .with_key("trialGpuNumber")
+            .with_help("say how many GPUs a trial gets by `trialGpuNumber` (v1: `trial.gpuNum`)")
+    })
 }
 
 /// What is wrong with a compute target, if anything.

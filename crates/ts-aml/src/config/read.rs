@@ -13,6 +13,8 @@ pub(crate) const TRIAL_KEYS: &[&str] = &["image"];
 const REUSE: (&str, &str) = ("reuseMode", "reuse");
 const IMAGE: (&str, &str) = ("dockerImage", "image");
 const PER_GPU: (&str, &str) = ("maxTrialNumberPerGpu", "maxTrialNumPerGpu");
+/// Ours: NNI runs one trial without GPUs on a node (nni v1.9, `reusable/trialDispatcher.ts`, `enableGpuScheduler`).
+const PER_NODE: &str = "maxTrialNumberPerNode";
 /// Source: nni v2.10, `nni/experiment/config/aml.py`.
 const DEFAULT_IMAGE: &str = "msranni/nni:latest";
 /// The public client of Azure's own tools. Source: azure-identity (Python) 1.27.0, `_constants.py`, `DEVELOPER_SIGN_ON_CLIENT_ID`.
@@ -58,14 +60,9 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
     let group = name(s, "resourceGroup", "-_.()", "the portal shows it beside the workspace");
     let workspace = name(s, "workspaceName", "-_", "the portal lists the workspaces");
     let compute = name(s, "computeTarget", "-_", "name a compute cluster of the workspace");
-    if s.u32(PER_GPU, 1..=99_999).is_some_and(|n| n > 1) {
-        let message = "each trial is a job of its own, which has its node for itself";
-        s.problem(PER_GPU, message, "remove the key, or write 1");
-    }
-    if s.schema() == Schema::V1 {
-        s.bool("useActiveGpu");
-    }
     let reuse = s.bool_or(REUSE, false);
+    let (per_gpu, per_node) = (shared(s, PER_GPU, reuse), shared(s, PER_NODE, reuse));
+    let use_active_gpu = s.bool_or("useActiveGpu", false);
     let credential = credential(s);
     let cloud = cloud(s);
     let ca_file = s.path("caFile");
@@ -81,7 +78,19 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
     config.credential = credential?;
     config.ca_file = ca_file;
     config.reuse = reuse;
+    (config.max_trials_per_gpu, config.max_trials_per_node) = (per_gpu, per_node);
+    config.use_active_gpu = use_active_gpu;
     Some(config)
+}
+
+/// How many trials may share something; more than one only where jobs stay.
+fn shared(s: &mut Section<'_>, key: impl Into<Key> + Copy, reuse: bool) -> u32 {
+    let n = s.u32(key, 1..=99_999).unwrap_or(1);
+    if n > 1 && !reuse {
+        let message = "each trial is a job of its own, which has its node for itself";
+        s.problem(key, message, "add `reuseMode: true` (v1: `reuse: true`), or write 1");
+    }
+    n
 }
 
 /// A name within an address.

@@ -45,7 +45,7 @@ const KEYS: &str = "subscriptionId: 1-2, resourceGroup: team, workspaceName: w, 
 #[test]
 fn schema_1() {
     let text = format!(
-        "{{amlConfig: {{{KEYS}, maxTrialNumPerGpu: 1, useActiveGpu: true, reuse: true}}, trial: {{image: 'a:1'}}}}"
+        "{{amlConfig: {{{KEYS}, maxTrialNumPerGpu: 3, useActiveGpu: true, reuse: true}}, trial: {{image: 'a:1'}}}}"
     );
     let config = good(Schema::V1, &text);
     assert_eq!(config.subscription_id, "1-2");
@@ -53,7 +53,8 @@ fn schema_1() {
     assert_eq!(config.workspace_name, "w");
     assert_eq!(config.compute_target, "gpu");
     assert_eq!(config.image, "a:1");
-    assert!(config.reuse);
+    assert!(config.reuse && config.use_active_gpu);
+    assert_eq!((config.max_trials_per_gpu, config.max_trials_per_node), (3, 1));
     assert!(matches!(config.credential, Credential::Default));
     assert_eq!(Some(config.cloud), Cloud::named("AzureCloud"));
 }
@@ -63,7 +64,11 @@ fn schema_2() {
     let config = good(Schema::V2, &format!("{{{KEYS}}}"));
     assert_eq!(config.image, "msranni/nni:latest");
     assert!(!config.reuse);
-    assert!(good(Schema::V2, &format!("{{{KEYS}, reuseMode: true}}")).reuse);
+    assert_eq!((config.max_trials_per_gpu, config.use_active_gpu), (1, false));
+    let sharing = "reuseMode: true, maxTrialNumberPerGpu: 2, maxTrialNumberPerNode: 4";
+    let config = good(Schema::V2, &format!("{{{KEYS}, {sharing}}}"));
+    assert!(config.reuse);
+    assert_eq!((config.max_trials_per_gpu, config.max_trials_per_node), (2, 4));
     let text = format!(
         "{{{KEYS}, docker_image: 'b:2', maxTrialNumberPerGpu: 1, cloud: AzureChinaCloud, armEndpoint: 'https://arm.example/', \
          loginEndpoint: 'https://login.example/', caFile: ca.pem, tenantId: t, clientId: c, clientSecret: '${{env:S}}'}}"
@@ -124,6 +129,10 @@ fn every_mistake_is_told() {
         ("workspaceName: 'a?'", "workspaceName: `a?` cannot be a name in Azure"),
         ("computeTarget: 'a/b'", "computeTarget: `a/b` cannot be a name in Azure"),
         ("dockerImage: 'a b'", "dockerImage: `a b` is no name of an image"),
+        (
+            "maxTrialNumberPerNode: 2",
+            "maxTrialNumberPerNode: each trial is a job of its own",
+        ),
         (
             "maxTrialNumberPerGpu: 2",
             "maxTrialNumberPerGpu: each trial is a job of its own",

@@ -5,11 +5,12 @@
 
 use super::{
     board::{self, Board, Turn},
-    worker,
+    gpus::Gpus,
+    staff, worker,
 };
 use crate::{
     core::{Core, Place, Spawner, wait_of},
-    files, job, names,
+    files, names,
     nodes::Shortage,
     pull,
     status::{self, Standing},
@@ -27,7 +28,7 @@ use ts_core::{
 };
 
 /// Trials and workers that are dealt with at a time.
-const AT_A_TIME: usize = 8;
+pub(super) const AT_A_TIME: usize = 8;
 /// Pace of looking at what workers tell.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -37,6 +38,10 @@ pub(crate) struct Pool {
     stages: Mutex<HashMap<String, Stage>>,
     /// Why workers wait.
     waiting: Mutex<Option<Shortage>>,
+    /// The GPUs of workers, by the numbers of their reports.
+    gpus: Mutex<HashMap<String, (u64, Arc<Gpus>)>>,
+    /// Those of the last worker that told of any; others of the compute target are like it.
+    usual: Mutex<Option<Arc<Gpus>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,11 +68,30 @@ impl Pool {
     pub(super) fn forget(&self, worker: &str) {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         stages.remove(worker);
+        let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
+        gpus.remove(worker);
+    }
+    /// The GPUs of a worker, as far as it has told, and the number of that report.
+    pub(super) fn gpus(&self, worker: &str) -> Option<(u64, Arc<Gpus>)> {
+        let gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
+        gpus.get(worker).cloned()
+    }
+    pub(super) fn set_gpus(&self, worker: &str, report: u64, told: Gpus) {
+        let told = Arc::new(told);
+        if told.is_ok() {
+            *self.usual.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&told));
+        }
+        let mut gpus = self.gpus.lock().unwrap_or_else(PoisonError::into_inner);
+        gpus.insert(worker.to_owned(), (report, told));
+    }
+    /// What a worker that has not told anything yet most likely has.
+    pub(super) fn usual_gpus(&self) -> Option<Arc<Gpus>> {
+        self.usual.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
     fn set_waiting(&self, why: Option<Shortage>) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
-    fn waiting(&self) -> Option<Shortage> {
+    pub(super) fn waiting(&self) -> Option<Shortage> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -160,14 +184,14 @@ async fn tick(spawner: &Spawner) -> Result<()> {
     let entered: Vec<Option<_>> = entered.into_iter().collect::<Result<_>>()?;
     let queue = entered.into_iter().flatten().collect();
     wipe_ended(core, &board).await?;
-    staff(spawner, &board, queue).await
+    staff::staff(spawner, &board, queue).await
 }
 
 /// Enters what is told of a trial; says whether it is to be given to a worker.
 async fn enter(core: &Arc<Core>, trial: &TrialId, known: &Known<Place>, board: &Board) -> Result<bool> {
     let holder = board
         .iter()
-        .find_map(|(name, worker)| Some((name, *worker.trials.get(trial)?)));
+        .find_map(|(name, worker)| Some((name, worker.trials.get(trial)?)));
     let Some((worker, turn)) = holder else {
         if known.extra.is_looked_on {
             settle(core, trial, None).await?;
@@ -209,7 +233,7 @@ async fn enter(core: &Arc<Core>, trial: &TrialId, known: &Known<Place>, board: &
 }
 
 /// The script of a trial has ended with `exit`; `false` if what it wrote is not all there yet.
-async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: Turn, exit: i32) -> Result<bool> {
+async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: &Turn, exit: i32) -> Result<bool> {
     pull::all(core, trial).await?;
     let now = core.ctx.clock.now();
     let left = traces(core, trial).await;
@@ -273,75 +297,11 @@ async fn wipe_ended(core: &Core, board: &Board) -> Result<()> {
         for (trial, turn) in &seen.trials {
             let has_ended = |known: &Known<Place>| known.status.is_terminal() && !known.extra.is_looked_on;
             if turn.over.is_some() && core.registry.with(trial, has_ended) == Some(true) {
-                board::wipe(core, worker, trial, *turn).await?;
+                board::wipe(core, worker, trial, turn).await?;
             }
         }
     }
     Ok(())
-}
-
-/// Gives trials to workers that are free, and starts as many as the others wait for.
-async fn staff(spawner: &Spawner, board: &Board, queue: Vec<(TrialId, Known<Place>)>) -> Result<()> {
-    let core = &spawner.core;
-    let mut free: Vec<(&String, &str)> = Vec::new();
-    let mut coming: HashMap<&str, usize> = HashMap::new();
-    for (name, worker) in board {
-        match core.pool.get(name) {
-            Some(Stage::Sent(_)) if worker.is_free() => free.push((name, &worker.code)),
-            Some(Stage::Sent(_) | Stage::Sending | Stage::Paused) if !worker.is_alive => {
-                *coming.entry(&worker.code).or_default() += 1;
-            }
-            _ => {}
-        }
-    }
-    let waiting = core.pool.waiting();
-    let mut may_start = core.config.most_starting.saturating_sub(coming.values().sum());
-    let (mut given, mut started) = (Vec::new(), Vec::new());
-    for (trial, known) in queue {
-        let version = known.extra.job.code.as_str();
-        if let Some(index) = free.iter().position(|(_, has)| *has == version) {
-            let (worker, _) = free.swap_remove(index);
-            given.push((worker.clone(), trial, known));
-            continue;
-        }
-        match &waiting {
-            Some(short) => core.waits(&trial, short.code, short.message.clone(), Some(short.unblock)),
-            None => core.waits(&trial, ReasonCode::Queued, "waits for a worker", None),
-        }
-        match coming.get_mut(version) {
-            Some(n) if *n > 0 => *n -= 1,
-            _ if may_start > 0 => {
-                may_start -= 1;
-                started.push(known);
-            }
-            _ => {}
-        }
-    }
-    let given = given
-        .into_iter()
-        .map(|(worker, trial, known): (String, TrialId, Known<Place>)| async move {
-            give(core, &worker, &trial, &known).await
-        });
-    let started = started
-        .into_iter()
-        .map(|known: Known<Place>| async move { worker::start(spawner, &known.extra.job.code).await });
-    let mut results: Vec<Result<()>> = stream::iter(given).buffer_unordered(AT_A_TIME).collect().await;
-    results.extend(
-        stream::iter(started)
-            .buffer_unordered(AT_A_TIME)
-            .collect::<Vec<_>>()
-            .await,
-    );
-    results.into_iter().collect()
-}
-
-async fn give(core: &Core, worker: &str, trial: &TrialId, known: &Known<Place>) -> Result<()> {
-    let script = format!("{}/{}", names::trial_folder(&core.experiment, trial), job::START);
-    core.api
-        .store
-        .put(&script, job::start(&known.extra.job.spec)?.into_bytes())
-        .await?;
-    board::tell(core, worker, "next", trial).await
 }
 
 /// One list of jobs: which workers have ended, and what the others wait for.

@@ -1,11 +1,17 @@
-# Takes trials one after another until none came for a while: loop.sh MOUNT. Set before: ts_me ts_experiment ts_idle ts_grace.
+# Runs the trials that it is given until none came for a while: loop.sh MOUNT. Set before: ts_me ts_experiment ts_idle ts_grace, and
+# the function ts_look, which asks the driver by ts_ask.
 #
-# MOUNT is the experiment's folder. In the worker's folder there the manager puts `next.TRIAL` and `cancel.TRIAL`, and the worker
-# `alive`, `begun.TRIAL` and `over.CODE.TRIAL`. Only one manager writes there, and only one worker, for a mount knows no locks. Needs
-# what `start.sh` needs, and `ls`, `rm`, `grep` and /proc, by which it ends what a trial leaves behind.
+# MOUNT is the experiment's folder. In the worker's folder there the manager puts `next.TRIAL`, with what the trial may use of the node
+# behind it, and `cancel.TRIAL`; the worker puts `gpus.N`, `alive`, `begun.TRIAL` and `over.CODE.TRIAL`. Which trials fit beside each
+# other is the manager's business: what is given begins at once. Only one manager writes there, and only one worker, for a mount knows
+# no locks. Needs what `start.sh` needs, and `ls`, `rm`, `grep` and /proc, by which it ends what a trial leaves behind.
 ts_root=$1
 ts_home=$ts_root/.workers/$ts_me
 ts_base=$PWD
+# One file for each trial that runs here.
+ts_busy=$ts_base/nni-running
+# There once what is to be told cannot be.
+ts_mute=$ts_base/nni-mute
 
 # Sends a signal to all processes of a trial: ts_signal SIGNAL TRIAL. Fails if there is none.
 ts_signal() {
@@ -37,6 +43,31 @@ ts_put() {
         [ "$ts_tries" -lt 60 ] || exit 115
         sleep 1
     done
+}
+
+# One question to the driver and its answer: ts_ask NAME ARGUMENT...
+ts_ask() {
+    printf -- '--ts-ask %s--\n' "$1"
+    shift
+    { ts_err=$({ $ts_limit nvidia-smi "$@" 2>&1 >&4 4>&-; }); ts_code=$?; } 4>&1
+    printf -- '\n--ts-errors %s--\n%s\n' "$ts_code" "$ts_err"
+}
+
+# Tells the GPUs of the node, and who uses them, if that is news. Only while no trial runs here: then whoever uses one is somebody else.
+ts_report() {
+    ts_now=
+    if command -v nvidia-smi >/dev/null 2>&1; then
+        ts_now=$(ts_look)
+    fi
+    [ "$ts_now" != "$ts_told" ] || return 0
+    ts_told=$ts_now
+    ts_tries=0
+    until { printf '%s\n--ts-end--\n' "$ts_now" >"$ts_home/gpus.$ts_number"; } 2>/dev/null; do
+        ts_tries=$((ts_tries + 1))
+        [ "$ts_tries" -lt 60 ] || exit 115
+        sleep 1
+    done
+    ts_number=$((ts_number + 1))
 }
 
 # Whether a trial has an end already.
@@ -101,8 +132,14 @@ ts_run() {
     ts_put "over.$ts_exit.$1"
 }
 
-mkdir -p "$ts_home"
-# The platform has begun this job again: the trial that it ran is lost.
+# Runs a trial beside others: ts_serve TRIAL
+ts_serve() {
+    (ts_run "$1") || : >"$ts_mute"
+    rm -f "$ts_busy/$1"
+}
+
+mkdir -p "$ts_home" "$ts_busy"
+# The platform has begun this job again: the trials that it ran are lost.
 for ts_file in "$ts_home"/begun.*; do
     ts_trial=${ts_file##*/begun.}
     if [ -e "$ts_file" ] && ! ts_is_over "$ts_trial"; then
@@ -110,10 +147,19 @@ for ts_file in "$ts_home"/begun.*; do
         ts_put "over.113.$ts_trial"
     fi
 done
+ts_limit=
+if timeout -k 1 9 true 2>/dev/null; then ts_limit='timeout -k 1 9'; fi
+ts_number=0
+for ts_file in "$ts_home"/gpus.*; do
+    ts_old=${ts_file##*/gpus.}
+    if [ -e "$ts_file" ] && [ "$ts_old" -ge "$ts_number" ]; then ts_number=$((ts_old + 1)); fi
+done
+ts_told=nothing
+ts_report
 ts_put alive
 
 ts_had=
-ts_left=$ts_idle
+ts_quiet=0
 while :; do
     for ts_name in $(ls "$ts_home" 2>/dev/null); do
         case $ts_name in
@@ -121,15 +167,23 @@ while :; do
             *) continue ;;
         esac
         ts_trial=${ts_name#next.}
+        ts_trial=${ts_trial%%.*}
         # Once only, whatever the mount still shows of it.
         case " $ts_had " in *" $ts_trial "*) continue ;; esac
         if ts_is_over "$ts_trial"; then continue; fi
         ts_had="$ts_had $ts_trial"
-        ts_run "$ts_trial"
-        ts_left=$ts_idle
-        continue 2
+        ts_quiet=0
+        : >"$ts_busy/$ts_trial"
+        ts_serve "$ts_trial" &
     done
-    [ "$ts_left" -gt 0 ] || exit 0
-    ts_left=$((ts_left - 1))
+    [ ! -e "$ts_mute" ] || exit 115
+    if [ -n "$(ls "$ts_busy")" ]; then
+        ts_quiet=0
+    else
+        [ "$ts_quiet" -lt "$ts_idle" ] || exit 0
+        ts_quiet=$((ts_quiet + 1))
+        # Not at once, for what a trial held is given back a little later.
+        [ $((ts_quiet % 30)) != 5 ] || ts_report
+    fi
     sleep 1
 done

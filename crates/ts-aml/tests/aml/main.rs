@@ -5,4 +5,5 @@ mod faults;
 mod logins;
 mod reuse;
 mod scripts;
+mod sharing;
 mod world;

@@ -171,6 +171,28 @@ async fn a_worker_that_is_refused_ends_what_waits_for_it() {
 }
 
 #[tokio::test]
+async fn an_end_that_nobody_has_noted_yet_is_told_again() {
+    let world = Reusing::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&quick()).await;
+    watch.until_end(&trial.id).await;
+    drop(watch);
+    let told = |name: &String| name.ends_with(&format!(".{}", trial.id));
+    while world.0.server.blobs("nni").iter().any(told) {
+        tokio::task::yield_now().await;
+    }
+    let client = client.crash().await;
+    let record = TrialRecord::new(trial.clone(), false, TrialStatus::Waiting, JournalCursor::default());
+    client.recover(&[record]).await;
+    let mut watch = client.watch();
+    let history = watch.until_end(&trial.id).await;
+    assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
+    assert_eq!(history.bodies(), metrics(0, 1));
+    client.finish().await;
+}
+
+#[tokio::test]
 async fn a_new_manager_takes_over_workers_and_trials() {
     let world = Reusing::fresh().await;
     let client = Client::start(&world).await;

@@ -17,12 +17,18 @@ pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
     /// Who we are, if not the application with its secret.
     pub(crate) credential: Option<Credential>,
+    /// What else is different in the configuration.
+    pub(crate) tune: fn(&mut AmlConfig),
 }
 
 impl World {
     /// A server that is not as usual.
     pub(crate) async fn with(change: impl FnOnce(&mut Setting)) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::at(tempfile::tempdir().expect("a temporary directory"), change).await
+    }
+
+    /// The same in this directory.
+    pub(crate) async fn at(directory: tempfile::TempDir, change: impl FnOnce(&mut Setting)) -> Self {
         for folder in ["code", "gates"] {
             std::fs::create_dir(directory.path().join(folder)).expect("a folder");
         }
@@ -34,6 +40,7 @@ impl World {
             server: AmlServer::start(setting).await.expect("a server"),
             directory,
             credential: None,
+            tune: |_| {},
         }
     }
 
@@ -68,6 +75,7 @@ impl World {
         config.poll_interval = Duration::from_millis(100);
         config.pull_interval = Duration::from_millis(100);
         config.vanish_after = Duration::from_secs(2);
+        (self.tune)(&mut config);
         config
     }
 
