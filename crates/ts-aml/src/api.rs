@@ -3,11 +3,13 @@
 //! Source: Azure/azure-rest-api-specs, `specification/machinelearningservices`, `stable/2024-10-01`.
 
 mod blob;
+mod clouds;
 mod token;
 
 pub(crate) use blob::Store;
+pub(crate) use clouds::Clouds;
 
-use self::token::{Devices, Login, below};
+use self::token::{Account, Devices, Source, below};
 use crate::{AmlConfig, error};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
@@ -33,7 +35,7 @@ const HOUR: Duration = Duration::from_hours(1);
 pub(crate) struct Arm {
     client: HttpClient,
     tokens: Tokens,
-    base: Url,
+    clouds: Arc<Clouds>,
     /// Path of the workspace.
     scope: String,
     limit: Arc<RateLimit>,
@@ -107,12 +109,13 @@ impl Arm {
         )
     }
 
-    fn request(&self, what: &'static str, method: Method, path: &[&str]) -> Request {
+    async fn request(&self, what: &'static str, method: Method, path: &[&str]) -> Result<Request> {
         let scope = self.scope.split('/').filter(|part| !part.is_empty());
         let all: Vec<&str> = scope.chain(path.iter().copied()).collect();
-        Request::new(what, method, below(&self.base, &all))
+        let base = &self.clouds.get().await?.arm;
+        Ok(Request::new(what, method, below(base, &all))
             .limited_by(&self.limit)
-            .with_query("api-version", VERSION)
+            .with_query("api-version", VERSION))
     }
 
     async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
@@ -167,27 +170,29 @@ impl Api {
         settings.uses_proxies = false;
         settings.connect_timeout = Duration::from_secs(1);
         let direct = HttpClient::new(Arc::clone(&ctx.clock), &settings).map_err(|e| e.with_key("caFile"))?;
-        let login = Login {
-            client: client.clone(),
-            direct,
-            authority: config.cloud.login.clone(),
-            imds: config.cloud.imds.clone(),
-            credential: config.credential.clone(),
-            resource: config.cloud.audience.clone(),
-            secrets: Arc::clone(&ctx.secrets),
-            clock: Arc::clone(&ctx.clock),
-            ids: Arc::clone(&ctx.ids),
-            devices: Devices::new(),
+        let clouds = Arc::new(Clouds::new(client.clone(), Arc::clone(&ctx.secrets), config));
+        let devices = Devices::new();
+        let login = Source {
+            clouds: Arc::clone(&clouds),
+            resource: None,
+            account: Account {
+                client: client.clone(),
+                direct,
+                credential: config.credential.clone(),
+                secrets: Arc::clone(&ctx.secrets),
+                clock: Arc::clone(&ctx.clock),
+                ids: Arc::clone(&ctx.ids),
+                devices: devices.clone(),
+            },
         };
-        let devices = login.devices.clone();
-        let storage = Login {
-            resource: STORAGE.to_owned(),
+        let storage = Source {
+            resource: Some(STORAGE.to_owned()),
             ..login.clone()
         };
         let arm = Arc::new(Arm {
             client,
             tokens: Tokens::new(login, Arc::clone(&ctx.clock)),
-            base: config.cloud.arm.clone(),
+            clouds,
             scope: Arm::scope(config),
             limit: Arc::new(RateLimit::new(MOST_REQUESTS, WINDOW)),
             clock: Arc::clone(&ctx.clock),
@@ -205,25 +210,30 @@ impl Api {
         self.devices.asked.subscribe()
     }
 
+    /// Where the services are, as far as that is known.
+    pub(crate) fn clouds(&self) -> &Clouds {
+        &self.arm.clouds
+    }
+
     /// The workspace.
     pub(crate) async fn workspace(&self) -> Result<Json> {
-        self.arm
-            .json(&self.arm.request("look at the workspace", Method::GET, &[]))
-            .await
+        let request = self.arm.request("look at the workspace", Method::GET, &[]).await?;
+        self.arm.json(&request).await
     }
 
     /// A compute target; `None` if there is none of that name.
     pub(crate) async fn compute(&self, name: &str) -> Result<Option<Json>> {
         let request = self
             .arm
-            .request("look at the compute target", Method::GET, &["computes", name]);
+            .request("look at the compute target", Method::GET, &["computes", name])
+            .await?;
         self.arm.find(&request).await
     }
 
     /// Registers an image as an environment, unless it is.
     pub(crate) async fn put_environment(&self, name: &str, image: &str) -> Result<()> {
         let path = ["environments", name, "versions", "1"];
-        let look = self.arm.request("look for the environment", Method::GET, &path);
+        let look = self.arm.request("look for the environment", Method::GET, &path).await?;
         if self.arm.find::<Json>(&look).await?.is_some() {
             return Ok(());
         }
@@ -231,6 +241,7 @@ impl Api {
         let request = self
             .arm
             .request("register the image", Method::PUT, &path)
+            .await?
             .with_json(&body)?;
         match self.arm.json::<Json>(&request).await {
             // Another manager was faster.
@@ -244,7 +255,7 @@ impl Api {
     /// Registers a package of code as this version, unless it is; `name` is that of the file there.
     pub(crate) async fn put_code(&self, version: &str, file: &Path, name: &str) -> Result<()> {
         let path = ["codes", crate::names::CODE, "versions", version];
-        let look = self.arm.request("look for the code", Method::GET, &path);
+        let look = self.arm.request("look for the code", Method::GET, &path).await?;
         if self.arm.find::<Json>(&look).await?.is_some() {
             return Ok(());
         }
@@ -260,6 +271,7 @@ impl Api {
         let request = self
             .arm
             .request("register the code", Method::PUT, &path)
+            .await?
             .with_json(&body)?;
         match self.arm.json::<Json>(&request).await {
             // Another manager was faster with the same content.
@@ -280,6 +292,7 @@ impl Api {
         let request = self
             .arm
             .request("begin the upload of the code", Method::POST, &start)
+            .await?
             // Each call gives a new place; one that is not used is empty.
             .repeatable()
             .with_json(&json!({"pendingUploadType": "TemporaryBlobReference"}))?;
@@ -293,13 +306,17 @@ impl Api {
         let request = self
             .arm
             .request("submit the job", Method::PUT, &["jobs", name])
+            .await?
             .with_json(body)?;
         self.arm.json::<Json>(&request).await.map(drop)
     }
 
     /// A job; `None` if the service does not know it.
     pub(crate) async fn job(&self, name: &str) -> Result<Option<Job>> {
-        let request = self.arm.request("look at the job", Method::GET, &["jobs", name]);
+        let request = self
+            .arm
+            .request("look at the job", Method::GET, &["jobs", name])
+            .await?;
         self.arm.find(&request).await
     }
 
@@ -308,6 +325,7 @@ impl Api {
         let mut request = self
             .arm
             .request("list the jobs", Method::GET, &["jobs"])
+            .await?
             .with_query("jobType", "Command")
             .with_query("tag", tag)
             .with_query("listViewType", "All");
@@ -321,7 +339,7 @@ impl Api {
                 return Ok(Listing { jobs, pace: until_next });
             };
             let next = url_of(&next)?;
-            if next.origin() != self.arm.base.origin() {
+            if next.origin() != self.arm.clouds.get().await?.arm.origin() {
                 return Err(Error::new(
                     ErrorKind::Protocol,
                     "the next page of the jobs is at another server",
@@ -336,6 +354,7 @@ impl Api {
         let request = self
             .arm
             .request("cancel the job", Method::POST, &["jobs", name, "cancel"])
+            .await?
             .repeatable();
         let read = |reply: Reply| match reply.status() {
             200..=299 => Ok(Canceling::Taken),

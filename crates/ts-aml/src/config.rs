@@ -28,8 +28,10 @@ pub struct AmlConfig {
     pub image: String,
     /// Who we are. Default: [`Credential::Default`].
     pub credential: Credential,
-    /// Where the services are. Default: the public cloud.
+    /// Where the services are, unless the environment is asked. Default: the public cloud.
     pub cloud: Cloud,
+    /// Whether the environment is asked where the services are. Default: no; a file of an experiment has it asked.
+    pub lookup: Option<Lookup>,
     /// Certificate authorities in PEM, trusted beside the machine's.
     pub ca_file: Option<PathBuf>,
     /// Least time between two lists of the jobs. Default 5 s, as NNI.
@@ -66,6 +68,19 @@ pub struct Cloud {
     pub login: Url,
     /// Identity of a virtual machine; never asked through a proxy. `None`: the address that all of them have.
     pub imds: Option<Url>,
+}
+
+/// What the environment is asked for: `ARM_CLOUD_METADATA_URL`, the address of a document that describes clouds, and
+/// `AZUREML_CURRENT_CLOUD`, the name of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lookup {
+    /// Which cloud. Default: the one that the environment names, else the first of the document, else `AzureCloud`.
+    pub name: Option<String>,
+    /// Where Resource Manager is instead.
+    pub arm: Option<Url>,
+    /// Where Entra ID is instead.
+    pub login: Option<Url>,
 }
 
 /// What shows that we may act.
@@ -119,7 +134,10 @@ pub enum Credential {
 }
 
 impl Cloud {
-    /// One of `AzureCloud`, `AzureChinaCloud`, `AzureUSGovernment`.
+    /// Clouds that everybody knows; the public one first.
+    pub const NAMES: [&'static str; 3] = ["AzureCloud", "AzureChinaCloud", "AzureUSGovernment"];
+
+    /// One of [`Cloud::NAMES`].
     ///
     /// Source: azure-cli 2.60, `azure/cli/core/cloud.py`.
     pub fn named(name: &str) -> Option<Self> {
@@ -167,6 +185,7 @@ impl AmlConfig {
             image: image.into(),
             credential: Credential::Default,
             cloud,
+            lookup: None,
             ca_file: None,
             poll_interval: Duration::from_secs(5),
             pull_interval: Duration::from_secs(2),

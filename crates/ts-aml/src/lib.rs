@@ -23,7 +23,7 @@ mod validate;
 mod verdict;
 mod watch;
 
-pub use config::{AmlConfig, Cloud, Credential};
+pub use config::{AmlConfig, Cloud, Credential, Lookup};
 pub use service::AmlService;
 
 use std::sync::Arc;

@@ -84,7 +84,7 @@ fn store(spawner: &Spawner, prepared: &Prepared, job: &Job) -> Result<()> {
 
 /// Where a person finds the job. Source: azure-rest-api-specs, `services.Studio.endpoint` of a job.
 fn url(core: &Core, trial: &TrialSpec) -> String {
-    let host = match core.config.cloud.audience.as_str() {
+    let host = match core.api.clouds().known().audience.as_str() {
         audience if audience.contains(".chinacloudapi.cn") => "ml.azure.cn",
         audience if audience.contains(".usgovcloudapi.net") => "ml.azure.us",
         _ => "ml.azure.com",

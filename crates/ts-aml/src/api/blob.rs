@@ -55,6 +55,7 @@ impl TokenSource for SasSource {
         let request = self
             .0
             .request("ask for access to the storage", Method::POST, &path)
+            .await?
             .repeatable()
             .with_json(&json!({"expirableSecret": true, "expireAfterHours": HOURS}))?;
         let answer: Json = self.0.json(&request).await?;
@@ -80,6 +81,7 @@ impl TokenSource for SasSource {
 async fn place(arm: &Arm) -> Result<Place> {
     let request = arm
         .request("ask for the default datastore", Method::GET, &["datastores"])
+        .await?
         .with_query("isDefault", "true");
     let answer: Json = arm.json(&request).await?;
     let first = &answer["value"][0];

@@ -9,7 +9,8 @@ mod device;
 
 pub(super) use device::Devices;
 
-use crate::{Credential, error};
+use super::clouds::Clouds;
+use crate::{Cloud, Credential, error};
 use async_trait::async_trait;
 use serde_json::Value as Json;
 use std::{process::Stdio, sync::Arc, time::Duration};
@@ -26,20 +27,35 @@ const PEM_HELP: &str = "give a file with the key and the certificate in PEM, wit
 /// How long `az` may take. Source: azure-identity 1.27.0, `azure_cli.py`.
 const AZ_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Gets tokens for one resource.
+/// Gets tokens for one resource, once it is known where the cloud is.
 #[derive(Debug, Clone)]
-pub(super) struct Login {
+pub(super) struct Source {
+    pub(super) clouds: Arc<Clouds>,
+    /// What tokens are for; `None`: Resource Manager.
+    pub(super) resource: Option<String>,
+    /// How to log in, wherever that is.
+    pub(super) account: Account,
+}
+
+/// Who we are, and what it takes to show it.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
     pub(super) client: HttpClient,
     /// Uses no proxy.
     pub(super) direct: HttpClient,
-    pub(super) authority: Url,
-    pub(super) imds: Option<Url>,
     pub(super) credential: Credential,
-    pub(super) resource: String,
     pub(super) secrets: Arc<dyn SecretSource>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn IdSource>,
     pub(super) devices: Devices,
+}
+
+/// A login for one resource at one place.
+#[derive(Debug)]
+struct Login<'a> {
+    account: &'a Account,
+    cloud: &'a Cloud,
+    resource: &'a str,
 }
 
 /// What proves who an application is.
@@ -53,9 +69,21 @@ enum Proof {
 }
 
 #[async_trait]
-impl TokenSource for Login {
+impl TokenSource for Source {
     async fn fetch(&self) -> Result<Token> {
-        match &self.credential {
+        let cloud = self.clouds.get().await?;
+        let login = Login {
+            account: &self.account,
+            cloud,
+            resource: self.resource.as_deref().unwrap_or(&cloud.audience),
+        };
+        login.token().await
+    }
+}
+
+impl Login<'_> {
+    async fn token(&self) -> Result<Token> {
+        match &self.account.credential {
             Credential::ClientSecret { tenant, client, secret } => {
                 let secret = self.secret(secret, "clientSecret").await?;
                 self.by_form(tenant, client, Proof::Secret(secret)).await
@@ -79,16 +107,17 @@ impl TokenSource for Login {
             Credential::Default => self.of_surroundings().await,
         }
     }
-}
 
-impl Login {
     async fn secret(&self, secret: &SecretRef, key: &str) -> Result<Secret> {
-        secret.resolve(&*self.secrets).await.map_err(|e| e.with_key(key))
+        secret
+            .resolve(&*self.account.secrets)
+            .await
+            .map_err(|e| e.with_key(key))
     }
 
     /// Asks Entra ID, by what proves who the application is.
     async fn by_form(&self, tenant: &str, client: &str, proof: Proof) -> Result<Token> {
-        let url = below(&self.authority, &[tenant, "oauth2", "v2.0", "token"]);
+        let url = below(&self.cloud.login, &[tenant, "oauth2", "v2.0", "token"]);
         let scope = format!("{}/.default", self.resource.trim_end_matches('/'));
         let (key, what, field, secret) = match proof {
             Proof::Secret(secret) => (
@@ -98,12 +127,12 @@ impl Login {
                 Secret::new(secret.expose().trim()),
             ),
             Proof::Certificate(pem) => {
-                let id = self.ids.trial();
+                let id = self.account.ids.trial();
                 let claims = certificate::Claims {
                     audience: url.as_str(),
                     client,
                     id: id.as_str(),
-                    now: self.clock.now(),
+                    now: self.account.clock.now(),
                 };
                 let signed = certificate::assertion(&pem, claims)?;
                 let what = "log in to Azure by a client certificate";
@@ -136,7 +165,11 @@ impl Login {
                 e
             }
         };
-        self.client.send(&request, |reply| token_of(&reply)).await.map_err(told)
+        self.account
+            .client
+            .send(&request, |reply| token_of(&reply))
+            .await
+            .map_err(told)
     }
 
     /// Asks the identity service of the virtual machine, or of the compute instance.
@@ -151,7 +184,7 @@ impl Login {
             self.identity_request(url, "2019-08-01")
                 .with_secret_header(header::HeaderName::from_static("x-identity-header"), &secret)?
         } else {
-            let base = match &self.imds {
+            let base = match &self.cloud.imds {
                 Some(base) => base.clone(),
                 None => Url::parse(IMDS).map_err(|_| Error::new(ErrorKind::Internal, "an address is none"))?,
             };
@@ -174,14 +207,14 @@ impl Login {
                 .with_help("this machine has no such identity; assign it one, or use another `credential`")),
             _ => token_of(&reply),
         };
-        self.direct.send(&request, read).await
+        self.account.direct.send(&request, read).await
     }
 
     fn identity_request(&self, url: Url, version: &str) -> Request {
         Request::new("ask for the identity of the machine", Method::GET, url)
             .within(Duration::from_secs(10))
             .with_query("api-version", version)
-            .with_query("resource", &self.resource)
+            .with_query("resource", self.resource)
     }
 
     /// Asks the command line of Azure.
@@ -194,14 +227,14 @@ impl Login {
                 "--output",
                 "json",
                 "--resource",
-                &self.resource,
+                self.resource,
             ])
             .env("AZURE_CORE_NO_COLOR", "true")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = tokio::select! {
             output = command.output() => output,
-            () = self.clock.sleep(AZ_PATIENCE) => {
+            () = self.account.clock.sleep(AZ_PATIENCE) => {
                 return Err(Error::new(ErrorKind::TimedOut, "`az account get-access-token` did not end within 10 s"));
             }
         };
@@ -228,7 +261,7 @@ impl Login {
         let value: Json = serde_json::from_slice(&output.stdout).map_err(|_| wrong())?;
         let expires = value["expires_on"]
             .as_i64()
-            .map(|at| at.saturating_mul(1000) - self.clock.now().0);
+            .map(|at| at.saturating_mul(1000) - self.account.clock.now().0);
         let life = expires.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         Ok(Token {
             value: Secret::new(value["accessToken"].as_str().ok_or_else(wrong)?),
@@ -265,11 +298,15 @@ impl Login {
         self.of_az().await
     }
 
-    /// A variable of the environment, which only the source of secrets reads.
     async fn variable(&self, name: &str) -> Option<Secret> {
-        let found = self.secrets.resolve(&format!("${{env:{name}}}")).await.ok()?;
-        (!found.expose().trim().is_empty()).then_some(found)
+        variable(&*self.account.secrets, name).await
     }
+}
+
+/// A variable of the environment, which only the source of secrets reads.
+pub(super) async fn variable(secrets: &dyn SecretSource, name: &str) -> Option<Secret> {
+    let found = secrets.resolve(&format!("${{env:{name}}}")).await.ok()?;
+    (!found.expose().trim().is_empty()).then_some(found)
 }
 
 fn token_of(reply: &Reply) -> Result<Token> {

@@ -1,6 +1,6 @@
 //! Reads `amlConfig` and `trial` of schema 1, and `trainingService` of schema 2, with every problem at its place.
 
-use super::{AmlConfig, Cloud, Credential};
+use super::{AmlConfig, Cloud, Credential, Lookup};
 use ts_core::{
     config::{Key, PlatformSection, Problems, Schema, SecretRef, Section},
     http::Url,
@@ -74,7 +74,9 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
             "name a file with `-----BEGIN CERTIFICATE-----` blocks (PEM)",
         );
     }
-    let mut config = AmlConfig::new(subscription, group, workspace, compute, "", cloud?);
+    let (cloud, lookup) = cloud?;
+    let mut config = AmlConfig::new(subscription, group, workspace, compute, "", cloud);
+    config.lookup = Some(lookup);
     config.credential = credential?;
     config.ca_file = ca_file;
     config.reuse = reuse;
@@ -107,16 +109,24 @@ fn name(s: &mut Section<'_>, key: &'static str, others: &str, help: &str) -> Str
     text
 }
 
-fn cloud(s: &mut Section<'_>) -> Option<Cloud> {
-    let names = ["AzureCloud", "AzureChinaCloud", "AzureUSGovernment"];
-    let mut cloud = Cloud::named(s.choice("cloud", &names).unwrap_or(names[0]))?;
-    if let Some(url) = url(s, "armEndpoint") {
-        cloud.arm = url;
+/// Where the services are as far as the file tells; the rest is the environment's.
+fn cloud(s: &mut Section<'_>) -> Option<(Cloud, Lookup)> {
+    let lookup = Lookup {
+        name: s.string("cloud"),
+        arm: url(s, "armEndpoint"),
+        login: url(s, "loginEndpoint"),
+    };
+    let mut cloud = Cloud::named(Cloud::NAMES[0])?;
+    if let Some(known) = lookup.name.as_deref().and_then(Cloud::named) {
+        cloud = known;
     }
-    if let Some(url) = url(s, "loginEndpoint") {
-        cloud.login = url;
+    if let Some(url) = &lookup.arm {
+        cloud.arm = url.clone();
     }
-    Some(cloud)
+    if let Some(url) = &lookup.login {
+        cloud.login = url.clone();
+    }
+    Some((cloud, lookup))
 }
 
 fn url(s: &mut Section<'_>, key: &'static str) -> Option<Url> {

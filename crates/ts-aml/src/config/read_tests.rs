@@ -78,6 +78,12 @@ fn schema_2() {
     assert_eq!(config.cloud.arm.as_str(), "https://arm.example/");
     assert_eq!(config.cloud.login.as_str(), "https://login.example/");
     assert_eq!(config.cloud.audience, "https://management.chinacloudapi.cn/");
+    let lookup = config.lookup.unwrap();
+    assert_eq!(lookup.name.as_deref(), Some("AzureChinaCloud"));
+    assert_eq!(lookup.arm, Some(config.cloud.arm));
+    assert_eq!(lookup.login, Some(config.cloud.login));
+    let mine = good(Schema::V2, &format!("{{{KEYS}, cloud: Mine}}"));
+    assert_eq!(mine.lookup.unwrap().name.as_deref(), Some("Mine"));
     assert!(config.ca_file.unwrap().ends_with("ca.pem"));
     assert!(matches!(
         config.credential,

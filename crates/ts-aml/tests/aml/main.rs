@@ -1,5 +1,6 @@
 //! The platform against an Azure ML in process, whose jobs run for real.
 
+mod clouds;
 mod conformance;
 mod faults;
 mod logins;

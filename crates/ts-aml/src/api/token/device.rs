@@ -43,8 +43,8 @@ enum Polled {
 }
 
 /// Renews the login, or asks a person for one.
-pub(super) async fn log_in(login: &Login, tenant: &str, client: &str) -> Result<Token> {
-    let mut renewing = login.devices.renewing.lock().await;
+pub(super) async fn log_in(login: &Login<'_>, tenant: &str, client: &str) -> Result<Token> {
+    let mut renewing = login.account.devices.renewing.lock().await;
     // Source: "Refresh tokens in the Microsoft identity platform": one is good for all resources.
     let scope = format!("{}/.default offline_access", login.resource.trim_end_matches('/'));
     if let Some(secret) = renewing.clone() {
@@ -61,20 +61,20 @@ pub(super) async fn log_in(login: &Login, tenant: &str, client: &str) -> Result<
         }
     }
     let granted = ask(login, tenant, client, &scope).await;
-    login.devices.asked.send_replace(None);
+    login.account.devices.asked.send_replace(None);
     let (token, next) = granted?;
     *renewing = next;
     Ok(token)
 }
 
 async fn renew(
-    login: &Login,
+    login: &Login<'_>,
     tenant: &str,
     client: &str,
     scope: &str,
     secret: &Secret,
 ) -> Result<(Token, Option<Secret>)> {
-    let url = below(&login.authority, &[tenant, "oauth2", "v2.0", "token"]);
+    let url = below(&login.cloud.login, &[tenant, "oauth2", "v2.0", "token"]);
     let request = Request::new("renew the login of `credential: deviceCode`", Method::POST, url)
         .repeatable()
         .with_secret(secret)
@@ -84,7 +84,7 @@ async fn renew(
             ("refresh_token", secret.expose()),
             ("scope", scope),
         ]);
-    login.client.send(&request, |reply| granted(&reply)).await
+    login.account.client.send(&request, |reply| granted(&reply)).await
 }
 
 fn granted(reply: &Reply) -> Result<(Token, Option<Secret>)> {
@@ -94,8 +94,8 @@ fn granted(reply: &Reply) -> Result<(Token, Option<Secret>)> {
 }
 
 /// Asks a person, and waits until it is done or the code has expired.
-async fn ask(login: &Login, tenant: &str, client: &str, scope: &str) -> Result<(Token, Option<Secret>)> {
-    let url = below(&login.authority, &[tenant, "oauth2", "v2.0", "devicecode"]);
+async fn ask(login: &Login<'_>, tenant: &str, client: &str, scope: &str) -> Result<(Token, Option<Secret>)> {
+    let url = below(&login.cloud.login, &[tenant, "oauth2", "v2.0", "devicecode"]);
     let request = Request::new("ask for a device code", Method::POST, url)
         .repeatable()
         .with_form(&[("client_id", client), ("scope", scope)]);
@@ -106,7 +106,7 @@ async fn ask(login: &Login, tenant: &str, client: &str, scope: &str) -> Result<(
             Err(super::refused(&reply))
         }
     };
-    let begun = login.client.send(&request, read).await?;
+    let begun = login.account.client.send(&request, read).await?;
     let text = |name: &str| begun[name].as_str().unwrap_or_default();
     let seconds = |name: &str| begun[name].as_u64().map(Duration::from_secs);
     let code = Secret::new(text("device_code"));
@@ -118,12 +118,12 @@ async fn ask(login: &Login, tenant: &str, client: &str, scope: &str) -> Result<(
         ),
         message => message.to_owned(),
     };
-    let ends = login.clock.monotonic() + seconds("expires_in").unwrap_or(Duration::from_mins(15));
+    let ends = login.account.clock.monotonic() + seconds("expires_in").unwrap_or(Duration::from_mins(15));
     let mut interval = seconds("interval").unwrap_or(INTERVAL);
     tracing::warn!("{message}");
-    login.devices.asked.send_replace(Some(message));
-    while login.clock.monotonic() < ends {
-        login.clock.sleep(interval).await;
+    login.account.devices.asked.send_replace(Some(message));
+    while login.account.clock.monotonic() < ends {
+        login.account.clock.sleep(interval).await;
         match poll(login, tenant, client, &code).await? {
             Polled::Granted(token, next) => return Ok((token, next)),
             Polled::Pending => {}
@@ -133,8 +133,8 @@ async fn ask(login: &Login, tenant: &str, client: &str, scope: &str) -> Result<(
     Err(expired())
 }
 
-async fn poll(login: &Login, tenant: &str, client: &str, code: &Secret) -> Result<Polled> {
-    let url = below(&login.authority, &[tenant, "oauth2", "v2.0", "token"]);
+async fn poll(login: &Login<'_>, tenant: &str, client: &str, code: &Secret) -> Result<Polled> {
+    let url = below(&login.cloud.login, &[tenant, "oauth2", "v2.0", "token"]);
     let request = Request::new("log in to Azure by `credential: deviceCode`", Method::POST, url)
         .with_secret(code)
         .with_form(&[
@@ -158,7 +158,7 @@ async fn poll(login: &Login, tenant: &str, client: &str, code: &Secret) -> Resul
             _ => Err(super::refused(&reply)),
         }
     };
-    match login.client.send(&request, read).await {
+    match login.account.client.send(&request, read).await {
         // A connection that fails is asked again at the next turn. Source: RFC 8628, 3.5.
         Err(error) if error.is_retryable() => {
             tracing::debug!(%error, "whether the code was entered cannot be asked");
