@@ -4,11 +4,14 @@
 
 use crate::{
     api::Canceling,
-    core::{Core, Running, Spawner, wait_of},
+    core::{Core, Running, Spawner},
     names,
 };
 use std::{sync::Arc, time::Duration};
-use ts_core::{CancelReason, TrialId, follow::save_cancel};
+use ts_core::{
+    CancelReason, TrialId,
+    follow::{save_cancel, wait_after},
+};
 
 /// Pace of asking again while the job has not ended, at first and at last. Source: "Jobs_Cancel": `Retry-After` is 10 to 600 s.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -72,7 +75,7 @@ async fn stop(core: &Core, trial: &TrialId) {
             Ok(Canceling::Unknown) => Duration::from_secs(1),
             Err(error) => {
                 tracing::warn!(%trial, %error, "the job could not be canceled; trying again");
-                wait_of(&error, AGAIN)
+                wait_after(&error, AGAIN)
             }
         };
         core.ctx.clock.sleep(wait).await;

@@ -5,15 +5,18 @@
 use crate::{
     api::Canceling,
     cancel,
-    core::{Core, Running},
+    core::{Core, Place, Running},
     names,
     observe::by_trial,
     pull, recover, reuse,
     status::{self, Standing},
 };
 use futures_util::{StreamExt as _, stream};
-use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
-use ts_core::{CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use ts_core::{
+    CancelReason, CleanupReport, CleanupScope, Error, ErrorKind, Result, TrialId,
+    follow::{self, Known, remove_dir, remove_each, until_over},
+};
 
 /// How long the service may take to end the jobs.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -39,27 +42,8 @@ pub(crate) async fn cleanup(running: &Arc<Running>, scope: &CleanupScope) -> Cle
 
 /// Waits until every end that was asked for is complete.
 async fn settle(core: &Core) {
-    let is_ending = |trial: &TrialId| {
-        let is_ending = |known: &ts_core::follow::Known<_>| known.cancel.is_some() && !known.status.is_terminal();
-        core.registry.with(trial, is_ending) == Some(true)
-    };
-    if !until(core, || !core.registry.ids().iter().any(is_ending)).await {
+    if !follow::settle(&core.registry, &*core.ctx.clock, PATIENCE).await {
         tracing::warn!("the workspace has not ended all that was to be ended; `tsctl gc` does it later");
-    }
-}
-
-/// Waits until it is so; `false` if that takes too long.
-async fn until(core: &Core, is_so: impl Fn() -> bool) -> bool {
-    let inbox = core.registry.subscribe();
-    let waited = async {
-        while !is_so() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
-    tokio::select! {
-        () = waited => true,
-        () = core.ctx.clock.sleep(PATIENCE) => false,
     }
 }
 
@@ -69,16 +53,10 @@ async fn end_all(running: &Arc<Running>, trials: &[TrialId], report: &mut Cleanu
     for trial in trials {
         cancel::cancel(running, trial, CancelReason::User).await;
     }
-    let is_live = |trial: &TrialId| {
-        core.registry
-            .with(trial, |known| !known.status.is_terminal() && !known.extra.is_looked_on)
-            == Some(true)
-    };
-    if !until(core, || !trials.iter().any(is_live)).await {
-        for trial in trials.iter().filter(|trial| is_live(trial)) {
-            let error = still_there(&format!("the job of trial `{trial}`"));
-            report.failures.push((trial.to_string(), error));
-        }
+    let is_ours = |known: &Known<Place>| !known.extra.is_looked_on;
+    for trial in until_over(&core.registry, &*core.ctx.clock, PATIENCE, trials, is_ours).await {
+        let error = still_there(&format!("the job of trial `{trial}`"));
+        report.failures.push((trial.to_string(), error));
     }
 }
 
@@ -88,28 +66,19 @@ fn still_there(what: &str) -> Error {
 }
 
 async fn remove_trials(core: &Arc<Core>, trials: &[TrialId], report: &mut CleanupReport) {
-    for trial in trials {
-        if report.failures.iter().any(|(name, _)| name == trial.as_str()) {
-            continue;
-        }
-        match remove_trial(core, trial).await {
-            Ok(removed) => {
-                report.removed += u64::from(removed);
-                core.registry.remove(trial);
-                pull::forget(core, trial);
-            }
-            Err(error) => report.failures.push((trial.to_string(), error)),
-        }
-    }
+    let remove = |trial: TrialId| async move {
+        let was_there = remove_trial(core, &trial).await?;
+        pull::forget(core, &trial);
+        Ok(was_there)
+    };
+    remove_each(&core.registry, trials, report, remove).await;
 }
 
 /// The folder here goes last: it says that there is something to remove.
 async fn remove_trial(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     let removed = remove_blobs(core, &names::trial_folder(&core.experiment, trial)).await?;
     let own = trial.clone();
-    let here = core
-        .on_disk(move |core| remove_dir(core.folders.paths(&own).dir()))
-        .await?;
+    let here = core.on_disk(move |core| core.folders.remove(&own)).await?;
     Ok(removed || here)
 }
 
@@ -130,7 +99,7 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
     let mut trials: BTreeSet<TrialId> = core.registry.ids().into_iter().collect();
     match core.on_disk(|core| core.folders.trials()).await {
         Ok(found) => trials.extend(found),
-        Err(error) => report.failures.push((core.folders.root().display().to_string(), error)),
+        Err(error) => report.failures.push((core.folders.dir().display().to_string(), error)),
     }
     let trials: Vec<TrialId> = trials.into_iter().collect();
     recover::resume_all(running, &trials).await;
@@ -153,12 +122,12 @@ async fn remove_experiment(running: &Arc<Running>, report: &mut CleanupReport) {
         }
         let removed = core
             .on_disk(|core| {
-                remove_dir(core.folders.root())?;
+                remove_dir(core.folders.dir())?;
                 remove_dir(&core.ctx.work_dir.join("code"))
             })
             .await;
         if let Err(error) = removed {
-            report.failures.push((core.folders.root().display().to_string(), error));
+            report.failures.push((core.folders.dir().display().to_string(), error));
         }
     }
 }
@@ -187,14 +156,5 @@ async fn stop_strays(core: &Core) -> Result<()> {
             }
         }
         core.ctx.clock.sleep(PACE.min(core.config.poll_interval)).await;
-    }
-}
-
-/// Removes a folder; `false` if it was not there.
-fn remove_dir(dir: &Path) -> Result<bool> {
-    match fs::remove_dir_all(dir) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(Error::io("remove", dir, e)),
     }
 }

@@ -5,20 +5,19 @@
 use crate::{
     AmlConfig,
     api::Api,
-    files::{Folders, Job},
+    files::{self, Job},
     observe, pull,
     reuse::{self, Pool},
 };
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
 use ts_core::{
-    Ctx, Error, ErrorKind, ExperimentId, LogKind, Reason, ReasonCode, Result, Retry, TrialId, TrialStatus,
-    follow::{End, Registry},
+    Ctx, Error, ErrorKind, ExperimentId, LogKind, Reason, ReasonCode, Result, TrialId, TrialStatus,
+    follow::{self, Known, Registry, TrialDirs, Trouble, reason_of},
 };
 
 /// Requests that change something, at a time.
@@ -57,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) ctx: Ctx,
     pub(crate) config: AmlConfig,
     pub(crate) experiment: ExperimentId,
-    pub(crate) folders: Folders,
+    pub(crate) folders: TrialDirs,
     pub(crate) api: Api,
     pub(crate) registry: Arc<Registry<Place>>,
     pub(crate) writes: Semaphore,
@@ -70,81 +69,46 @@ pub(crate) struct Core {
     /// Logs that somebody follows.
     pub(crate) wanted: Mutex<HashMap<TrialId, HashSet<LogKind>>>,
     /// Why the workspace cannot be used at present.
-    trouble: Mutex<Option<Reason>>,
+    trouble: Trouble,
     pub(crate) pool: Pool,
 }
 
 /// A core whose tasks end when this is dropped. Trials do not.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) core: Arc<Core>,
-    stop: CancellationToken,
-    _stop: DropGuard,
-}
-
-impl Running {
-    /// Starts what looks at jobs and files, which asks nothing until there is a trial.
-    ///
-    /// # Errors
-    /// Those of the file of certificate authorities.
-    pub(crate) fn start(ctx: Ctx, config: AmlConfig, experiment: ExperimentId) -> Result<Arc<Self>> {
-        let core = Arc::new(Core {
-            api: Api::new(&ctx, &config)?,
-            folders: Folders::new(&ctx),
-            registry: Arc::default(),
-            writes: Semaphore::new(WRITES),
-            bell: Notify::new(),
-            stored: watch::Sender::default(),
-            turns: Mutex::default(),
-            wanted: Mutex::default(),
-            trouble: Mutex::default(),
-            pool: Pool::default(),
-            ctx,
-            config,
-            experiment,
-        });
-        let stop = CancellationToken::new();
-        let running = Arc::new(Self {
-            core: Arc::clone(&core),
-            _stop: stop.clone().drop_guard(),
-            stop,
-        });
-        running.spawner().spawn(tell_of_login(Arc::downgrade(&core)));
-        if core.config.reuse {
-            running.spawner().spawn(reuse::serve(running.spawner()));
-        } else {
-            observe::start(&running.spawner());
-        }
-        pull::start(&running.spawner());
-        Ok(running)
-    }
-
-    /// Runs tasks that end with this.
-    pub(crate) fn spawner(&self) -> Spawner {
-        Spawner {
-            core: Arc::clone(&self.core),
-            stop: self.stop.clone(),
-        }
-    }
-}
-
+pub(crate) type Running = follow::Running<Core>;
 /// Runs tasks until the service is dropped or its scope is closed.
-#[derive(Debug, Clone)]
-pub(crate) struct Spawner {
-    pub(crate) core: Arc<Core>,
-    stop: CancellationToken,
-}
+pub(crate) type Spawner = follow::Spawner<Core>;
 
-impl Spawner {
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stopped = self.stop.clone().cancelled_owned();
-        self.core.ctx.tasks.spawn(async move {
-            tokio::select! {
-                () = stopped => {}
-                () = task => {}
-            }
-        });
+/// Starts what looks at jobs and files, which asks nothing until there is a trial.
+///
+/// # Errors
+/// Those of the file of certificate authorities.
+pub(crate) fn start(ctx: Ctx, config: AmlConfig, experiment: ExperimentId) -> Result<Arc<Running>> {
+    let tasks = ctx.tasks.clone();
+    let core = Core {
+        api: Api::new(&ctx, &config)?,
+        folders: files::folders(&ctx),
+        registry: Arc::default(),
+        writes: Semaphore::new(WRITES),
+        bell: Notify::new(),
+        stored: watch::Sender::default(),
+        turns: Mutex::default(),
+        wanted: Mutex::default(),
+        trouble: Trouble::default(),
+        pool: Pool::default(),
+        ctx,
+        config,
+        experiment,
+    };
+    let running = Running::new(core, tasks);
+    let spawner = running.spawner();
+    spawner.spawn(tell_of_login(Arc::downgrade(&running.core)));
+    if running.core.config.reuse {
+        spawner.spawn(reuse::serve(spawner.clone()));
+    } else {
+        observe::start(&spawner);
     }
+    pull::start(&spawner);
+    Ok(running)
 }
 
 /// While a person is to let us in, every trial that has not ended says so.
@@ -158,13 +122,8 @@ async fn tell_of_login(core: Weak<Core>) {
             continue;
         };
         let error = Error::new(ErrorKind::Auth, "somebody has to log in to Azure").with_help(message);
-        core.set_trouble(&error);
         // Those that are not sent yet, too.
-        let why = Reason::new(ReasonCode::Unreachable, error.to_string(), core.ctx.clock.now());
-        let why = error.help().into_iter().fold(why, Reason::unblocked_by);
-        for trial in core.registry.ids() {
-            core.explain(&trial, why.clone());
-        }
+        core.begin_trouble(&error, |_| true);
     }
 }
 
@@ -178,79 +137,32 @@ impl Core {
         self.ctx.tasks.blocking(move || work(&core)).await
     }
 
-    /// Enters the end of a trial.
-    pub(crate) fn conclude(&self, trial: &TrialId, end: End) {
-        tracing::debug!(%trial, status = %end.status, "ended");
-        self.registry.update(trial, |known| {
-            known.status = end.status;
-            known.at = end.at;
-            known.why = end.why;
-        });
-    }
-
-    /// Has a trial that has not ended say why it is as it is.
-    pub(crate) fn explain(&self, trial: &TrialId, why: Reason) {
-        let is_news = |known: &ts_core::follow::Known<Place>| {
-            let same = known
-                .why
-                .as_ref()
-                .is_some_and(|old| old.code == why.code && old.message == why.message);
-            !same && !known.status.is_terminal()
-        };
-        if self.registry.with(trial, is_news) == Some(true) {
-            self.registry.update(trial, |known| known.why = Some(why));
-        }
-    }
-
     /// Has a waiting trial say why it waits.
     pub(crate) fn waits(&self, trial: &TrialId, code: ReasonCode, message: impl Into<String>, unblock: Option<&str>) {
         if self.registry.with(trial, |known| known.status == TrialStatus::Waiting) == Some(true) {
             let why = Reason::new(code, message, self.ctx.clock.now());
-            self.explain(trial, unblock.into_iter().fold(why, Reason::unblocked_by));
+            self.registry
+                .explain(trial, unblock.into_iter().fold(why, Reason::unblocked_by));
         }
     }
 
-    /// Notes why the workspace cannot be used at present; every trial says so.
+    /// Notes why the workspace cannot be used at present; every trial says so that it has.
     pub(crate) fn set_trouble(&self, error: &Error) {
-        let why = Reason::new(ReasonCode::Unreachable, error.to_string(), self.ctx.clock.now());
-        let why = error.help().into_iter().fold(why, Reason::unblocked_by);
-        {
-            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            if trouble.as_ref().is_none_or(|old| old.message != why.message) {
-                tracing::warn!(%error, "the workspace cannot be used at present");
-                *trouble = Some(why.clone());
-            }
-        }
-        for trial in self.registry.ids() {
-            if self.registry.with(&trial, |known| known.extra.created_at.is_some()) == Some(true) {
-                self.explain(&trial, why.clone());
-            }
+        self.begin_trouble(error, |known| known.extra.created_at.is_some());
+    }
+
+    fn begin_trouble(&self, error: &Error, is_concerned: impl Fn(&Known<Place>) -> bool) {
+        let why = reason_of(ReasonCode::Unreachable, error, self.ctx.clock.now());
+        if self.trouble.begin(&self.registry, &why, is_concerned) {
+            tracing::warn!(%error, "the workspace cannot be used at present");
         }
     }
 
     /// Notes that the workspace answers; no trial says any more that it does not.
     pub(crate) fn end_trouble(&self) {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(trouble) = trouble else { return };
-        for trial in self.registry.ids() {
-            let told = |known: &ts_core::follow::Known<Place>| {
-                known.why.as_ref().is_some_and(|why| why.message == trouble.message)
-            };
-            if self.registry.with(&trial, told) == Some(true) {
-                self.registry.update(&trial, |known| {
-                    known.why = (known.status == TrialStatus::Waiting)
-                        .then(|| Reason::new(ReasonCode::Queued, "it waits in the workspace", self.ctx.clock.now()));
-                });
-            }
-        }
+        self.trouble.end(&self.registry, |known| {
+            let queued = || Reason::new(ReasonCode::Queued, "it waits in the workspace", self.ctx.clock.now());
+            (known.status == TrialStatus::Waiting).then(queued)
+        });
     }
-}
-
-/// How long to wait before another try.
-pub(crate) fn wait_of(error: &Error, own: Duration) -> Duration {
-    let asked = match error.retry() {
-        Retry::NotApplied { after } | Retry::MaybeApplied { after } => after,
-        Retry::Never => None,
-    };
-    own.max(asked.unwrap_or_default())
 }

@@ -8,10 +8,14 @@ use ts_core::{
 };
 
 pub(crate) async fn diagnose(section: Option<&PlatformSection>, ctx: &Ctx) -> Vec<Finding> {
-    let config = section.and_then(|section| AmlConfig::read(section, &mut Problems::new()));
-    let Some(config) = config else {
+    let Some(section) = section else {
         let text = "no workspace named; `tsctl doctor FILE` looks at that of a file";
         return vec![Finding::new("Azure ML", Good, text)];
+    };
+    let mut problems = Problems::new();
+    let Some(config) = AmlConfig::read(section, &mut problems) else {
+        let mistakes = problems.into_result().err();
+        return mistakes.iter().map(|error| bad("configuration", error)).collect();
     };
     let mut findings = Vec::new();
     let api = match Api::new(ctx, &config) {

@@ -3,20 +3,18 @@
 //! Who copies when is `pull`'s business.
 
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, os::unix::fs::FileExt as _, path::Path};
 use ts_core::{
-    Ctx, Error, ErrorKind, LogKind, Result, Timestamp, TrialId, TrialSpec,
-    follow::{STDERR_TAIL, write_whole},
+    Ctx, Error, LogKind, Result, Timestamp, TrialId, TrialSpec,
+    follow::{
+        STDERR_TAIL, TrialDirs,
+        mounted::{load_request, save_request},
+        tail,
+    },
     launch::{TrialExit, TrialPaths, parse_state},
 };
 
 /// Files in `.nni`, beside those that every trial has.
-const JOB: &str = "job";
 pub(crate) const AGAIN: &str = "again";
 pub(crate) const FAILURE: &str = "failure";
 
@@ -31,61 +29,20 @@ pub(crate) struct Job {
 }
 
 /// The trials' folders on this machine.
-#[derive(Debug, Clone)]
-pub(crate) struct Folders {
-    root: PathBuf,
+pub(crate) fn folders(ctx: &Ctx) -> TrialDirs {
+    TrialDirs::new(ctx.work_dir.join("trials"))
 }
 
-impl Folders {
-    pub(crate) fn new(ctx: &Ctx) -> Self {
-        Self {
-            root: ctx.work_dir.join("trials"),
-        }
-    }
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-    pub(crate) fn paths(&self, trial: &TrialId) -> TrialPaths {
-        TrialPaths::new(self.root.join(trial.as_str()))
-    }
-    /// Trials that have a folder.
-    pub(crate) fn trials(&self) -> Result<Vec<TrialId>> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io("list", &self.root, e)),
-        };
-        let mut trials = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|e| Error::io("list", &self.root, e))?.file_name();
-            trials.extend(name.to_str().and_then(|name| TrialId::new(name).ok()));
-        }
-        Ok(trials)
-    }
-}
-
-/// Stores the request.
-pub(crate) fn save(paths: &TrialPaths, job: &Job) -> Result<()> {
-    let exchange = paths.exchange();
-    fs::create_dir_all(&exchange).map_err(|e| Error::io("make", &exchange, e))?;
-    let path = exchange.join(JOB);
-    let text = serde_json::to_vec(job).map_err(|e| {
-        let message = format!("cannot write `{}` as JSON", path.display());
-        Error::new(ErrorKind::Internal, message).with_source(e)
-    })?;
-    write_whole(&path, &text)
+/// Stores the request in the trial's folder, which is made.
+pub(crate) fn save(folders: &TrialDirs, job: &Job) -> Result<()> {
+    let trial = &job.spec.id;
+    folders.claim(trial)?;
+    save_request(&folders.paths(trial), job)
 }
 
 /// The stored request; `None` if there is none.
-pub(crate) fn load(paths: &TrialPaths) -> Result<Option<Job>> {
-    let path = paths.exchange().join(JOB);
-    match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| Error::io("understand", &path, e.into())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", &path, e)),
-    }
+pub(crate) fn load(folders: &TrialDirs, trial: &TrialId) -> Result<Option<Job>> {
+    load_request(&folders.paths(trial))
 }
 
 /// How many bytes of a file are here.
@@ -139,7 +96,7 @@ pub(crate) fn traces(paths: &TrialPaths, now: Timestamp) -> Traces {
     let exit = exit.map(|exit| (exit, exit.at.unwrap_or(now)));
     let tail = match exit {
         Some((TrialExit { code: 0, .. }, _)) => String::new(),
-        _ => tail_of(&paths.log(LogKind::Stderr)).unwrap_or_default(),
+        _ => tail(&paths.log(LogKind::Stderr), STDERR_TAIL).unwrap_or_default(),
     };
     let failure = fs::read_to_string(exchange.join(FAILURE)).ok();
     Traces {
@@ -148,14 +105,4 @@ pub(crate) fn traces(paths: &TrialPaths, now: Timestamp) -> Traces {
         was_repeated: exchange.join(AGAIN).exists(),
         failure: failure.map(|text| text.trim().to_owned()),
     }
-}
-
-fn tail_of(path: &Path) -> io::Result<String> {
-    let mut file = fs::File::open(path)?;
-    if file.seek(SeekFrom::End(-i64::from(STDERR_TAIL))).is_err() {
-        file.rewind()?; // shorter than that
-    }
-    let mut tail = Vec::new();
-    file.take(u64::from(STDERR_TAIL)).read_to_end(&mut tail)?;
-    Ok(String::from_utf8_lossy(&tail).into_owned())
 }

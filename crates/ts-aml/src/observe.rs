@@ -5,7 +5,7 @@
 
 use crate::{
     api::Job,
-    core::{Core, Place, Spawner, wait_of},
+    core::{Core, Place, Spawner},
     files, names,
     nodes::{self, Shortage},
     pull,
@@ -18,14 +18,13 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use ts_core::{Reason, ReasonCode, Result, TrialId, TrialStatus, follow};
+use ts_core::{
+    Reason, ReasonCode, Result, TrialId, TrialStatus,
+    follow::{Known, Pace},
+};
 
 /// Jobs that are looked at more closely at a time.
 const DETAILS: usize = 6;
-/// Most that the interval grows to, as a multiple.
-const MOST_GROWTH: u32 = 4;
-/// Looks without news until the interval has grown by its own length.
-const QUIET: u32 = 8;
 
 /// Starts the loop.
 pub(crate) fn start(spawner: &Spawner) {
@@ -34,26 +33,23 @@ pub(crate) fn start(spawner: &Spawner) {
 
 /// Looks until the service is gone.
 async fn observe(core: Weak<Core>) {
-    let (mut quiet, mut pace, mut failures) = (0_u32, Duration::ZERO, 0_u32);
+    let Some(interval) = core.upgrade().map(|core| core.config.poll_interval) else {
+        return;
+    };
+    let mut pace = Pace::new(interval);
     loop {
         let Some(strong) = core.upgrade() else { return };
-        let least = strong.config.poll_interval.max(pace);
-        rest(&strong, least, least * (1 + quiet / QUIET).min(MOST_GROWTH)).await;
+        rest(&strong, pace.least(), pace.most()).await;
         let before = strong.registry.ids().len();
         match look(&strong).await {
             Ok(seen) => {
-                (pace, failures) = (seen.pace, 0);
-                let has_news = seen.has_news || before != strong.registry.ids().len();
-                quiet = if has_news { 0 } else { quiet + 1 };
+                pace.succeeded(seen.has_news || before != strong.registry.ids().len(), seen.pace);
                 strong.end_trouble();
             }
             Err(error) => {
-                failures += 1;
-                // One failure is an accident; the next list comes soon.
-                if failures > 1 || !error.is_retryable() {
+                if pace.failed(&error) {
                     strong.set_trouble(&error);
                 }
-                pace = wait_of(&error, strong.config.poll_interval * 2_u32.pow(failures.min(4)));
             }
         }
     }
@@ -73,7 +69,7 @@ async fn rest(core: &Arc<Core>, least: Duration, most: Duration) {
 
 /// Whether the service has the job of a trial that has not ended.
 fn is_watched(core: &Core, trial: &TrialId) -> bool {
-    let is_watched = |known: &follow::Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
+    let is_watched = |known: &Known<Place>| !known.status.is_terminal() && known.extra.created_at.is_some();
     core.registry.with(trial, is_watched) == Some(true)
 }
 
@@ -253,7 +249,8 @@ async fn settle(core: &Arc<Core>, trial: &TrialId, status: &str) -> Result<bool>
         });
     }
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
-    core.conclude(trial, verdict::of_job(status, &left, told.as_ref(), cancel, now));
+    core.registry
+        .conclude(trial, verdict::of_job(status, &left, told.as_ref(), cancel, now));
     Ok(true)
 }
 
@@ -281,6 +278,7 @@ async fn missing(core: &Arc<Core>, trial: &TrialId) -> Result<bool> {
     pull::all(core, trial).await?;
     let left = traces(core, trial).await;
     let cancel = core.registry.with(trial, |known| known.cancel).flatten();
-    core.conclude(trial, verdict::vanished(&left, cancel, core.ctx.clock.now()));
+    core.registry
+        .conclude(trial, verdict::vanished(&left, cancel, core.ctx.clock.now()));
     Ok(true)
 }

@@ -20,7 +20,7 @@ use ts_core::{
 pub(crate) fn resume_stored(spawner: &Spawner, trial: &TrialId) -> Result<bool> {
     let core = &spawner.core;
     let paths = core.folders.paths(trial);
-    let Some(job) = files::load(&paths)? else {
+    let Some(job) = files::load(&core.folders, trial)? else {
         return Ok(false);
     };
     let is_created = job.is_created;
@@ -62,7 +62,7 @@ async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
         .tasks
         .blocking(move || {
             let core = &spawner.core;
-            let Some(job) = files::load(&core.folders.paths(&trial))? else {
+            let Some(job) = files::load(&core.folders, &trial)? else {
                 return Ok(false);
             };
             let now = core.ctx.clock.now();
@@ -84,7 +84,7 @@ async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
 pub(crate) async fn look_on(running: &Running, trial: &TrialId) {
     let core = &running.core;
     let own = trial.clone();
-    let stored = core.on_disk(move |core| files::load(&core.folders.paths(&own))).await;
+    let stored = core.on_disk(move |core| files::load(&core.folders, &own)).await;
     let job = match stored {
         Ok(Some(job)) => job,
         Ok(None) => return,
@@ -108,8 +108,7 @@ async fn store_found(core: &Arc<Core>, record: &TrialRecord) -> Result<()> {
         code: String::new(),
         is_created: true,
     };
-    core.on_disk(move |core| files::save(&core.folders.paths(&job.spec.id), &job))
-        .await
+    core.on_disk(move |core| files::save(&core.folders, &job)).await
 }
 
 /// Compares what is stored here and what is in the workspace with the trials that the store knows as not ended.

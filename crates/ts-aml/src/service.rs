@@ -1,6 +1,10 @@
 //! `AmlService`: the thin implementation of `TrainingService`; each body calls a module of the lifecycle's step.
 
-use crate::{AmlConfig, cancel, cleanup, core::Running, job, prepare, recover, submit, validate, watch};
+use crate::{
+    AmlConfig, cancel, cleanup,
+    core::{self, Running},
+    job, prepare, recover, submit, validate, watch,
+};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use std::{
@@ -48,7 +52,7 @@ impl AmlService {
         if let Some(running) = &*running {
             return Ok(Arc::clone(running));
         }
-        let started = Running::start(self.ctx.clone(), self.config.clone(), self.experiment.clone())?;
+        let started = core::start(self.ctx.clone(), self.config.clone(), self.experiment.clone())?;
         Ok(Arc::clone(running.insert(started)))
     }
 }

@@ -5,15 +5,14 @@
 use crate::{
     api::Arm,
     cancel,
-    core::{Core, Place, Running, Spawner, wait_of},
+    core::{Core, Place, Running, Spawner},
     files::{self, Job},
     job, names, prepare, recover,
 };
 use std::{sync::Arc, time::Duration};
 use ts_core::{
     Error, ErrorKind, Parameters, Prepared, Reason, ReasonCode, Result, RetryPolicy, Submitted, TrialId, TrialSpec,
-    TrialStatus,
-    follow::{End, Known, of_canceled},
+    follow::{Known, of_canceled, of_refused, wait_after},
 };
 
 /// Longest wait between two tries to send a job that nobody asked us to wait longer for.
@@ -65,7 +64,7 @@ fn store(spawner: &Spawner, prepared: &Prepared, job: &Job) -> Result<()> {
             return Ok(());
         }
         prepare::check(prepared)?;
-        files::save(&core.folders.paths(&trial), job)?;
+        files::save(&core.folders, job)?;
         core.registry.update(&trial, |known| known.extra.is_stored = true);
         if core.config.reuse {
             let now = core.ctx.clock.monotonic();
@@ -119,7 +118,9 @@ async fn create(spawner: &Spawner, trial: &TrialId, looks_first: bool) {
             }
             Ok(false) => {
                 let why = known.cancel.unwrap_or(ts_core::CancelReason::User);
-                return core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+                return core
+                    .registry
+                    .conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
             }
             Err(error) => error,
         };
@@ -134,31 +135,24 @@ async fn create(spawner: &Spawner, trial: &TrialId, looks_first: bool) {
             _ if error.is_retryable() => ReasonCode::Unreachable,
             _ => {
                 tracing::debug!(%trial, %error, "refused");
-                return core.conclude(trial, refused(core, &error));
+                return core.registry.conclude(trial, of_refused(&error, core.ctx.clock.now()));
             }
         };
         core.waits(trial, reason, error.to_string(), error.help());
-        let wait = wait_of(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT));
+        let wait = wait_after(&error, policy.wait(failures, 0.0).min(LONGEST_WAIT));
         pause(core, trial, wait).await;
     }
 }
 
 /// Waits, unless the trial is not wanted any more.
 async fn pause(core: &Core, trial: &TrialId, wait: Duration) {
-    let inbox = core.registry.subscribe();
     let is_canceled = || core.registry.with(trial, |known| known.cancel.is_some()) != Some(false);
     if is_canceled() {
         return core.ctx.clock.sleep(wait.min(Duration::from_secs(1))).await;
     }
-    let canceled = async {
-        while !is_canceled() {
-            inbox.marked().await;
-            while inbox.take().is_some() {}
-        }
-    };
     tokio::select! {
         () = core.ctx.clock.sleep(wait) => {}
-        () = canceled => {}
+        () = core.registry.until(is_canceled) => {}
     }
 }
 
@@ -196,16 +190,6 @@ async fn create_once(core: &Core, job: &Job, is_canceled: bool, may_be_there: bo
     }
 }
 
-fn refused(core: &Core, error: &Error) -> End {
-    let now = core.ctx.clock.now();
-    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), now);
-    End {
-        status: TrialStatus::Failed,
-        at: now,
-        why: Some(error.help().into_iter().fold(why, Reason::unblocked_by)),
-    }
-}
-
 /// The service has the job.
 async fn created(spawner: &Spawner, trial: &TrialId) {
     let core = &spawner.core;
@@ -231,7 +215,7 @@ async fn created(spawner: &Spawner, trial: &TrialId) {
             is_created: true,
             ..(*job).clone()
         };
-        files::save(&core.folders.paths(&taken.spec.id), &taken)
+        files::save(&core.folders, &taken)
     });
     if let Err(error) = saved.await {
         tracing::warn!(%trial, %error, "that the service has its job is not stored; it is found by its name");

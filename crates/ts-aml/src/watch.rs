@@ -8,7 +8,7 @@ use futures_util::{
 use std::sync::Arc;
 use ts_core::{
     Event, LogKind, Result, TrialId, WatchRequest,
-    follow::{self, TrialFiles},
+    follow::{TrialFiles, watch_looking_on},
     launch::TrialPaths,
 };
 
@@ -45,25 +45,14 @@ pub(crate) fn stream(running: Result<Arc<Running>>, what: WatchRequest) -> BoxSt
         Err(error) => return stream::once(async { Err(error) }).boxed(),
     };
     let core = Arc::clone(&running.core);
-    // Subscribes at once: what happens from now on is seen, though the stream is polled later.
     let files = Arc::new(Files {
         running: Arc::clone(&running),
     });
-    let unknown: Vec<TrialId> = what
-        .logs
-        .iter()
-        .map(|(trial, _)| trial.clone())
-        .filter(|trial| core.registry.with(trial, |_| ()).is_none())
-        .collect();
-    let watched = follow::watch(Arc::clone(&core.registry), files, Arc::clone(&core.ctx.clock), what);
-    if unknown.is_empty() {
-        return watched;
-    }
-    let looked_on = async move {
+    let look_on = |unknown: Vec<TrialId>| async move {
         for trial in &unknown {
             recover::look_on(&running, trial).await;
         }
-        watched
     };
-    stream::once(looked_on).flatten().boxed()
+    let (registry, clock) = (Arc::clone(&core.registry), Arc::clone(&core.ctx.clock));
+    watch_looking_on(registry, files, clock, what, look_on)
 }

@@ -9,7 +9,7 @@ use super::{
     staff, worker,
 };
 use crate::{
-    core::{Core, Place, Spawner, wait_of},
+    core::{Core, Place, Spawner},
     files, names,
     nodes::Shortage,
     pull,
@@ -23,8 +23,8 @@ use std::{
     time::Duration,
 };
 use ts_core::{
-    Reason, ReasonCode, Result, TrialId, TrialStatus,
-    follow::{Known, of_canceled},
+    ReasonCode, Result, TrialId, TrialStatus,
+    follow::{Known, Pace, of_canceled},
 };
 
 /// Trials and workers that are dealt with at a time.
@@ -101,7 +101,7 @@ pub(crate) async fn serve(spawner: Spawner) {
     let core = Arc::clone(&spawner.core);
     let attending = Arc::clone(&core);
     spawner.spawn(async move { attend(&attending).await });
-    let mut failures = 0_u32;
+    let mut pace = Pace::new(core.config.poll_interval);
     loop {
         while live(&core).is_empty() {
             core.bell.notified().await;
@@ -109,16 +109,14 @@ pub(crate) async fn serve(spawner: Spawner) {
         let mut wait = TICK.min(core.config.poll_interval);
         match tick(&spawner).await {
             Ok(()) => {
-                failures = 0;
+                pace.succeeded(true, Duration::ZERO);
                 core.end_trouble();
             }
             Err(error) => {
-                failures += 1;
-                // One failure is an accident; the next look comes soon.
-                if failures > 1 || !error.is_retryable() {
+                if pace.failed(&error) {
                     core.set_trouble(&error);
                 }
-                wait = wait_of(&error, core.config.poll_interval * 2_u32.pow(failures.min(4)));
+                wait = pace.least();
             }
         }
         tokio::select! {
@@ -142,21 +140,18 @@ pub(super) fn live(core: &Core) -> Vec<TrialId> {
 
 /// Looks at the jobs of workers until the service is gone.
 async fn attend(core: &Arc<Core>) {
-    let own = core.config.poll_interval.max(TICK);
-    let (mut pace, mut failures) = (own, 0_u32);
+    let mut pace = Pace::new(core.config.poll_interval.max(TICK));
     loop {
-        core.ctx.clock.sleep(pace).await;
+        core.ctx.clock.sleep(pace.least()).await;
         if live(core).is_empty() {
             continue;
         }
         match list(core).await {
-            Ok(asked) => (pace, failures) = (asked.max(own), 0),
+            Ok(asked) => pace.succeeded(true, asked),
             Err(error) => {
-                failures += 1;
-                if failures > 1 || !error.is_retryable() {
+                if pace.failed(&error) {
                     core.set_trouble(&error);
                 }
-                pace = wait_of(&error, own * 2_u32.pow(failures.min(4)));
             }
         }
     }
@@ -203,7 +198,8 @@ async fn enter(core: &Arc<Core>, trial: &TrialId, known: &Known<Place>, board: &
                 false
             }
             Some(why) => {
-                core.conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
+                core.registry
+                    .conclude(trial, of_canceled(why, &[], core.ctx.clock.now()));
                 false
             }
             None => true,
@@ -254,7 +250,8 @@ async fn conclude(core: &Arc<Core>, trial: &TrialId, turn: &Turn, exit: i32) -> 
         "WorkerExit".to_owned(),
         format!("the script of the trial ended with code {exit}"),
     );
-    core.conclude(trial, verdict::of_job(status, &left, Some(&told), cancel, now));
+    core.registry
+        .conclude(trial, verdict::of_job(status, &left, Some(&told), cancel, now));
     Ok(true)
 }
 
@@ -277,7 +274,7 @@ pub(super) async fn settle(core: &Arc<Core>, trial: &TrialId, lost: Option<&str>
     let now = core.ctx.clock.now();
     match lost {
         None if left.exit.is_none() => {}
-        _ => core.conclude(
+        _ => core.registry.conclude(
             trial,
             verdict::of_lost_worker(lost.unwrap_or_default(), &left, cancel, now),
         ),
@@ -355,10 +352,4 @@ async fn list(core: &Arc<Core>) -> Result<Duration> {
     };
     core.pool.set_waiting(reason);
     Ok(listing.pace)
-}
-
-/// The reason of a trial that cannot be begun.
-pub(super) fn refusal(core: &Core, error: &ts_core::Error) -> Reason {
-    let why = Reason::new(ReasonCode::StartRefused, error.to_string(), core.ctx.clock.now());
-    error.help().into_iter().fold(why, Reason::unblocked_by)
 }

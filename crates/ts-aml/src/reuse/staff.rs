@@ -272,5 +272,5 @@ fn refuse(core: &Core, trial: &TrialId, why: Reason) {
         at: core.ctx.clock.now(),
         why: Some(why),
     };
-    core.conclude(trial, end);
+    core.registry.conclude(trial, end);
 }

@@ -5,12 +5,15 @@ use super::{
     pool::{self, Stage},
 };
 use crate::{
-    core::{Core, Spawner, wait_of},
+    core::{Core, Spawner},
     job, names,
     status::{self, Standing},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use ts_core::{Error, ErrorKind, ReasonCode, Result, RetryPolicy, TrialStatus, follow::End};
+use ts_core::{
+    Error, ErrorKind, ReasonCode, Result, RetryPolicy,
+    follow::{of_refused, wait_after},
+};
 
 /// Pace of looking whether stopped workers have ended.
 const PACE: Duration = Duration::from_secs(2);
@@ -64,7 +67,7 @@ async fn send(core: &Arc<Core>, worker: &str, version: &str) {
         core.pool.set(worker, Stage::Paused);
         core.ctx
             .clock
-            .sleep(wait_of(&error, RetryPolicy::new().wait(failures, 0.0)))
+            .sleep(wait_after(&error, RetryPolicy::new().wait(failures, 0.0)))
             .await;
     }
 }
@@ -85,13 +88,7 @@ async fn refused(core: &Arc<Core>, worker: &str, error: &Error) {
     for trial in pool::live(core) {
         let is_held = board.values().any(|worker| worker.trials.contains_key(&trial));
         if !is_held && core.registry.with(&trial, |known| known.started.is_none()) == Some(true) {
-            let why = pool::refusal(core, error);
-            let end = End {
-                status: TrialStatus::Failed,
-                at: core.ctx.clock.now(),
-                why: Some(why),
-            };
-            core.conclude(&trial, end);
+            core.registry.conclude(&trial, of_refused(error, core.ctx.clock.now()));
         }
     }
     end(core, worker).await;

@@ -1,12 +1,12 @@
 //! A cloud that only a document describes: `ARM_CLOUD_METADATA_URL` and `AZUREML_CURRENT_CLOUD` of the environment.
 
-use crate::world::{World, metrics, quick};
+use crate::world::World;
 use async_trait::async_trait;
 use std::sync::Arc;
 use ts_aml::{AmlConfig, Cloud, Lookup};
 use ts_aml_testkit::{Area, Fault, Matcher};
 use ts_core::{Ctx, Error, ErrorKind, Result, Secret, SecretSource, TrainingService, TrialStatus};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 /// The environment of a process, as far as it is set.
 #[derive(Debug)]
@@ -60,10 +60,10 @@ async fn trials_run_in_a_cloud_that_the_environment_names() {
         let client = Client::with(&world, ctx, service).await;
         assert!(client.service.validate(&client.spec).await.expect("valid").is_empty());
         let mut watch = client.watch();
-        let trial = client.submit(&quick()).await;
+        let trial = client.submit(&Behavior::quick()).await;
         let history = watch.until_end(&trial.id).await;
         assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
-        assert_eq!(history.bodies(), metrics(0, 1));
+        assert_eq!(history.bodies(), Behavior::values(0, 1));
         let asked = world.server.requests();
         let asked = asked
             .iter()

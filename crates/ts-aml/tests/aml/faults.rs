@@ -1,13 +1,13 @@
 //! Whatever goes wrong between here and Azure: one job, one end, no metric lost or doubled, nothing left.
 
-use crate::world::{World, gated, metrics, quick};
+use crate::world::World;
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 use ts_aml_testkit::{Area, Fault, Matcher};
 use ts_core::{
     CancelReason, Clock, JournalCursor, ReasonCode, SystemClock, Timestamp, TrialRecord, TrialStatus, Verdict,
 };
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 /// Faults that heal.
 fn passing() -> [Fault; 11] {
@@ -52,12 +52,12 @@ async fn survives(fault: &Fault, matchers: &[Matcher]) {
     }
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{fault:?}: {history:?}");
-    assert_eq!(history.bodies(), metrics(0, 2), "{fault:?}");
+    assert_eq!(history.bodies(), Behavior::values(0, 2), "{fault:?}");
     assert_eq!(world.server.jobs().len(), 1, "{fault:?}");
     assert_eq!(world.server.starts(&world.server.jobs()[0]), 1, "{fault:?}");
     assert_eq!(world.server.faults_left(), 0, "{fault:?}: not all happened");
@@ -116,7 +116,7 @@ async fn tokens_and_access_that_end_all_the_time_lose_nothing() {
     .await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.server.expire_tokens();
     let refused = |world: &World| {
@@ -131,7 +131,7 @@ async fn tokens_and_access_that_end_all_the_time_lose_nothing() {
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     client.finish().await;
 }
 
@@ -161,12 +161,12 @@ async fn a_clock_that_is_wrong_changes_nothing() {
         let service = world.service(&ctx);
         let client = Client::with(&world, ctx, service).await;
         let mut watch = client.watch();
-        let trial = client.submit(&gated("go")).await;
+        let trial = client.submit(&Behavior::gated("go")).await;
         watch.until_metrics(&trial.id, 1).await;
         world.open_gate("go").await;
         let history = watch.until_end(&trial.id).await;
         assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
-        assert_eq!(history.bodies(), metrics(0, 2));
+        assert_eq!(history.bodies(), Behavior::values(0, 2));
         client.finish().await;
     }
 }
@@ -181,7 +181,7 @@ async fn what_is_forbidden_ends_the_trial_and_says_which_role_is_missing() {
     };
     world.server.fault(job_put(), forbidden, 1);
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let why = watch.until_end(&trial.id).await.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartRefused);
     assert!(why.unblock.expect("advice").contains("AzureML Data Scientist"));
@@ -199,7 +199,7 @@ async fn a_crash_behind_a_lost_answer_makes_one_job() {
         retry_after: None,
     };
     world.server.fault(job_put(), down, 1000);
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     while world.server.jobs().is_empty() {
         tokio::task::yield_now().await;
     }
@@ -211,7 +211,7 @@ async fn a_crash_behind_a_lost_answer_makes_one_job() {
     let mut watch = client.watch();
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     assert_eq!(world.server.jobs().len(), 1);
     client.finish().await;
 }
@@ -225,7 +225,7 @@ async fn a_crash_before_anything_was_sent_makes_one_job() {
         let world = World::fresh().await;
         let client = Client::start(&world).await;
         world.server.fault(matcher, Fault::ResetBefore, 1000);
-        let trial = client.submit(&quick()).await;
+        let trial = client.submit(&Behavior::quick()).await;
         let client = client.crash().await;
         world.server.heal();
         let record = TrialRecord::new(trial.clone(), false, TrialStatus::Waiting, JournalCursor::default());
@@ -233,7 +233,7 @@ async fn a_crash_before_anything_was_sent_makes_one_job() {
         assert_eq!(found.adopted, std::slice::from_ref(&trial.id));
         let mut watch = client.watch();
         let history = watch.until_end(&trial.id).await;
-        assert_eq!(history.bodies(), metrics(0, 1));
+        assert_eq!(history.bodies(), Behavior::values(0, 1));
         assert_eq!(world.server.jobs().len(), 1);
         client.finish().await;
     }
@@ -250,7 +250,7 @@ async fn a_request_to_stop_that_fails_is_repeated() {
         let world = World::fresh().await;
         let client = Client::start(&world).await;
         let mut watch = client.watch();
-        let trial = client.submit(&gated("never")).await;
+        let trial = client.submit(&Behavior::gated("never")).await;
         watch.until_metrics(&trial.id, 1).await;
         let cancels = Matcher::any().method("POST").path("/cancel");
         world.server.fault(cancels, fault.clone(), 1);
@@ -266,7 +266,7 @@ async fn a_crash_while_canceling_is_completed() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("never")).await;
+    let trial = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&trial.id, 1).await;
     let cancels = Matcher::any().method("POST").path("/cancel");
     world.server.fault(cancels, Fault::ResetBefore, 1000);
@@ -289,7 +289,7 @@ async fn a_workspace_that_stays_away_is_told_and_ends_no_trial() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.server.fault(job_list(), Fault::Html, 1_000_000);
     let id = trial.id.clone();
@@ -312,7 +312,7 @@ async fn a_status_that_nobody_knows_is_told_as_it_is() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     let job = world.server.jobs().remove(0);
     world.server.tell_status(&job, Some("Hibernating"));
@@ -335,7 +335,7 @@ async fn a_status_that_nobody_knows_is_told_as_it_is() {
     world.server.silence(&job, false);
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded));
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     client.finish().await;
 }
 
@@ -344,7 +344,7 @@ async fn a_node_that_is_taken_away_ends_the_trial_as_the_platforms() {
     let world = World::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("never")).await;
+    let trial = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&trial.id, 1).await;
     let job = world.server.jobs().remove(0);
     world.server.preempt(&job);
@@ -352,7 +352,7 @@ async fn a_node_that_is_taken_away_ends_the_trial_as_the_platforms() {
     let why = history.why.clone().expect("a reason");
     assert_eq!(why.code, ReasonCode::Preempted, "{why:?}");
     assert_eq!(why.code.verdict(), Some(Verdict::Platform));
-    assert_eq!(history.bodies(), metrics(0, 1));
+    assert_eq!(history.bodies(), Behavior::values(0, 1));
     client.finish().await;
 }
 
@@ -361,9 +361,9 @@ async fn a_job_that_waits_says_for_what() {
     let world = World::with(|setting| setting.computes[0].max_nodes = 1).await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let first = client.submit(&gated("go")).await;
+    let first = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&first.id, 1).await;
-    let second = client.submit(&quick()).await;
+    let second = client.submit(&Behavior::quick()).await;
     let id = second.id.clone();
     watch
         .until("a full cluster", |seen| {

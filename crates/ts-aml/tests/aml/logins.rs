@@ -1,11 +1,11 @@
 //! Every way to log in that takes more than one request, and what is said of those that are refused.
 
-use crate::world::{World, gated, metrics, quick};
+use crate::world::World;
 use std::time::Duration;
 use ts_aml::Credential;
 use ts_aml_testkit::{AmlServer, Setting};
 use ts_core::{Error, ErrorKind, ReasonCode, Secret, TrialStatus, config::SecretRef};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
 const APPLICATION: &str = include_str!("../../../ts-aml-testkit/certificates/application.pem");
 const STRANGER: &str = include_str!("../../../ts-aml-testkit/certificates/stranger.pem");
@@ -71,7 +71,7 @@ async fn a_certificate_lets_in_and_is_used_again_for_the_next_token() {
     .await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.server.expire_tokens();
     let before = world.server.requests().len();
@@ -83,7 +83,7 @@ async fn a_certificate_lets_in_and_is_used_again_for_the_next_token() {
     }
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
-    assert_eq!(history.bodies(), metrics(0, 2));
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
     client.finish().await;
 }
 
@@ -134,7 +134,7 @@ async fn a_person_is_asked_once_and_again_when_the_login_is_revoked() {
     let world = world(device(), |setting| setting.token_life = Duration::from_secs(3)).await;
     let (client, _) = tokio::join!(Client::start(&world), decide(&world.server, true));
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     world.server.expire_tokens();
     let before = world.server.requests().len();
@@ -211,7 +211,7 @@ async fn a_server_that_wants_to_be_asked_less_often_is_obeyed() {
     // Once, and never again, for it waits longer from then on.
     assert_eq!(refused, 1, "it went on asking too fast");
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     watch.until_end(&trial.id).await;
     client.finish().await;
 }

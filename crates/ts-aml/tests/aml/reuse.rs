@@ -1,6 +1,6 @@
 //! Workers: trials one after another in one job, with the same promises as trials in jobs of their own.
 
-use crate::world::{World, gated, metrics, quick};
+use crate::world::World;
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 use ts_aml::AmlConfig;
@@ -74,10 +74,10 @@ async fn one_job_runs_trials_one_after_another() {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     for n in 0..3 {
-        let trial = client.submit(&quick()).await;
+        let trial = client.submit(&Behavior::quick()).await;
         let history = watch.until_end(&trial.id).await;
         assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{n}: {history:?}");
-        assert_eq!(history.bodies(), metrics(0, 1));
+        assert_eq!(history.bodies(), Behavior::values(0, 1));
     }
     let jobs = world.0.server.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
@@ -90,7 +90,7 @@ async fn a_trial_that_is_canceled_leaves_its_worker_to_the_next() {
     let world = Reusing::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("never")).await;
+    let trial = client.submit(&Behavior::gated("never")).await;
     watch.until_metrics(&trial.id, 1).await;
     client.cancel(&trial.id, CancelReason::EarlyStop).await;
     assert_eq!(
@@ -98,7 +98,7 @@ async fn a_trial_that_is_canceled_leaves_its_worker_to_the_next() {
         Some(TrialStatus::EarlyStopped)
     );
     client.until_nothing_runs(&trial.id).await;
-    let next = client.submit(&quick()).await;
+    let next = client.submit(&Behavior::quick()).await;
     assert_eq!(watch.until_end(&next.id).await.status(), Some(TrialStatus::Succeeded));
     assert_eq!(world.0.server.jobs().len(), 1);
     client.finish().await;
@@ -113,10 +113,10 @@ async fn a_worker_leaves_when_nothing_comes_and_another_is_started() {
     let service = world.0.service_of(&ctx, config);
     let client = Client::with(&world, ctx, service).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     watch.until_end(&trial.id).await;
     world.0.server.reached(&world.worker(), "Completed").await;
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
     assert_eq!(world.0.server.jobs().len(), 2);
     client.finish().await;
@@ -128,7 +128,7 @@ async fn a_worker_that_is_lost_loses_its_trial_and_no_other() {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     for how in ["preempted", "canceled", "removed"] {
-        let trial = client.submit(&gated("never")).await;
+        let trial = client.submit(&Behavior::gated("never")).await;
         watch.until_metrics(&trial.id, 1).await;
         match how {
             "preempted" => world.0.server.preempt(&world.worker()),
@@ -143,9 +143,9 @@ async fn a_worker_that_is_lost_loses_its_trial_and_no_other() {
             "{how}: {why:?}"
         );
         assert_eq!(why.code.verdict(), Some(Verdict::Platform));
-        assert_eq!(history.bodies(), metrics(0, 1), "{how}");
+        assert_eq!(history.bodies(), Behavior::values(0, 1), "{how}");
     }
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     assert_eq!(watch.until_end(&trial.id).await.status(), Some(TrialStatus::Succeeded));
     client.finish().await;
 }
@@ -163,7 +163,7 @@ async fn a_worker_that_is_refused_ends_what_waits_for_it() {
         .0
         .server
         .fault(Matcher::any().method("PUT").path("/jobs/"), forbidden, 1);
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     let why = watch.until_end(&trial.id).await.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartRefused, "{why:?}");
     assert!(why.unblock.expect("advice").contains("AzureML Data Scientist"));
@@ -175,7 +175,7 @@ async fn an_end_that_nobody_has_noted_yet_is_told_again() {
     let world = Reusing::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&quick()).await;
+    let trial = client.submit(&Behavior::quick()).await;
     watch.until_end(&trial.id).await;
     drop(watch);
     let told = |name: &String| name.ends_with(&format!(".{}", trial.id));
@@ -188,7 +188,7 @@ async fn an_end_that_nobody_has_noted_yet_is_told_again() {
     let mut watch = client.watch();
     let history = watch.until_end(&trial.id).await;
     assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{history:?}");
-    assert_eq!(history.bodies(), metrics(0, 1));
+    assert_eq!(history.bodies(), Behavior::values(0, 1));
     client.finish().await;
 }
 
@@ -197,7 +197,7 @@ async fn a_new_manager_takes_over_workers_and_trials() {
     let world = Reusing::fresh().await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = client.submit(&gated("go")).await;
+    let trial = client.submit(&Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     drop(watch);
     let client = client.crash().await;
@@ -207,8 +207,8 @@ async fn a_new_manager_takes_over_workers_and_trials() {
     let mut watch = client.watch();
     world.open_gate("go").await;
     let history = watch.until_end(&trial.id).await;
-    assert_eq!(history.bodies(), metrics(0, 2));
-    let next = client.submit(&quick()).await;
+    assert_eq!(history.bodies(), Behavior::values(0, 2));
+    let next = client.submit(&Behavior::quick()).await;
     watch.until_end(&next.id).await;
     assert_eq!(world.0.server.jobs().len(), 1);
     client.finish().await;

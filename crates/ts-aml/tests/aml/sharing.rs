@@ -1,6 +1,6 @@
 //! Several trials on one node at a time: no GPU is used twice, sharing goes as far as it is allowed, and a lost worker loses them all.
 
-use crate::world::{World, gated, quick};
+use crate::world::World;
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 use ts_aml::AmlConfig;
 use ts_aml_testkit::Setting;
@@ -91,7 +91,7 @@ async fn each_gpu_of_a_node_has_one_trial() {
     let mut watch = client.watch();
     let mut first = Vec::new();
     for gate in ["a", "b"] {
-        let trial = submit(&world, &client, 1, &gated(gate)).await;
+        let trial = submit(&world, &client, 1, &Behavior::gated(gate)).await;
         watch.until_metrics(&trial.id, 1).await;
         first.push(trial);
     }
@@ -99,14 +99,14 @@ async fn each_gpu_of_a_node_has_one_trial() {
     assert_eq!(seen, ["0 PCI_BUS_ID", "1 PCI_BUS_ID"]);
     assert_eq!(world.server.jobs().len(), 1);
     // Both GPUs are in use, and there is no other node.
-    let third = submit(&world, &client, 1, &quick()).await;
+    let third = submit(&world, &client, 1, &Behavior::quick()).await;
     until_why(&mut watch, &third, ReasonCode::Quota, "all 1 nodes").await;
     world.open_gate("b").await;
     ends(&mut watch, &first[1]).await;
     ends(&mut watch, &third).await;
     assert_eq!(devices(&world, &third), "1 PCI_BUS_ID");
     // Two GPUs only once the other is free, too.
-    let both = submit(&world, &client, 2, &quick()).await;
+    let both = submit(&world, &client, 2, &Behavior::quick()).await;
     world.open_gate("a").await;
     ends(&mut watch, &first[0]).await;
     ends(&mut watch, &both).await;
@@ -134,12 +134,12 @@ async fn a_gpu_is_shared_by_as_many_as_may() {
     let mut watch = client.watch();
     let mut trials = Vec::new();
     for _ in 0..2 {
-        let trial = submit(&world, &client, 1, &gated("go")).await;
+        let trial = submit(&world, &client, 1, &Behavior::gated("go")).await;
         watch.until_metrics(&trial.id, 1).await;
         assert_eq!(devices(&world, &trial), "0 PCI_BUS_ID");
         trials.push(trial);
     }
-    let third = submit(&world, &client, 1, &quick()).await;
+    let third = submit(&world, &client, 1, &Behavior::quick()).await;
     until_why(&mut watch, &third, ReasonCode::Quota, "all 1 nodes").await;
     world.open_gate("go").await;
     for trial in trials.iter().chain([&third]) {
@@ -157,13 +157,13 @@ async fn trials_without_gpus_share_a_node_as_far_as_it_is_allowed() {
     };
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let blind = submit(&world, &client, 0, &gated("a")).await;
-    let open = client.submit(&gated("b")).await;
+    let blind = submit(&world, &client, 0, &Behavior::gated("a")).await;
+    let open = client.submit(&Behavior::gated("b")).await;
     for trial in [&blind, &open] {
         watch.until_metrics(&trial.id, 1).await;
     }
     assert_eq!(devices(&world, &blind), "-1 any");
-    let third = client.submit(&quick()).await;
+    let third = client.submit(&Behavior::quick()).await;
     until_why(&mut watch, &third, ReasonCode::Quota, "all 1 nodes").await;
     // The end of one is none of the other.
     client.cancel(&open.id, CancelReason::EarlyStop).await;
@@ -186,7 +186,7 @@ async fn a_lost_worker_ends_all_its_trials_as_the_platforms() {
     for is_begun_again in [true, false] {
         let mut trials = Vec::new();
         for _ in 0..2 {
-            let trial = submit(&world, &client, 1, &gated("never")).await;
+            let trial = submit(&world, &client, 1, &Behavior::gated("never")).await;
             watch.until_metrics(&trial.id, 1).await;
             trials.push(trial);
         }
@@ -206,7 +206,7 @@ async fn a_lost_worker_ends_all_its_trials_as_the_platforms() {
     // Whoever tries them again finds room, on the GPUs that they had.
     world.open_gate("go").await;
     for _ in 0..2 {
-        let again = submit(&world, &client, 2, &gated("go")).await;
+        let again = submit(&world, &client, 2, &Behavior::gated("go")).await;
         ends(&mut watch, &again).await;
     }
     client.finish().await;
@@ -217,14 +217,14 @@ async fn a_new_manager_knows_which_gpus_are_in_use() {
     let world = world(Some(2), 1).await;
     let client = Client::start(&world).await;
     let mut watch = client.watch();
-    let trial = submit(&world, &client, 1, &gated("go")).await;
+    let trial = submit(&world, &client, 1, &Behavior::gated("go")).await;
     watch.until_metrics(&trial.id, 1).await;
     drop(watch);
     let client = client.crash().await;
     let record = TrialRecord::new(trial.clone(), true, TrialStatus::Running, JournalCursor::default());
     client.recover(&[record]).await;
     let mut watch = client.watch();
-    let other = submit(&world, &client, 1, &quick()).await;
+    let other = submit(&world, &client, 1, &Behavior::quick()).await;
     ends(&mut watch, &other).await;
     assert_eq!(devices(&world, &other), "1 PCI_BUS_ID");
     world.open_gate("go").await;
@@ -239,8 +239,8 @@ async fn more_gpus_than_any_node_has_are_refused_with_the_reason() {
         let client = Client::start(&world).await;
         let mut watch = client.watch();
         let trials = [
-            submit(&world, &client, 2, &quick()).await,
-            submit(&world, &client, 2, &quick()).await,
+            submit(&world, &client, 2, &Behavior::quick()).await,
+            submit(&world, &client, 2, &Behavior::quick()).await,
         ];
         for trial in &trials {
             let history = watch.until_end(&trial.id).await;
@@ -270,7 +270,7 @@ async fn processes_of_others_are_left_alone_unless_it_is_allowed() {
         }
         let client = Client::start(&world).await;
         let mut watch = client.watch();
-        let trial = submit(&world, &client, 1, &quick()).await;
+        let trial = submit(&world, &client, 1, &Behavior::quick()).await;
         if !is_allowed {
             until_why(&mut watch, &trial, ReasonCode::Quota, "all 1 nodes").await;
             // The worker sees it go.
@@ -288,8 +288,8 @@ async fn a_driver_that_fails_is_told_and_looked_at_again() {
     let client = Client::start(&world).await;
     let mut watch = client.watch();
     let trials = [
-        submit(&world, &client, 1, &quick()).await,
-        submit(&world, &client, 1, &quick()).await,
+        submit(&world, &client, 1, &Behavior::quick()).await,
+        submit(&world, &client, 1, &Behavior::quick()).await,
     ];
     for trial in &trials {
         until_why(&mut watch, trial, ReasonCode::GpuUnknown, "version mismatch").await;

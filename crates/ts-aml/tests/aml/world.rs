@@ -132,26 +132,3 @@ impl Fixture for World {
         ]
     }
 }
-
-/// Metrics as NNI's SDK writes them.
-pub(crate) fn metrics(from: usize, n: usize) -> Vec<String> {
-    (from..from + n).map(|at| format!("{{\"value\": {at}}}")).collect()
-}
-
-/// Reports once, waits for `gate`, reports once more, and succeeds.
-pub(crate) fn gated(gate: &str) -> Behavior {
-    Behavior::Gated {
-        gate: gate.to_owned(),
-        before: metrics(0, 1),
-        after: metrics(1, 1),
-        code: 0,
-    }
-}
-
-/// Reports once and succeeds.
-pub(crate) fn quick() -> Behavior {
-    Behavior::Exit {
-        metrics: metrics(0, 1),
-        code: 0,
-    }
-}
