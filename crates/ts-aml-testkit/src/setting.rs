@@ -9,6 +9,8 @@ pub struct Compute {
     pub name: String,
     /// Most nodes; jobs beyond wait in `Queued`.
     pub max_nodes: usize,
+    /// Its instance types and the GPUs of each; the first one is the default. With any it is a Kubernetes compute.
+    pub instance_types: Vec<(String, u32)>,
 }
 
 /// How long the states of a job last.
@@ -114,6 +116,7 @@ impl Default for Setting {
             computes: vec![Compute {
                 name: text("cpu-cluster"),
                 max_nodes: 64,
+                instance_types: Vec::new(),
             }],
             pace: Pace::default(),
             page_size: 10,

@@ -24,6 +24,9 @@ pub struct AmlConfig {
     pub workspace_name: String,
     /// Name of an existing compute target.
     pub compute_target: String,
+    /// Which instance type of a Kubernetes compute runs the jobs. Default: the compute's own default. Clusters of virtual machines
+    /// have none.
+    pub instance_type: Option<String>,
     /// Container image; it needs `sh` and `tar`.
     pub image: String,
     /// Who we are. Default: [`Credential::Default`].
@@ -182,6 +185,7 @@ impl AmlConfig {
             resource_group: resource_group.into(),
             workspace_name: workspace_name.into(),
             compute_target: compute_target.into(),
+            instance_type: None,
             image: image.into(),
             credential: Credential::Default,
             cloud,

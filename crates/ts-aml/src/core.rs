@@ -14,10 +14,10 @@ use std::{
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, LogKind, Reason, ReasonCode, Result, TrialId, TrialStatus,
-    follow::{self, Known, Registry, TrialDirs, Trouble, reason_of},
+    follow::{self, Claims, Known, Registry, TrialDirs, Trouble, reason_of},
 };
 
 /// Requests that change something, at a time.
@@ -62,8 +62,7 @@ pub(crate) struct Core {
     pub(crate) writes: Semaphore,
     /// Rings when the jobs are to be looked at.
     pub(crate) bell: Notify,
-    /// Changes when a trial's folder is complete, or has failed to become so.
-    pub(crate) stored: watch::Sender<u64>,
+    pub(crate) claims: Claims,
     /// Who copies a trial's files, one at a time.
     pub(crate) turns: Mutex<HashMap<TrialId, Arc<tokio::sync::Mutex<()>>>>,
     /// Logs that somebody follows.
@@ -90,7 +89,7 @@ pub(crate) fn start(ctx: Ctx, config: AmlConfig, experiment: ExperimentId) -> Re
         registry: Arc::default(),
         writes: Semaphore::new(WRITES),
         bell: Notify::new(),
-        stored: watch::Sender::default(),
+        claims: Claims::default(),
         turns: Mutex::default(),
         wanted: Mutex::default(),
         trouble: Trouble::default(),

@@ -8,8 +8,9 @@ use crate::{AmlConfig, api::Arm, names, reuse};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use ts_core::{
-    Error, ErrorKind, ExperimentId, GpuCount, Prepared, Rendered, Result, TrialSpec,
-    launch::{LaunchScript, StateClock, TrialContext, TrialPaths, quote, trial_environment, visible_devices},
+    Error, ErrorKind, ExperimentId, Prepared, Rendered, Result, TrialSpec,
+    follow::mounted::run_script,
+    launch::{StateClock, TrialPaths, quote},
 };
 
 /// Name of the package within the code of a job.
@@ -35,7 +36,7 @@ pub(crate) fn body(config: &AmlConfig, code: &Prepared, trial: &TrialSpec, datas
         names::trial_folder(&trial.experiment, &trial.id)
     );
     let tag = names::tag(&trial.experiment);
-    json!({"properties": {
+    let job = json!({"properties": {
         "jobType": "Command",
         "command": "sh \"${{inputs.start}}\" \"${{outputs.trial}}\"",
         "environmentId": format!("{scope}/environments/{}/versions/1", names::environment(&config.image)),
@@ -47,7 +48,16 @@ pub(crate) fn body(config: &AmlConfig, code: &Prepared, trial: &TrialSpec, datas
         "environmentVariables": {CACHE_TTL: CACHE_MS},
         "inputs": {"start": {"jobInputType": "uri_file", "mode": "Download", "uri": format!("{folder}/{START}")}},
         "outputs": {"trial": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": folder}},
-    }})
+    }});
+    on_instances(config, job)
+}
+
+/// The job on the instance type of the configuration, if it names one.
+fn on_instances(config: &AmlConfig, mut job: Json) -> Json {
+    if let Some(name) = &config.instance_type {
+        job["properties"]["resources"] = json!({"instanceType": name});
+    }
+    job
 }
 
 /// The body of a worker's job; `script` is its loop on `datastore`.
@@ -61,7 +71,7 @@ pub(crate) fn worker_body(
     let scope = Arm::scope(config);
     let place = |path: &str| format!("azureml://datastores/{datastore}/paths/{path}");
     let tag = names::tag(experiment);
-    json!({"properties": {
+    let job = json!({"properties": {
         "jobType": "Command",
         "command": "sh \"${{inputs.start}}\" \"${{outputs.trials}}\"",
         "environmentId": format!("{scope}/environments/{}/versions/1", names::environment(&config.image)),
@@ -73,12 +83,13 @@ pub(crate) fn worker_body(
         "environmentVariables": {CACHE_TTL: CACHE_MS},
         "inputs": {"start": {"jobInputType": "uri_file", "mode": "Download", "uri": place(script)}},
         "outputs": {"trials": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": place(&names::folder(experiment))}},
-    }})
+    }});
+    on_instances(config, job)
 }
 
 /// The script that the job begins with: unpacks parameters and launch script, then does what `worker/start.sh` says. `devices`: the
 /// GPUs that the trial may use, where it does not have the node for itself.
-pub(crate) fn start(trial: &TrialSpec, devices: Option<String>) -> Result<String> {
+pub(crate) fn start(trial: &TrialSpec, devices: Option<&str>) -> Result<String> {
     if trial.parameters.text.contains('\0') {
         return Err(Error::new(
             ErrorKind::Config,
@@ -94,7 +105,7 @@ pub(crate) fn start(trial: &TrialSpec, devices: Option<String>) -> Result<String
         file(&trial.parameters.file_name())
     );
     text.push_str("{\n");
-    for piece in pieces(&launch(trial, devices)?) {
+    for piece in pieces(&launch(trial)?) {
         let _ = match piece {
             Piece::Text(piece) => writeln!(text, "printf '%s' {}", quote(piece)),
             Piece::Directory => writeln!(text, "printf '%s' \"$ts_dir\""),
@@ -103,6 +114,14 @@ pub(crate) fn start(trial: &TrialSpec, devices: Option<String>) -> Result<String
     }
     let _ = writeln!(text, "}} >{}", file(TrialPaths::SCRIPT));
     text.push_str("}\n");
+    if let Some(devices) = devices {
+        // The order of nvidia-smi; CUDA's own default sorts by speed.
+        let _ = writeln!(
+            text,
+            "export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={}",
+            quote(devices)
+        );
+    }
     text.push_str(include_str!("worker/start.sh"));
     Ok(text)
 }
@@ -132,30 +151,8 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     }
 }
 
-fn launch(trial: &TrialSpec, devices: Option<String>) -> Result<String> {
-    let code = format!("{DIRECTORY}/code");
-    let mut environment = trial_environment(&TrialContext {
-        platform: SDK_PLATFORM,
-        experiment: &trial.experiment,
-        trial: &trial.id,
-        sequence_id: trial.sequence_id,
-        sys_dir: DIRECTORY,
-        output_dir: &format!("{MOUNT}/nnioutput"),
-        code_dir: &code,
-    });
-    if devices.is_some() {
-        // The order of nvidia-smi; CUDA's own default sorts by speed.
-        environment.push(("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()));
-    }
-    let devices = match trial.gpus {
-        GpuCount::Exactly(0) => visible_devices(trial.gpus, &[]),
-        _ => devices,
-    };
-    LaunchScript::new(DIRECTORY, code.as_str(), trial.command.clone())
-        .with_env(environment)
-        .with_visible_devices(devices)
-        .with_clock(StateClock::Date)
-        .render()
+fn launch(trial: &TrialSpec) -> Result<String> {
+    run_script(SDK_PLATFORM, trial, MOUNT, DIRECTORY, &trial.command, StateClock::Date)
 }
 
 /// The documents of a trial as `submit` would write and send them.
@@ -176,3 +173,7 @@ pub(crate) fn render(config: &AmlConfig, code: &Prepared, trial: &TrialSpec) -> 
     }
     Ok(Rendered::new(documents))
 }
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

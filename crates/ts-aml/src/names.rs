@@ -2,7 +2,9 @@
 //!
 //! Source of the rule: azure-rest-api-specs, `stable/2024-10-01/mfe.json`: `^[a-zA-Z0-9][a-zA-Z0-9\-_]{0,254}$`.
 
-use ts_core::{ExperimentId, TrialId};
+pub(crate) use ts_core::follow::trial_job as job;
+
+use ts_core::{ExperimentId, TrialId, follow::job_prefix};
 
 /// Name under which all packages of code are registered; the version is their digest.
 pub(crate) const CODE: &str = "nni-code";
@@ -13,14 +15,9 @@ pub(crate) fn tag(experiment: &ExperimentId) -> String {
     format!("nni_exp_{experiment}")
 }
 
-/// Name of a trial's job. The hyphens of the experiment's id are doubled, so that nothing in it can be taken for its end.
-pub(crate) fn job(experiment: &ExperimentId, trial: &TrialId) -> String {
-    format!("nni-{}-trial-{trial}", experiment.as_str().replace('-', "--"))
-}
-
-/// Name of a worker's job, which runs one trial after another; never that of a trial.
+/// Name of a worker's job, which runs other trials; never that of a trial.
 pub(crate) fn worker(experiment: &ExperimentId, worker: &str) -> String {
-    format!("nni-{}-env-{worker}", experiment.as_str().replace('-', "--"))
+    format!("{}{worker}", job_prefix(experiment, "env"))
 }
 
 /// Folder of an experiment below the workspace's default datastore.
@@ -55,13 +52,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_trials_share_a_name() {
-        let ids = ["a", "a-", "-a", "a-trial-b", "a--trial-b", "trial", "-trial-", "_", "b"];
-        let mut seen = std::collections::HashSet::new();
-        for (experiment, trial) in ids.iter().flat_map(|e| ids.map(|t| (*e, t))) {
-            let name = job(&ExperimentId::new(experiment).unwrap(), &TrialId::new(trial).unwrap());
-            assert!(name.len() <= 255 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)));
-            assert!(seen.insert(name.clone()), "{name}");
+    fn the_longest_names_are_legal() {
+        let (experiment, trial) = ("_".repeat(32), "t".repeat(32));
+        let experiment = ExperimentId::new(&experiment).unwrap();
+        for name in [
+            job(&experiment, &TrialId::new(&trial).unwrap()),
+            worker(&experiment, &trial),
+        ] {
+            assert!(
+                name.len() <= 255 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)),
+                "{name}"
+            );
         }
     }
 

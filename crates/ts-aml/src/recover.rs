@@ -67,15 +67,9 @@ async fn resume(running: &Running, trial: &TrialId) -> Result<bool> {
             };
             let now = core.ctx.clock.now();
             let why = Reason::new(ReasonCode::Starting, "it is looked for in the workspace", now);
-            if !core.registry.claim(&trial, Known::waiting(now, why, Place::new(job))) {
-                return Ok(true);
-            }
-            let resumed = resume_stored(&spawner, &trial);
-            if !matches!(resumed, Ok(true)) {
-                core.registry.remove(&trial);
-            }
-            core.stored.send_modify(|n| *n += 1);
-            resumed
+            let known = Known::waiting(now, why, Place::new(job));
+            let take_up = || resume_stored(&spawner, &trial);
+            core.claims.take_up(&core.registry, &trial, known, take_up)
         })
         .await
 }

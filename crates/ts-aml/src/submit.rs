@@ -24,61 +24,43 @@ pub(crate) async fn submit(running: &Arc<Running>, prepared: &Prepared, trial: &
     // What no job can say is refused before anything is stored.
     job::start(trial, None)?;
     let receipt = Submitted::new(url(core, trial));
-    let mut stored = core.stored.subscribe();
-    loop {
-        let job = Job {
-            spec: trial.clone(),
-            code: prepared.location.clone(),
-            is_created: false,
-        };
+    let job = Job {
+        spec: trial.clone(),
+        code: prepared.location.clone(),
+        is_created: false,
+    };
+    let place = Place::new(job.clone());
+    let known = || {
         let why = Reason::new(ReasonCode::Queued, "its job is being sent", core.ctx.clock.now());
-        let known = Known::waiting(core.ctx.clock.now(), why, Place::new(job.clone()));
-        if core.registry.claim(&trial.id, known) {
-            // Goes on where this request is dropped: whoever asks again waits for it below.
-            let (spawner, prepared) = (running.spawner(), prepared.clone());
-            return core
-                .ctx
-                .tasks
-                .blocking(move || {
-                    let result = store(&spawner, &prepared, &job);
-                    spawner.core.stored.send_modify(|n| *n += 1);
-                    result
-                })
-                .await
-                .map(|()| receipt);
-        }
-        if core.registry.with(&trial.id, |known| known.extra.is_stored) == Some(true) {
-            return Ok(receipt);
-        }
-        // Nobody drops the sender while we hold the core.
-        let _ = stored.changed().await;
-    }
+        Known::waiting(core.ctx.clock.now(), why, place.clone())
+    };
+    let is_stored = |known: &Known<Place>| known.extra.is_stored;
+    let (spawner, prepared) = (running.spawner(), prepared.clone());
+    let store = move || store(&spawner, &prepared, &job);
+    core.claims
+        .store(&core.ctx, &core.registry, &trial.id, known, is_stored, store)
+        .await
+        .map(|()| receipt)
 }
 
 /// Stores the request, unless an earlier manager did; has the job sent, or taken up.
 fn store(spawner: &Spawner, prepared: &Prepared, job: &Job) -> Result<()> {
     let core = &spawner.core;
     let trial = job.spec.id.clone();
-    let result = (|| {
-        if recover::resume_stored(spawner, &trial)? {
-            return Ok(());
-        }
-        prepare::check(prepared)?;
-        files::save(&core.folders, job)?;
-        core.registry.update(&trial, |known| known.extra.is_stored = true);
-        if core.config.reuse {
-            let now = core.ctx.clock.monotonic();
-            core.registry.update(&trial, |known| known.extra.created_at = Some(now));
-            core.bell.notify_one();
-        } else {
-            begin(spawner, trial.clone(), false);
-        }
-        Ok(())
-    })();
-    if result.is_err() {
-        core.registry.remove(&trial);
+    if recover::resume_stored(spawner, &trial)? {
+        return Ok(());
     }
-    result
+    prepare::check(prepared)?;
+    files::save(&core.folders, job)?;
+    core.registry.update(&trial, |known| known.extra.is_stored = true);
+    if core.config.reuse {
+        let now = core.ctx.clock.monotonic();
+        core.registry.update(&trial, |known| known.extra.created_at = Some(now));
+        core.bell.notify_one();
+    } else {
+        begin(spawner, trial, false);
+    }
+    Ok(())
 }
 
 /// Where a person finds the job. Source: azure-rest-api-specs, `services.Studio.endpoint` of a job.

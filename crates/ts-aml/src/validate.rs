@@ -28,11 +28,67 @@ pub(crate) async fn validate(core: &Core, spec: &ExperimentSpec) -> Result<Warni
         .with_help("name one of the workspace, or make a compute cluster of that name"));
     };
     warnings.extend(trouble_of(name, &compute).map(|text| Warning::new(text).with_key("computeTarget")));
+    warnings.extend(instance(&core.config, spec, &compute)?);
     warnings.extend(sharing_nothing(&core.config, spec));
     core.api.store.place().await?;
     // Reading tells whether the storage lets us in; nothing has this name.
     core.api.store.read("nni/validate", 0).await?;
     Ok(warnings)
+}
+
+/// Whether the compute target has the instance type, and that enough GPUs.
+///
+/// Sources: "CLI (v2) command job YAML schema", `resources.instance_type`, Microsoft Learn; azure-rest-api-specs,
+/// `stable/2024-10-01/machineLearningServices.json`, `KubernetesProperties`.
+fn instance(config: &AmlConfig, spec: &ExperimentSpec, compute: &Json) -> Result<Option<Warning>> {
+    let target = &config.compute_target;
+    let kind = compute["properties"]["computeType"].as_str().unwrap_or("unknown");
+    let refused = |message: String, help: String| {
+        let error = Error::new(ErrorKind::Config, message);
+        Err(error.with_key("instanceType").with_help(help))
+    };
+    if kind != "Kubernetes" {
+        return match &config.instance_type {
+            None => Ok(None),
+            Some(_) => refused(
+                format!(
+                    "the compute target `{target}` is of type `{kind}`, whose nodes are all of one size; only Kubernetes computes have \
+                     instance types"
+                ),
+                "remove `instanceType`, or name a Kubernetes compute as `computeTarget`".to_owned(),
+            ),
+        };
+    }
+    let cluster = &compute["properties"]["properties"];
+    let own = cluster["defaultInstanceType"].as_str();
+    let Some(name) = config.instance_type.as_deref().or(own) else {
+        return Ok(None);
+    };
+    let Some(types) = cluster["instanceTypes"].as_object() else {
+        return Ok(None);
+    };
+    let Some(found) = types.get(name) else {
+        let all: Vec<&str> = types.keys().map(String::as_str).collect();
+        let message = format!("the compute target `{target}` has no instance type `{name}`");
+        return refused(message, format!("it has: {}", all.join(", ")));
+    };
+    // Numbers are texts there, as in Kubernetes.
+    let gpus = &found["resources"]["limits"]["nvidia.com/gpu"];
+    let n_gpus = gpus
+        .as_u64()
+        .or_else(|| gpus.as_str()?.trim().parse().ok())
+        .unwrap_or(0);
+    let wanted = match spec.gpus {
+        GpuCount::Exactly(n) => n,
+        GpuCount::Unset => 0,
+    };
+    Ok((n_gpus < u64::from(wanted)).then(|| {
+        Warning::new(format!(
+            "the instance type `{name}` of the compute target `{target}` has {n_gpus} GPUs, and each trial wants {wanted}"
+        ))
+        .with_key("instanceType")
+        .with_help("name an instance type with as many, or ask for fewer by `trialGpuNumber` (v1: `trial.gpuNum`)")
+    }))
 }
 
 /// A number of trials per GPU where no trial wants one.

@@ -27,6 +27,9 @@ pub(super) fn get(shared: &Shared, name: &str) -> Result<Reply, Reply> {
 
 /// Source: Azure/azure-rest-api-specs, `stable/2024-10-01/machineLearningServices.json`, `AmlComputeProperties`.
 fn view(shared: &Shared, compute: &Compute) -> Value {
+    if !compute.instance_types.is_empty() {
+        return kubernetes(shared, compute);
+    }
     let world = shared.world();
     let count = |wanted: NodeUse| {
         let jobs = world.jobs.iter().filter(|job| job.compute == compute.name);
@@ -68,6 +71,34 @@ fn view(shared: &Shared, compute: &Compute) -> Value {
                     "preemptedNodeCount": 0,
                 },
                 "errors": errors,
+            },
+        },
+    })
+}
+
+/// Source: Azure/azure-rest-api-specs, `stable/2024-10-01/examples/Compute/get/KubernetesCompute.json`.
+fn kubernetes(shared: &Shared, compute: &Compute) -> Value {
+    let type_of = |(name, n_gpus): &(String, u32)| {
+        let gpus = (*n_gpus > 0).then(|| n_gpus.to_string());
+        let resources = json!({"cpu": "1", "memory": "4Gi", "nvidia.com/gpu": gpus});
+        let view = json!({"nodeSelector": null, "resources": {"requests": resources, "limits": resources}});
+        (name.clone(), view)
+    };
+    let types: serde_json::Map<String, Value> = compute.instance_types.iter().map(type_of).collect();
+    json!({
+        "id": format!("{}/computes/{}", shared.scope(), compute.name),
+        "name": compute.name,
+        "type": "Microsoft.MachineLearningServices/workspaces/computes",
+        "location": shared.setting.location,
+        "properties": {
+            "computeType": "Kubernetes",
+            "provisioningState": "Succeeded",
+            "isAttachedCompute": true,
+            "properties": {
+                "extensionInstanceReleaseTrain": "stable",
+                "namespace": "default",
+                "defaultInstanceType": compute.instance_types[0].0,
+                "instanceTypes": types,
             },
         },
     })

@@ -64,6 +64,11 @@ pub(super) fn check(shared: &Shared, world: &World, properties: &Map<String, Val
     if text("command").trim().is_empty() {
         return Err(user_error("The property 'command' is required and must not be empty."));
     }
+    if !text("command").contains(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(user_error(
+            "The property 'command' does not match the regular expression '[a-zA-Z0-9_]'.",
+        ));
+    }
     let environment = versioned(shared, "environmentId", "environments", text("environmentId"))?;
     let environment = environment.ok_or_else(|| user_error("The property 'environmentId' is required."))?;
     if !world.environments.contains_key(&environment) {
@@ -76,6 +81,7 @@ pub(super) fn check(shared: &Shared, world: &World, properties: &Map<String, Val
         return Err(user_error(format!("Code {}:{} was not found.", code.0, code.1)));
     }
     let compute = compute(shared, text("computeId"))?;
+    instance_type(shared, &compute, properties)?;
     let experiment = text("experimentName");
     if !experiment.is_empty() && !is_name(experiment) {
         return Err(user_error(format!("The experiment name '{experiment}' is invalid.")));
@@ -137,6 +143,25 @@ fn compute(shared: &Shared, id: &str) -> Result<String, Reply> {
         .find(|one| one.name.eq_ignore_ascii_case(name));
     let found = found.ok_or_else(|| user_error(format!("Unknown compute target '{name}'.")))?;
     Ok(found.name.clone())
+}
+
+/// Source: "CLI (v2) command job YAML schema", `resources.instance_type`, Microsoft Learn: for Kubernetes computes. What the service
+/// says of others could not be looked up; refusing them is a guess.
+fn instance_type(shared: &Shared, compute: &str, properties: &Map<String, Value>) -> Result<(), Reply> {
+    let wanted = properties
+        .get("resources")
+        .and_then(|resources| resources["instanceType"].as_str());
+    let (Some(wanted), Some(compute)) = (wanted, shared.setting.computes.iter().find(|one| one.name == compute)) else {
+        return Ok(());
+    };
+    if compute.instance_types.iter().any(|(name, _)| name == wanted) {
+        return Ok(());
+    }
+    let text = format!(
+        "The instance type '{wanted}' is not available on the compute target '{}'.",
+        compute.name
+    );
+    Err(user_error(text))
 }
 
 fn limits(properties: &Map<String, Value>, display_name: &str) -> Result<(), Reply> {
@@ -244,9 +269,20 @@ fn parts(properties: &Map<String, Value>) -> Result<(), Reply> {
 fn references(properties: &Map<String, Value>, command: &str) -> Result<(), Reply> {
     let empty = Map::new();
     let map = |name: &str| properties.get(name).and_then(Value::as_object).unwrap_or(&empty);
-    for (kind, field, types) in [
-        ("input", "jobInputType", "literal uri_file uri_folder mltable"),
-        ("output", "jobOutputType", "uri_file uri_folder"),
+    // Source: `JobInputType` and `InputDeliveryMode`, `JobOutputType` and `OutputDeliveryMode` there. Kinds of models are left out.
+    for (kind, field, types, modes) in [
+        (
+            "input",
+            "jobInputType",
+            "literal uri_file uri_folder mltable",
+            "ReadOnlyMount ReadWriteMount Download Direct EvalMount EvalDownload",
+        ),
+        (
+            "output",
+            "jobOutputType",
+            "uri_file uri_folder mltable",
+            "ReadWriteMount Upload Direct",
+        ),
     ] {
         for (name, value) in map(&format!("{kind}s")) {
             let found = value[field].as_str().unwrap_or_default();
@@ -254,6 +290,16 @@ fn references(properties: &Map<String, Value>, command: &str) -> Result<(), Repl
                 return Err(user_error(format!(
                     "The {kind} '{name}' has the unknown {field} '{found}'."
                 )));
+            }
+            let mode = value["mode"].as_str();
+            if let Some(mode) = mode.filter(|mode| !modes.split(' ').any(|known| known == *mode)) {
+                return Err(user_error(format!(
+                    "The {kind} '{name}' has the unknown mode '{mode}'."
+                )));
+            }
+            // Source: `AssetJobInput`, `required`.
+            if kind == "input" && found != "literal" && value["uri"].as_str().is_none_or(str::is_empty) {
+                return Err(user_error(format!("The input '{name}' has no uri.")));
             }
         }
     }

@@ -74,15 +74,34 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
             "name a file with `-----BEGIN CERTIFICATE-----` blocks (PEM)",
         );
     }
+    let instance_type = instance_type(s);
     let (cloud, lookup) = cloud?;
     let mut config = AmlConfig::new(subscription, group, workspace, compute, "", cloud);
     config.lookup = Some(lookup);
     config.credential = credential?;
     config.ca_file = ca_file;
+    config.instance_type = instance_type;
     config.reuse = reuse;
     (config.max_trials_per_gpu, config.max_trials_per_node) = (per_gpu, per_node);
     config.use_active_gpu = use_active_gpu;
     Some(config)
+}
+
+/// The name of a custom resource. Source: "Object Names and IDs", Kubernetes documentation.
+fn instance_type(s: &mut Section<'_>) -> Option<String> {
+    let name = s.string("instanceType")?;
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    // Azure's own documents have capitals in such names.
+    if name.is_empty() || name.len() > 253 || !name.chars().all(|c| is_legal(c.to_ascii_lowercase())) {
+        let message = format!("`{}` cannot be an instance type", name.escape_debug());
+        s.problem(
+            "instanceType",
+            message,
+            "`kubectl get instancetypes` lists those of the cluster",
+        );
+        return None;
+    }
+    Some(name)
 }
 
 /// How many trials may share something; more than one only where jobs stay.

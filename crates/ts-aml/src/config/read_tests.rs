@@ -65,6 +65,8 @@ fn schema_2() {
     assert_eq!(config.image, "msranni/nni:latest");
     assert!(!config.reuse);
     assert_eq!((config.max_trials_per_gpu, config.use_active_gpu), (1, false));
+    let typed = good(Schema::V2, &format!("{{{KEYS}, instanceType: gpu-small}}"));
+    assert_eq!(typed.instance_type.as_deref(), Some("gpu-small"));
     let sharing = "reuseMode: true, maxTrialNumberPerGpu: 2, maxTrialNumberPerNode: 4";
     let config = good(Schema::V2, &format!("{{{KEYS}, {sharing}}}"));
     assert!(config.reuse);
@@ -135,6 +137,7 @@ fn every_mistake_is_told() {
         ("workspaceName: 'a?'", "workspaceName: `a?` cannot be a name in Azure"),
         ("computeTarget: 'a/b'", "computeTarget: `a/b` cannot be a name in Azure"),
         ("dockerImage: 'a b'", "dockerImage: `a b` is no name of an image"),
+        ("instanceType: 'a b'", "instanceType: `a b` cannot be an instance type"),
         (
             "maxTrialNumberPerNode: 2",
             "maxTrialNumberPerNode: each trial is a job of its own",

@@ -260,7 +260,7 @@ async fn give(core: &Core, given: Given) -> Result<()> {
         _ => None,
     };
     let script = format!("{}/{}", names::trial_folder(&core.experiment, &trial), job::START);
-    let text = job::start(&known.extra.job.spec, devices)?;
+    let text = job::start(&known.extra.job.spec, devices.as_deref())?;
     core.api.store.put(&script, text.into_bytes()).await?;
     board::give(core, &worker, &trial, &share).await
 }

@@ -3,6 +3,7 @@
 mod clouds;
 mod conformance;
 mod faults;
+mod instances;
 mod logins;
 mod reuse;
 mod scripts;

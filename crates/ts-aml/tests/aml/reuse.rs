@@ -81,7 +81,7 @@ async fn one_job_runs_trials_one_after_another() {
     }
     let jobs = world.0.server.jobs();
     assert_eq!(jobs.len(), 1, "{jobs:?}");
-    assert!(jobs[0].contains("-env-"), "{jobs:?}");
+    assert!(jobs[0].contains("_env_"), "{jobs:?}");
     client.finish().await;
 }
 
