@@ -13,9 +13,11 @@ pub(crate) async fn diagnose(section: Option<&PlatformSection>, ctx: &Ctx) -> Ve
         return vec![Finding::new("Azure ML", Good, text)];
     };
     let mut problems = Problems::new();
-    let Some(config) = AmlConfig::read(section, &mut problems) else {
-        let mistakes = problems.into_result().err();
-        return mistakes.iter().map(|error| bad("configuration", error)).collect();
+    let config = AmlConfig::read(section, &mut problems);
+    let config = match (config, problems.into_result()) {
+        (Some(config), Ok(())) => config,
+        // There is none only beside a problem.
+        (_, mistakes) => return mistakes.err().iter().map(|error| bad("configuration", error)).collect(),
     };
     let mut findings = Vec::new();
     let api = match Api::new(ctx, &config) {

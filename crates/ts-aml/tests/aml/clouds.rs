@@ -1,25 +1,11 @@
 //! A cloud that only a document describes: `ARM_CLOUD_METADATA_URL` and `AZUREML_CURRENT_CLOUD` of the environment.
 
-use crate::world::World;
-use async_trait::async_trait;
+use crate::world::{Environment, World};
 use std::sync::Arc;
 use ts_aml::{AmlConfig, Cloud, Lookup};
 use ts_aml_testkit::{Area, Fault, Matcher};
-use ts_core::{Ctx, Error, ErrorKind, Result, Secret, SecretSource, TrainingService, TrialStatus};
+use ts_core::{Ctx, ErrorKind, TrainingService, TrialStatus};
 use ts_testkit::conformance::{Behavior, Client, Fixture as _};
-
-/// The environment of a process, as far as it is set.
-#[derive(Debug)]
-struct Environment(Vec<(&'static str, String)>);
-
-#[async_trait]
-impl SecretSource for Environment {
-    async fn resolve(&self, reference: &str) -> Result<Secret> {
-        let found = self.0.iter().find(|(name, _)| format!("${{env:{name}}}") == reference);
-        let unset = || Error::new(ErrorKind::NotFound, format!("`{reference}` is not set"));
-        found.map(|(_, text)| Secret::new(text)).ok_or_else(unset)
-    }
-}
 
 /// The addresses are those of the public cloud; only the environment knows better.
 async fn world() -> World {

@@ -2,6 +2,7 @@
 
 mod clouds;
 mod conformance;
+mod doctor;
 mod faults;
 mod instances;
 mod logins;
