@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod conformance;
+mod environment;
 pub mod faults;
 #[cfg(feature = "http-server")]
 pub mod http_server;
@@ -10,4 +11,5 @@ pub mod memory;
 pub mod simulated;
 
 pub use clock::TestClock;
+pub use environment::Environment;
 pub use ids::SeededIds;

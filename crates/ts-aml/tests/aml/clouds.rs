@@ -1,11 +1,14 @@
 //! A cloud that only a document describes: `ARM_CLOUD_METADATA_URL` and `AZUREML_CURRENT_CLOUD` of the environment.
 
-use crate::world::{Environment, World};
+use crate::world::World;
 use std::sync::Arc;
 use ts_aml::{AmlConfig, Cloud, Lookup};
 use ts_aml_testkit::{Area, Fault, Matcher};
 use ts_core::{Ctx, ErrorKind, TrainingService, TrialStatus};
-use ts_testkit::conformance::{Behavior, Client, Fixture as _};
+use ts_testkit::{
+    Environment,
+    conformance::{Behavior, Client, Fixture as _},
+};
 
 /// The addresses are those of the public cloud; only the environment knows better.
 async fn world() -> World {

@@ -1,6 +1,6 @@
 //! What `doctor` tells of each step on the way to a workspace, from a file that says nothing of the cloud.
 
-use crate::world::{Environment, World};
+use crate::world::World;
 use std::sync::Arc;
 use ts_aml::PLATFORM;
 use ts_aml_testkit::{Area, Fault, Matcher};
@@ -8,7 +8,7 @@ use ts_core::{
     Ctx, Finding, FindingState,
     config::{ConfigSource, PlatformSection, Problems, Schema, Shortcuts},
 };
-use ts_testkit::conformance::Fixture as _;
+use ts_testkit::{Environment, conformance::Fixture as _};
 
 /// A section of this text, which may have mistakes.
 fn section(world: &World, text: &str) -> PlatformSection {

@@ -149,6 +149,45 @@ async fn a_gpu_is_shared_by_as_many_as_may() {
 }
 
 #[tokio::test]
+async fn as_many_workers_come_as_are_needed_once_one_has_told_its_gpus() {
+    let world = world(Some(2), 8).await;
+    world.server.hold("Queued");
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let mut trials = Vec::new();
+    for _ in 0..5 {
+        trials.push(submit(&world, &client, 1, &Behavior::gated("go")).await);
+    }
+    for trial in &trials {
+        until_why(
+            &mut watch,
+            trial,
+            ReasonCode::Queued,
+            "in the queue of the compute target",
+        )
+        .await;
+    }
+    assert_eq!(world.server.jobs().len(), 1, "nobody knows how many are needed");
+    world.server.let_go("Queued");
+    for trial in &trials {
+        watch.until_metrics(&trial.id, 1).await;
+    }
+    assert_eq!(
+        world.server.jobs().len(),
+        3,
+        "two trials on each of two, one on the third"
+    );
+    let mut seen: Vec<String> = trials.iter().map(|trial| devices(&world, trial)).collect();
+    seen.sort();
+    assert_eq!(seen.iter().filter(|gpus| gpus.starts_with('0')).count(), 3, "{seen:?}");
+    world.open_gate("go").await;
+    for trial in &trials {
+        ends(&mut watch, trial).await;
+    }
+    client.finish().await;
+}
+
+#[tokio::test]
 async fn trials_without_gpus_share_a_node_as_far_as_it_is_allowed() {
     let mut world = world(None, 1).await;
     world.tune = |config| {

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use ts_aml::{AmlConfig, AmlService, Cloud, Credential};
 use ts_aml_testkit::{AmlServer, Setting};
 use ts_core::{
-    CodeDirectory, Ctx, Error, ErrorKind, ExperimentSpec, IdSource as _, RandomIds, Result, Secret, SecretSource,
-    Support, TrainingService, TrialId, config::SecretRef, http::Url,
+    CodeDirectory, Ctx, ExperimentSpec, IdSource as _, RandomIds, Secret, Support, TrainingService, TrialId,
+    config::SecretRef, http::Url,
 };
 use ts_testkit::conformance::{Behavior, Fixture, stamped_processes};
 
@@ -130,18 +130,5 @@ impl Fixture for World {
             Secret::new(&self.server.setting().client_secret),
             Secret::new(self.server.account().1),
         ]
-    }
-}
-
-/// The environment of a process, as far as it is set.
-#[derive(Debug)]
-pub(crate) struct Environment(pub(crate) Vec<(&'static str, String)>);
-
-#[async_trait]
-impl SecretSource for Environment {
-    async fn resolve(&self, reference: &str) -> Result<Secret> {
-        let found = self.0.iter().find(|(name, _)| format!("${{env:{name}}}") == reference);
-        let unset = || Error::new(ErrorKind::NotFound, format!("`{reference}` is not set"));
-        found.map(|(_, text)| Secret::new(text)).ok_or_else(unset)
     }
 }

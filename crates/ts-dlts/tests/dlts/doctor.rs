@@ -4,27 +4,16 @@ use crate::{
     server::{EMAIL, Fault, TEAM, token},
     world::World,
 };
-use async_trait::async_trait;
 use axum::http::Method;
 use ts_core::{
-    Ctx, Error, ErrorKind, Finding, FindingState, GpuCount, Result, Secret, SecretSource, TrialStatus,
+    Ctx, ErrorKind, Finding, FindingState, GpuCount, TrialStatus,
     config::{ConfigSource, PlatformSection, Problems, Schema, SecretRef, Shortcuts},
 };
 use ts_dlts::PLATFORM;
-use ts_testkit::conformance::{Behavior, Client, Fixture as _};
-
-/// The environment of a process, as far as it is set.
-#[derive(Debug)]
-struct Environment(Vec<(&'static str, String)>);
-
-#[async_trait]
-impl SecretSource for Environment {
-    async fn resolve(&self, reference: &str) -> Result<Secret> {
-        let found = self.0.iter().find(|(name, _)| format!("${{env:{name}}}") == reference);
-        let unset = || Error::new(ErrorKind::NotFound, format!("`{reference}` is not set"));
-        found.map(|(_, text)| Secret::new(text)).ok_or_else(unset)
-    }
-}
+use ts_testkit::{
+    Environment,
+    conformance::{Behavior, Client, Fixture as _},
+};
 
 /// What a job of DLTS has.
 fn of_a_job() -> Vec<(&'static str, String)> {
