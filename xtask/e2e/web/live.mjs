@@ -159,6 +159,12 @@ await run(async (browser) => {
     await limits.getByRole("button", { name: "Save" }).click();
     await until("a limit is taken away", async () => (await api(url, "experiment")).limits.maxDurationMs === null);
     await limits.waitFor({ state: "detached" });
+
+    for (const seq of [6, 7]) await row(seq).locator(".mark").click();
+    await page.getByRole("button", { name: "Cancel 2" }).click();
+    await page.getByRole("dialog", { name: "Cancel trials?" }).getByRole("button", { name: "Cancel trials" }).click();
+    for (const seq of [6, 7]) await is(seq, "USER_CANCELED");
+    await until("none is chosen any more", async () => (await page.locator("tr[aria-selected=true]").count()) === 0);
   }
 
   async function returns() {
