@@ -15,6 +15,8 @@ await run(async (browser) => {
 
   try {
     await follows();
+    await polls();
+    await hides();
     await details();
     await charts();
     await changes();
@@ -39,7 +41,6 @@ await run(async (browser) => {
     await until("a metric shows up", async () => (await row(5).textContent()) !== first);
     await accessible(page, "the list");
     await picture(page, "live-list");
-    await polls();
   }
 
   /** Without a stream the page asks. */
@@ -52,6 +53,29 @@ await run(async (browser) => {
     const running = polling.locator("table.trials tbody tr[aria-rowindex]").first();
     const before = await running.textContent();
     await until("a metric shows up", async () => (await running.textContent()) !== before);
+    await other.close();
+  }
+
+  /** A page that nobody sees holds no connection, and goes on when it is seen again. */
+  async function hides() {
+    const other = await browser.newContext();
+    const hidden = await other.newPage();
+    const streams = [];
+    hidden.on("request", (request) => request.url().endsWith("/events") && streams.push(request));
+    let ended = 0;
+    hidden.on("requestfailed", (request) => (ended += Number(streams.includes(request))));
+    await hidden.goto(url);
+    const kind = () => hidden.locator(".connection").getAttribute("data-kind");
+    await until("it is live", async () => (await kind()) === "live");
+    const look = (state) =>
+      hidden.evaluate((now) => {
+        Object.defineProperty(document, "visibilityState", { value: now, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, state);
+    await look("hidden");
+    await until("the stream is let go", () => ended === 1);
+    await look("visible");
+    await until("there is another", async () => streams.length === 2 && (await kind()) === "live");
     await other.close();
   }
 
@@ -135,6 +159,12 @@ await run(async (browser) => {
     await limits.getByRole("button", { name: "Save" }).click();
     await until("a limit is taken away", async () => (await api(url, "experiment")).limits.maxDurationMs === null);
     await limits.waitFor({ state: "detached" });
+
+    for (const seq of [6, 7]) await row(seq).locator(".mark").click();
+    await page.getByRole("button", { name: "Cancel 2" }).click();
+    await page.getByRole("dialog", { name: "Cancel trials?" }).getByRole("button", { name: "Cancel trials" }).click();
+    for (const seq of [6, 7]) await is(seq, "USER_CANCELED");
+    await until("none is chosen any more", async () => (await page.locator("tr[aria-selected=true]").count()) === 0);
   }
 
   async function returns() {

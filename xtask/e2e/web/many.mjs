@@ -15,6 +15,7 @@ await run(async (browser) => {
   const found = page.locator(".trials-view .toolbar .muted[role=status]");
   const counts = (n, of = N) => until(`${n} of ${of}`, async () => (await found.textContent()).replaceAll("\u202f", "") === `${n} of ${of}`);
   await counts(N);
+  await scrolling(page);
   await list(page, counts);
   await keys(page, counts);
   await charts(page);
@@ -34,6 +35,24 @@ async function firstPaint(browser, url) {
   }
   const median = (name) => figures.map((f) => f[name]).sort((a, b) => a - b)[Math.floor(LOADS / 2)];
   console.log(`figures: first paint ${median("paint").toFixed(0)} ms, list ${median("list").toFixed(0)} ms, all trials ${median("all").toFixed(0)} ms`);
+}
+
+/** How long frames take while the list is scrolled by more than a screen in each. */
+async function scrolling(page) {
+  const frames = await page.locator(".scroll").evaluate(async (element) => {
+    const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+    const took = [];
+    await frame();
+    for (let i = 0; i < 120; i += 1) {
+      const began = performance.now();
+      element.scrollTop += 900;
+      await frame();
+      took.push(performance.now() - began);
+    }
+    element.scrollTop = 0;
+    return took.sort((a, b) => a - b);
+  });
+  console.log(`figures: scrolling, frames of ${frames[60].toFixed(0)} ms, p95 ${frames[114].toFixed(0)} ms`);
 }
 
 /** Runs in the page before anything else there. */

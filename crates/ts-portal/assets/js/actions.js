@@ -22,6 +22,7 @@ export async function actOn(rows, action) {
   };
   await Promise.all(Array.from({ length: AT_A_TIME }, work));
   const done = rows.length - refusals.length;
-  if (done > 0) toast(action === "cancel" ? `${count(done)} asked to end` : `${count(done)} will run again`);
+  const who = rows.length === 1 ? `Trial #${rows[0].seq} ${action === "cancel" ? "is" : "will"}` : `${count(done)} trials ${action === "cancel" ? "are" : "will"}`;
+  if (done > 0) toast(action === "cancel" ? `${who} asked to end` : `${who} run again`);
   if (refusals.length > 0) toast(refusals.length > 1 ? `${refusals[0]} (and ${refusals.length - 1} more)` : refusals[0], "error");
 }

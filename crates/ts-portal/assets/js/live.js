@@ -5,6 +5,8 @@ import { EventParser } from "./events.js";
 import * as first from "./first.js";
 
 const POLL_MS = 2000;
+/** How often a page that nobody sees asks. */
+const HIDDEN_MS = 15_000;
 /** Longest time between two tries to reach a manager that is gone. */
 const MAX_RETRY_MS = 15_000;
 /** A stream that says nothing for so long is dead: the server sends a sign of life every 15 s. */
@@ -15,6 +17,8 @@ const MAX_IDS = 50;
 const FLUSH_MS = 300;
 const PAGE = 5000;
 
+const isHidden = () => document.visibilityState === "hidden";
+const seen = () => new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** The one who keeps it so. */
@@ -74,6 +78,7 @@ export class Live {
   async #follow() {
     let pause = POLL_MS;
     for (;;) {
+      await this.#whileHidden();
       try {
         await this.#stream();
         pause = POLL_MS;
@@ -88,6 +93,17 @@ export class Live {
         this.#store.setConnection("polling");
         await wait(POLL_MS);
       } while (Date.now() < until);
+    }
+  }
+
+  /**
+   * A page that nobody sees asks now and then, for its title. It holds no stream: a browser has six connections to a server,
+   * for all pages together.
+   */
+  async #whileHidden() {
+    while (isHidden()) {
+      await Promise.race([wait(HIDDEN_MS), seen()]);
+      if (isHidden()) await this.refresh();
     }
   }
 
@@ -127,6 +143,8 @@ export class Live {
   async #stream() {
     const abort = new AbortController();
     let dead = setTimeout(() => abort.abort(), SILENCE_MS);
+    const hide = () => isHidden() && abort.abort();
+    document.addEventListener("visibilitychange", hide);
     try {
       const headers = { Accept: "text/event-stream" };
       if (this.#lastId !== null) headers["Last-Event-ID"] = this.#lastId;
@@ -149,6 +167,7 @@ export class Live {
       // The connection was cut, or was silent for too long.
       throw new ApiError(0, { message: "the stream of events ended" });
     } finally {
+      document.removeEventListener("visibilitychange", hide);
       clearTimeout(dead);
       abort.abort();
     }

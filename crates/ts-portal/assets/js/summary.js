@@ -87,6 +87,7 @@ export class Summary {
     this.stop.hidden = store.isReadOnly;
     this.stop.disabled = experiment.status === "STOPPING" || store.connection === "offline";
     this.limits.hidden = store.isReadOnly;
+    this.limits.disabled = store.connection === "offline";
     this.#showBar(byStatus, Math.max(limits.maxTrials ?? 0, total));
     const of = (n, limit) => (limit === null || limit === undefined ? n : `${n} of ${limit}`);
     setText(this.facts.trials, of(count(ended), limits.maxTrials === null ? null : count(limits.maxTrials)));

@@ -85,11 +85,11 @@ fn the_page_is_served_with_its_policy_and_at_the_prefix() {
 #[test]
 fn the_browser_gets_the_token_by_a_file_that_only_its_user_reads() {
     let lab = ended_experiment();
-    let opener = lab.write(
+    let script = lab.write(
         "bin/xdg-open",
         "#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$HOME/new\"; mv \"$HOME/new\" \"$HOME/opened\"\n",
     );
-    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script");
     let opened = || {
         let page = wait("the browser", || fs::read_to_string(lab.path("opened")).ok());
         fs::remove_file(lab.path("opened")).expect("it was opened");
