@@ -60,8 +60,10 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
     let group = name(s, "resourceGroup", "-_.()", "the portal shows it beside the workspace");
     let workspace = name(s, "workspaceName", "-_", "the portal lists the workspaces");
     let compute = name(s, "computeTarget", "-_", "name a compute cluster of the workspace");
-    let reuse = s.bool_or(REUSE, false);
-    let (per_gpu, per_node) = (shared(s, PER_GPU, reuse), shared(s, PER_NODE, reuse));
+    let asked = s.has(REUSE).then(|| s.bool(REUSE)).flatten();
+    let (per_gpu, per_node) = (shared(s, PER_GPU, asked), shared(s, PER_NODE, asked));
+    // NNI's files do not say it: there, jobs always stay.
+    let reuse = asked.unwrap_or(per_gpu > 1 || per_node > 1);
     let use_active_gpu = s.bool_or("useActiveGpu", false);
     let credential = credential(s);
     let cloud = cloud(s);
@@ -105,11 +107,11 @@ fn instance_type(s: &mut Section<'_>) -> Option<String> {
 }
 
 /// How many trials may share something; more than one only where jobs stay.
-fn shared(s: &mut Section<'_>, key: impl Into<Key> + Copy, reuse: bool) -> u32 {
+fn shared(s: &mut Section<'_>, key: impl Into<Key> + Copy, reuse: Option<bool>) -> u32 {
     let n = s.u32(key, 1..=99_999).unwrap_or(1);
-    if n > 1 && !reuse {
-        let message = "each trial is a job of its own, which has its node for itself";
-        s.problem(key, message, "add `reuseMode: true` (v1: `reuse: true`), or write 1");
+    if n > 1 && reuse == Some(false) {
+        let message = "without `reuseMode` each trial is a job of its own, which has its node for itself";
+        s.problem(key, message, "write `reuseMode: true` (v1: `reuse: true`), or 1 here");
     }
     n
 }

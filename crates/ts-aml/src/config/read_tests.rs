@@ -44,9 +44,7 @@ const KEYS: &str = "subscriptionId: 1-2, resourceGroup: team, workspaceName: w, 
 
 #[test]
 fn schema_1() {
-    let text = format!(
-        "{{amlConfig: {{{KEYS}, maxTrialNumPerGpu: 3, useActiveGpu: true, reuse: true}}, trial: {{image: 'a:1'}}}}"
-    );
+    let text = format!("{{amlConfig: {{{KEYS}, maxTrialNumPerGpu: 3, useActiveGpu: true}}, trial: {{image: 'a:1'}}}}");
     let config = good(Schema::V1, &text);
     assert_eq!(config.subscription_id, "1-2");
     assert_eq!(config.resource_group, "team");
@@ -67,7 +65,7 @@ fn schema_2() {
     assert_eq!((config.max_trials_per_gpu, config.use_active_gpu), (1, false));
     let typed = good(Schema::V2, &format!("{{{KEYS}, instanceType: gpu-small}}"));
     assert_eq!(typed.instance_type.as_deref(), Some("gpu-small"));
-    let sharing = "reuseMode: true, maxTrialNumberPerGpu: 2, maxTrialNumberPerNode: 4";
+    let sharing = "maxTrialNumberPerGpu: 2, maxTrialNumberPerNode: 4";
     let config = good(Schema::V2, &format!("{{{KEYS}, {sharing}}}"));
     assert!(config.reuse);
     assert_eq!((config.max_trials_per_gpu, config.max_trials_per_node), (2, 4));
@@ -139,12 +137,12 @@ fn every_mistake_is_told() {
         ("dockerImage: 'a b'", "dockerImage: `a b` is no name of an image"),
         ("instanceType: 'a b'", "instanceType: `a b` cannot be an instance type"),
         (
-            "maxTrialNumberPerNode: 2",
-            "maxTrialNumberPerNode: each trial is a job of its own",
+            "reuseMode: false, maxTrialNumberPerNode: 2",
+            "maxTrialNumberPerNode: without `reuseMode` each trial is a job of its own",
         ),
         (
-            "maxTrialNumberPerGpu: 2",
-            "maxTrialNumberPerGpu: each trial is a job of its own",
+            "reuseMode: false, maxTrialNumberPerGpu: 2",
+            "maxTrialNumberPerGpu: without `reuseMode` each trial is a job of its own",
         ),
         (
             "armEndpoint: nowhere",
