@@ -13,13 +13,14 @@ mod processes;
 mod python;
 mod record;
 mod ssh;
+mod web;
 
 use crate::{report::Report, shell, workspace};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
 /// Components that can be tested against.
-const COMPONENTS: &[&str] = &["nni", "ssh", "k8s", "azure"];
+const COMPONENTS: &[&str] = &["nni", "ssh", "k8s", "azure", "web"];
 
 /// Where a run finds things.
 #[derive(Debug)]
@@ -69,6 +70,9 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
     if wanted("azure") {
         azure::run(&place, &mut report, only);
     }
+    if wanted("web") {
+        web::run(&place, &mut report, only);
+    }
     Ok(report.finish())
 }
 
@@ -81,7 +85,7 @@ mod tests {
             .to_string();
         assert_eq!(
             error,
-            "there is no end-to-end test for `borg` yet; there is: nni, ssh, k8s, azure"
+            "there is no end-to-end test for `borg` yet; there is: nni, ssh, k8s, azure, web"
         );
     }
 }

@@ -40,12 +40,12 @@ enum Command {
     },
     /// Checks the house rules that no compiler knows.
     Tidy,
-    /// Tests against real components of others, which are installed if they are missing: nni, ssh, k8s, azure.
+    /// Tests against real components of others, which are installed if they are missing: nni, ssh, k8s, azure, web.
     E2e {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
-        /// Of `ssh`, `k8s` and `azure`, only the scenarios whose names contain this text.
+        /// Of `ssh`, `k8s`, `azure` and `web`, only the scenarios whose names contain this text.
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
     },

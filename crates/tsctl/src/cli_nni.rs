@@ -165,6 +165,8 @@ impl Command {
                     address: web.address,
                     url_prefix: web.url_prefix,
                     token_file: web.token_file,
+                    open: false,
+                    nni_portal: false,
                 }),
                 None => status(experiment, false),
             },

@@ -56,7 +56,7 @@ impl Listen {
     }
 }
 
-/// Serves the HTTP API of an experiment that runs without it, or that has ended.
+/// Shows an experiment in a browser, one that runs or one that has ended: a page, and the HTTP API that it uses.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Web {
     #[command(flatten)]
@@ -73,6 +73,12 @@ pub(crate) struct Web {
     /// File with the token that clients must send; by default one is made where one is needed
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Open the page in the browser of this desktop
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Show the page of NNI's own package, where Python has it, instead of the one that is built in
+    #[arg(long)]
+    pub(crate) nni_portal: bool,
 }
 
 impl Web {

@@ -13,6 +13,7 @@ mod follow;
 mod load;
 mod locate;
 mod log;
+mod nni_portal;
 mod output;
 mod platforms;
 mod registry;

@@ -88,6 +88,7 @@ impl Session {
                     self.optimize,
                     &ctx,
                     Arc::new(manager.handle()),
+                    web::portal(),
                 )?),
                 None => None,
             };

@@ -24,6 +24,7 @@ const ARROWS: &[(&str, Reach, &[&str])] = &[
         &["ts-testkit", "ts-aml-testkit"],
     ),
     ("ts-manager", Reach::Only(&["ts-core"]), &["ts-testkit"]),
+    ("ts-portal", Reach::Only(&[]), &[]),
     ("ts-nni", Reach::Only(&["ts-core", "ts-manager"]), &["ts-testkit"]),
     ("tsctl", Reach::AllBut(&["ts-testkit", "xtask"]), &["ts-testkit"]),
     ("xtask", Reach::Only(&[]), &[]),

@@ -36,7 +36,7 @@ pub(super) async fn file(
     uri: Uri,
     headers: axum::http::HeaderMap,
 ) -> Response {
-    let path = uri.path().trim_start_matches('/');
+    let path = inside(uri.path(), &state.prefix);
     let found = match &state.assets {
         Some(assets) if !path.starts_with("api/") => assets.file(path).map(|asset| (asset, assets)),
         _ => None,
@@ -65,4 +65,55 @@ pub(super) async fn file(
         out.insert(header::ETAG, etag);
     }
     response
+}
+
+/// The path behind the prefix, which a nested router has taken off already, but not where nothing stands behind it.
+fn inside<'a>(path: &'a str, prefix: &str) -> &'a str {
+    let path = path.trim_start_matches('/');
+    match path.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')) {
+        Some(rest) if !prefix.is_empty() => rest,
+        _ => path,
+    }
+}
+
+/// The last word of the prefix, where a path is that without the slash: what the page refers to would be looked for beside it.
+pub(super) fn folder<'a>(path: &str, prefix: &'a str) -> Option<&'a str> {
+    let is_prefix = !prefix.is_empty() && path.trim_start_matches('/') == prefix;
+    is_prefix.then(|| prefix.rsplit('/').next()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{folder, inside};
+
+    #[test]
+    fn files_are_found_with_the_prefix_and_without() {
+        for (path, prefix, file) in [
+            ("/", "", ""),
+            ("/js/app.js", "", "js/app.js"),
+            ("/p/", "p", ""),
+            ("/p/js/app.js", "p", "js/app.js"),
+            ("/js/app.js", "p", "js/app.js"),
+            ("/team/a/", "team/a", ""),
+            ("/team/b", "team/a", "team/b"),
+        ] {
+            assert_eq!(inside(path, prefix), file, "{path} {prefix}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_without_its_slash_leads_into_the_folder() {
+        assert_eq!(folder("/p", "p"), Some("p"));
+        assert_eq!(folder("/team/a", "team/a"), Some("a"));
+        for (path, prefix) in [
+            ("/p/", "p"),
+            ("/", ""),
+            ("", ""),
+            ("/q", "p"),
+            ("/p/x", "p"),
+            ("/team", "team/a"),
+        ] {
+            assert_eq!(folder(path, prefix), None, "{path} {prefix}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Who may ask: the token, and what a browser must not be made to do by a page from elsewhere.
 
-use super::{error::Failure, state::State, v1};
+use super::{assets, error::Failure, state::State, v1};
 use axum::{
     extract::{self, Request},
     http::{HeaderMap, HeaderValue, Method, header, uri::Authority},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
 };
 use std::net::IpAddr;
 use ts_core::{Error, ErrorKind, Result};
@@ -14,7 +14,10 @@ use ts_core::{Error, ErrorKind, Result};
 pub(super) async fn guard(extract::State(state): extract::State<State>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = match check(&state, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => match assets::folder(request.uri().path(), &state.prefix) {
+            Some(name) => Redirect::permanent(&format!("{name}/")).into_response(),
+            None => next.run(request).await,
+        },
         Err(error) if path.contains(v1::ROOT) => v1::Failure(error).into_response(),
         Err(error) => Failure(error).into_response(),
     };

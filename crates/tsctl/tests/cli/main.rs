@@ -9,5 +9,6 @@ mod detached;
 mod ending;
 mod lab;
 mod looking;
+mod portal;
 mod running;
 mod web;
