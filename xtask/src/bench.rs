@@ -10,6 +10,7 @@ mod memory;
 mod pack;
 mod pairs;
 mod pool;
+mod rest;
 mod simulated;
 mod ssh;
 mod table;
@@ -29,13 +30,14 @@ const MEASUREMENTS: &[Measurement] = &[
     ("latency", latency::follow),
     ("memory", memory::measure),
     ("simulated", simulated::measure),
+    ("rest", rest::measure),
     ("pack", pack::measure),
     ("ssh", ssh::measure),
     ("k8s", k8s::measure),
 ];
 
 /// Measurements that use the example programs of `ts-manager`.
-const WITH_EXAMPLES: &[&str] = &["latency", "memory", "simulated"];
+const WITH_EXAMPLES: &[&str] = &["latency", "memory", "simulated", "rest"];
 
 /// Where a run finds things, and how much it measures.
 #[derive(Debug)]
@@ -102,6 +104,10 @@ fn prepare(quick: bool, with_examples: bool) -> Result<Bench> {
         "simulated",
         "--example",
         "latency",
+        "--example",
+        "rest_speed",
+        "--features",
+        "rest",
     ][..];
     for arguments in [Some(product), with_examples.then_some(examples)].into_iter().flatten() {
         if !shell::succeeds(&mut shell::cargo(&root, arguments))? {

@@ -4,13 +4,14 @@
 //! cargo run --release -p ts-manager --features rest --example rest_speed [TRIALS [METRICS]]
 //! ```
 //!
-//! Each line: median of nine requests over the loopback interface, from the request to the last byte; then the bytes.
+//! Prints a JSON object with each route: the median of nine requests over the loopback interface, from the request to the last byte,
+//! and how many bytes came.
 
+use serde_json::json;
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::Arc,
-    time::Duration,
 };
 use ts_core::{
     CodeDirectory, Ctx, ExperimentId, ExperimentSpec, JournalCursor, Parameters, Result, Timestamp, TrialId, TrialSpec,
@@ -52,6 +53,7 @@ async fn main() -> Result<()> {
         assets: None,
     };
     let served = serve(port, api)?;
+    let mut report = json!({});
     for route in ROUTES {
         let mut times = Vec::new();
         let mut n_bytes = 0;
@@ -61,16 +63,17 @@ async fn main() -> Result<()> {
             times.push(ctx.clock.monotonic().saturating_sub(began));
         }
         times.sort();
-        say(route, times[4], n_bytes);
+        report[route] = json!({ "milliseconds": times[4].as_secs_f64() * 1e3, "bytes": n_bytes });
     }
+    say(&report);
     drop(served);
     ctx.tasks.close().await;
     std::fs::remove_dir_all(&dir).map_err(|e| ts_core::Error::io("remove", &dir, e))
 }
 
 #[expect(clippy::disallowed_macros, reason = "an example prints")]
-fn say(route: &str, time: Duration, n_bytes: usize) {
-    println!("{route:45} {:8.1} ms {n_bytes:12} bytes", time.as_secs_f64() * 1e3);
+fn say(report: &serde_json::Value) {
+    println!("{report}");
 }
 
 /// Bytes of the reply; 0 if there was none.

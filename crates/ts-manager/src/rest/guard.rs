@@ -65,7 +65,8 @@ fn is_guarded(path: &str, prefix: &str) -> bool {
         Some(rest) if !prefix.is_empty() && rest.starts_with('/') => rest.trim_start_matches('/'),
         _ => path,
     };
-    path == "metrics" || path == "api" || path.starts_with("api/")
+    let first = path.split('/').next().unwrap_or_default();
+    matches!(first, "api" | "logs" | "metrics")
 }
 
 /// Whether `Host` is a name of the loopback interface; a page that was rebound to it by DNS comes with its own.

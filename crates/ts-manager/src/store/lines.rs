@@ -75,13 +75,13 @@ pub struct Template {
     pub command: String,
 }
 
-/// The join is by primary key: one look-up for each trial with a result.
+/// The last final metric mostly is the newest one, whose columns are here already; only where it is not, it is looked up.
 const TRIAL_LINE: &str = "SELECT t.sequence_id, t.id, original.id, t.attempt, t.template, t.parameters, t.status,
         t.reason_json, t.cancel_reason, t.url, t.created_ms, t.submitted_ms, t.started_ms, t.ended_ms, t.n_metrics,
         t.newest_seq, t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number,
-        f.seq, f.at_ms, f.kind, f.sequence, f.value, f.number
+        f.seq, f.at_ms, f.kind, f.sequence, f.value, f.number, t.final_seq
     FROM trial t LEFT JOIN trial original ON original.sequence_id = t.retry_of
-    LEFT JOIN metric f ON f.trial = t.sequence_id AND f.seq = t.final_seq";
+    LEFT JOIN metric f ON f.trial = t.sequence_id AND f.seq = nullif(t.final_seq, t.newest_seq)";
 
 impl StoreReader {
     /// Gives the trials that pass `filter` to `each`, in the order of their numbers.
@@ -177,15 +177,22 @@ impl StoreReader {
     /// # Errors
     /// As [`each_trial`](Self::each_trial).
     pub fn each_latest(&self, mut each: impl FnMut(TrialHead<'_>, MetricLine<'_>) -> Result<()>) -> Result<()> {
-        let sql = "SELECT m.seq, m.at_ms, m.kind, m.sequence, m.value, m.number, t.id, t.parameters, t.sequence_id
-             FROM trial t CROSS JOIN metric m ON m.trial = t.sequence_id AND m.seq IN (t.final_seq, (
-                 SELECT n.seq FROM metric n WHERE n.trial = t.sequence_id AND n.kind = 'PERIODICAL'
-                 ORDER BY n.seq DESC LIMIT 1))
-             WHERE t.newest_seq IS NOT NULL ORDER BY t.sequence_id, m.seq";
-        self.each_row(sql, Vec::new(), |row| match metric_of(row) {
-            Ok(Some((head, line))) => each(head, line),
-            Ok(None) => Ok(()),
-            Err(e) => Err(self.failed(e)),
+        // The newest metric is in the trial's own row; the other one is looked up by its key.
+        let sql = "SELECT t.newest_seq, t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number,
+                 t.id, t.parameters, t.sequence_id, o.seq, o.at_ms, o.kind, o.sequence, o.value, o.number
+             FROM trial t LEFT JOIN metric o ON o.trial = t.sequence_id AND o.seq = iif(t.newest_kind = 'FINAL',
+                 (SELECT n.seq FROM metric n WHERE n.trial = t.sequence_id AND n.kind = 'PERIODICAL'
+                     ORDER BY n.seq DESC LIMIT 1),
+                 t.final_seq)
+             WHERE t.newest_seq IS NOT NULL ORDER BY t.sequence_id";
+        self.each_row(sql, Vec::new(), |row| {
+            let read = metric_of(row).and_then(|newest| Ok((metric(row, 9)?, newest)));
+            let (other, newest) = read.map_err(|e| self.failed(e))?;
+            let Some((head, newest)) = newest else { return Ok(()) };
+            if let Some(other) = other {
+                each(head, other)?;
+            }
+            each(head, newest)
         })
     }
 
@@ -258,6 +265,7 @@ fn metric<'r>(row: &'r Row<'_>, first: usize) -> rusqlite::Result<Option<MetricL
 }
 
 fn trial<'r>(row: &'r Row<'_>) -> rusqlite::Result<TrialLine<'r>> {
+    let newest = metric(row, 15)?;
     Ok(TrialLine {
         sequence_id: row.get(0)?,
         id: text(row, 1)?,
@@ -277,8 +285,11 @@ fn trial<'r>(row: &'r Row<'_>) -> rusqlite::Result<TrialLine<'r>> {
         started_at: rows::time(row, 12)?,
         ended_at: rows::time(row, 13)?,
         n_metrics: row.get(14)?,
-        newest: metric(row, 15)?,
-        last_final: metric(row, 21)?,
+        newest,
+        last_final: match newest {
+            Some(newest) if row.get::<_, Option<u64>>(27)? == Some(newest.seq) => Some(newest),
+            _ => metric(row, 21)?,
+        },
     })
 }
 

@@ -109,6 +109,7 @@ async fn elsewhere_than_on_loopback_a_token_is_needed() {
         "/api/v1/nni/trial-jobs",
         "/api/v1/nni/version",
         "/metrics",
+        "/logs/nnimanager.log",
         "/api",
     ] {
         for wrong in [

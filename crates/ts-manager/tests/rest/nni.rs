@@ -200,6 +200,15 @@ async fn files_of_trials_have_four_names_and_no_other() {
     ] {
         get(at, escape).await.is(404);
     }
+    write(&world.directory.log().join("manager.log"), b"it began\n");
+    assert_eq!(get(at, "/logs/nnimanager.log").await.is(200).text(), "it began\n");
+    assert_eq!(
+        get(at, "/logs/dispatcher.log").await.is(200).text(),
+        "dispatcher.log is empty."
+    );
+    for name in ["manager.log", "..%2Fexperiment.db", "%2Fetc%2Fpasswd"] {
+        get(at, &format!("/logs/{name}")).await.is(404);
+    }
     assert_eq!(
         get(at, "/api/v1/nni/trial-log/t0/TRIAL_STDOUT").await.is(200).text(),
         "hé\n"

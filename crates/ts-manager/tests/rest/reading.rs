@@ -312,3 +312,52 @@ async fn numbers_for_prometheus() {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
 }
+
+/// Also where a trial reports on behind its result, or only one kind.
+#[tokio::test]
+async fn the_newest_of_each_kind_is_found_in_whatever_order_they_came() {
+    let world = World::new(config(), limits(2, 5));
+    let (periodical, last) = (MetricKind::Intermediate, MetricKind::Final);
+    let orders: [&[(MetricKind, &str)]; 5] = [
+        &[(periodical, "1"), (last, "2"), (periodical, "3")],
+        &[(last, "1"), (last, "2")],
+        &[(periodical, "1"), (periodical, "2")],
+        &[],
+        &[(periodical, "1"), (last, "2"), (periodical, "3"), (last, "4")],
+    ];
+    for (n, metrics) in (0u32..).zip(orders) {
+        let mut changes = vec![Change::created(world.spec(n, "{}"), ts_core::Timestamp(1))];
+        for (seq, (kind, value)) in (1..).zip(metrics) {
+            changes.push(metric(&id(n), seq, *kind, 0, value));
+        }
+        changes.push(crate::world::status(&id(n), 5, ts_core::TrialStatus::Running, None));
+        changes.push(crate::world::status(&id(n), 6, ts_core::TrialStatus::Succeeded, None));
+        world.store().apply(changes).await.unwrap();
+    }
+    let (at, _served) = world.serve_stored(&Listen::on_port(0));
+    let latest = get(at, "/api/v1/nni/metric-data-latest").await.json();
+    let latest: Vec<String> = latest
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| {
+            format!(
+                "{} {}",
+                m["trialJobId"].as_str().unwrap(),
+                m["data"].as_str().unwrap().replace('"', "")
+            )
+        })
+        .collect();
+    assert_eq!(latest, ["t0 2", "t0 3", "t1 2", "t2 2", "t4 3", "t4 4"]);
+    let trials = get(at, "/api/v1/nni/trial-jobs").await.json();
+    let results: Vec<Option<&str>> = trials
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["finalMetricData"][0]["data"].as_str())
+        .collect();
+    assert_eq!(results, [Some("\"2\""), Some("\"2\""), None, None, Some("\"4\"")]);
+    let trials = get(at, "/api/v2/trials").await.json();
+    assert_eq!(trials["trials"][0]["finalValue"], 2);
+    assert_eq!(trials["trials"][0]["newestMetric"]["value"], 3);
+}

@@ -55,6 +55,31 @@ pub(super) async fn log(
     send(&state, &id, name, TEXT, "No logs available.").await
 }
 
+/// A log of the experiment's own, by NNI's names.
+pub(super) async fn experiment_log(
+    extract::State(state): extract::State<State>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let own = match name.as_str() {
+        "nnimanager.log" => "manager.log",
+        "dispatcher.log" => "dispatcher.log",
+        _ => {
+            let message = format!("the experiment has no log `{}` here", name.escape_debug());
+            return Err(Error::new(ErrorKind::NotFound, message)
+                .with_help("logs are nnimanager.log and dispatcher.log")
+                .into());
+        }
+    };
+    let path = state.directory.log().join(own);
+    Ok(
+        stream::reply(&state, TEXT, move |_, out| match copy(Some(&path), out)? {
+            0 => out.text(&format!("{name} is empty.")),
+            _ => Ok(()),
+        })
+        .await?,
+    )
+}
+
 /// Sends a file of a trial, or words that say that it is empty.
 async fn send(
     state: &State,

@@ -132,5 +132,8 @@ pub(super) fn routes() -> Router<State> {
             "/tensorboard-tasks",
             get(|| async { document(&json!([])) }).delete(|| async { done() }),
         );
-    Router::new().nest(ROOT, routes)
+    // Beside its API, where its page looks for them.
+    Router::new()
+        .nest(ROOT, routes)
+        .route("/logs/{name}", get(files::experiment_log))
 }
