@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Show a configuration as it is understood, or the schema for editors
     Config(Config),
+    /// Write a configuration in schema 2, the one of NNI 2 and 3
+    Migrate(Migrate),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -393,6 +395,21 @@ pub(crate) enum ConfigWhat {
     Schema,
     /// Print every key with its type, default and meaning
     Reference,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Migrate {
+    /// Configuration of the experiment, schema 1 or 2
+    pub(crate) file: PathBuf,
+    /// Show what would change, secrets masked
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Where to write it; must not exist. Default: standard output
+    #[arg(long, short, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) in_place: bool,
 }
 
 /// A length of time: `90`, `90s`, `15m`, `1h30m`, `2d`.

@@ -63,7 +63,7 @@ fn workspace(s: &mut Section<'_>) -> Option<AmlConfig> {
         s.problem(PER_GPU, message, "remove the key, or write 1");
     }
     if s.schema() == Schema::V1 {
-        s.bool("useActiveGpu");
+        s.bool(Key::without_successor("useActiveGpu"));
     }
     let reuse = s.bool_or(REUSE, false);
     let credential = credential(s);

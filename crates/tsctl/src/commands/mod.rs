@@ -11,6 +11,7 @@ mod learn;
 mod list;
 mod logs;
 mod manage;
+mod migrate;
 mod plan;
 mod resume;
 mod run;
@@ -58,6 +59,7 @@ fn command(command: Command, environment: &Environment, output: &Output) -> Resu
         Command::Gc(args) => gc::gc(environment, output, &args),
         Command::Doctor(args) => doctor::doctor(environment, output, &args),
         Command::Config(args) => config::config(environment, output, &args),
+        Command::Migrate(args) => migrate::migrate(environment, output, &args),
         Command::Completions { shell } => shell::completions(output, shell),
         Command::Man => shell::man(output),
         Command::Manage { directory, web } => manage::manage(output, &directory, &web),

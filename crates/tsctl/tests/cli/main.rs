@@ -10,5 +10,7 @@ mod ending;
 mod lab;
 mod looking;
 mod portal;
+mod migrate;
+mod migrate_models;
 mod running;
 mod web;
