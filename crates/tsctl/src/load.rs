@@ -90,7 +90,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    fn from_text(text: String, source: ConfigSource) -> Result<Self, Failure> {
+    /// Reads a text as if it were the file of `source`.
+    pub(crate) fn from_text(text: String, source: ConfigSource) -> Result<Self, Failure> {
         let parsed = parse(&text, &source, PLATFORMS);
         let Some(config) = parsed.config else {
             return Err(Failure::Configuration(

@@ -1,3 +1,5 @@
+//! Migrating files: where keys, comments and values go, and what is said about them.
+
 use super::*;
 use crate::config::{PlatformSection, Problems};
 
