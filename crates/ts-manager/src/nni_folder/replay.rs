@@ -234,6 +234,12 @@ fn metrics(rows: &[MetricRow], trials: &mut [Numbered], left_out: &mut Vec<Strin
             value: value(&row.data),
         });
     }
+    for (trial, _) in trials {
+        // NNI writes them as its database takes them, which is not always the order in which they came; the trial counted them.
+        trial
+            .metrics
+            .sort_by_key(|metric| (metric.kind == MetricKind::Final, metric.sequence, metric.at));
+    }
     if strangers > 0 {
         left_out.push(format!("{strangers} metrics of trials that the database does not know"));
     }
