@@ -24,6 +24,12 @@ impl NniExperiment {
         for trial in &self.trials {
             trial_changes(trial, spec, now, url(trial), &mut changes);
         }
+        for (at, results) in &self.imported {
+            changes.push(Change::ResultsImported {
+                at: *at,
+                results: results.clone(),
+            });
+        }
         changes.push(Change::DurationAccumulated {
             by: std::time::Duration::from_secs(self.exec_seconds),
         });

@@ -11,6 +11,7 @@ mod replay;
 
 pub use replay::{NniMetric, NniTrial};
 
+use crate::source::ImportedResult;
 use std::path::{Path, PathBuf};
 use ts_core::{ExperimentId, Result, Timestamp};
 
@@ -32,6 +33,8 @@ pub struct NniExperiment {
     pub exec_seconds: u64,
     /// Its trials by their numbers.
     pub trials: Vec<NniTrial>,
+    /// Results that its tuner was told of by `nnictl experiment import`, a list for each time.
+    pub imported: Vec<(Timestamp, Vec<ImportedResult>)>,
     /// What could not be taken over, and why.
     pub left_out: Vec<String>,
 }

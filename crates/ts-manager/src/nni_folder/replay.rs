@@ -8,7 +8,7 @@ use super::{
     NniExperiment,
     file::{EventRow, MetricRow, ProfileRow, Rows},
 };
-use crate::store::MetricKind;
+use crate::{source::ImportedResult, store::MetricKind};
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
@@ -65,6 +65,7 @@ pub(super) fn experiment(folder: &Path, path: &Path, rows: Rows) -> Result<NniEx
     };
     let params = params(path, &profile)?;
     let mut left_out = Vec::new();
+    let imported = imported(&rows.events, &mut left_out);
     let mut trials = trials(&rows.events, &mut left_out);
     metrics(&rows.metrics, &mut trials, &mut left_out);
     number(&mut trials);
@@ -76,8 +77,21 @@ pub(super) fn experiment(folder: &Path, path: &Path, rows: Rows) -> Result<NniEx
         ended: profile.ended.filter(|at| *at > 0).map(Timestamp),
         exec_seconds: u64::try_from(profile.exec_seconds).unwrap_or(0),
         trials: trials.into_iter().map(|(trial, _)| trial).collect(),
+        imported,
         left_out,
     })
+}
+
+/// What `nnictl experiment import` told the tuner. Source: nni v2.10, `nnimanager.ts`, `importData`.
+fn imported(events: &[EventRow], left_out: &mut Vec<String>) -> Vec<(Timestamp, Vec<ImportedResult>)> {
+    let mut imported = Vec::new();
+    for row in events.iter().filter(|row| row.event == "IMPORT_DATA") {
+        match serde_json::from_str(row.data.as_deref().unwrap_or_default()) {
+            Ok(results) => imported.push((Timestamp(row.at), results)),
+            Err(_) => left_out.push("results of `nnictl experiment import` that cannot be read".to_owned()),
+        }
+    }
+    imported
 }
 
 fn params(path: &Path, profile: &ProfileRow) -> Result<serde_json::Value> {
@@ -97,10 +111,9 @@ type Numbered = (NniTrial, Option<i64>);
 fn trials(events: &[EventRow], left_out: &mut Vec<String>) -> Vec<Numbered> {
     let mut trials: Vec<Numbered> = Vec::new();
     let mut index: HashMap<&str, usize> = HashMap::new();
-    let (mut imported, mut unknown) = (0, HashSet::new());
+    let mut unknown = HashSet::new();
     for row in events {
         if row.trial.is_empty() {
-            imported += usize::from(row.event == "IMPORT_DATA");
             continue;
         }
         let at = match (index.get(row.trial.as_str()), TrialId::new(&row.trial)) {
@@ -121,11 +134,6 @@ fn trials(events: &[EventRow], left_out: &mut Vec<String>) -> Vec<Numbered> {
             }
         };
         apply(row, &mut trials[at]);
-    }
-    if imported > 0 {
-        left_out.push(format!(
-            "{imported} calls of `nnictl experiment import`: the tuner does not get their results again"
-        ));
     }
     trials.retain(|(trial, _)| {
         let has_parameters = !trial.parameters.is_empty();

@@ -5,12 +5,11 @@ use crate::{
     environment::Environment,
     exit::Exit,
     load::Failure,
-    locate,
+    locate::{self, Place},
     nnictl_line::{Meaning, Nnictl},
     output::Output,
 };
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind as Mistake};
-use serde_json::Value;
 use std::ffi::OsString;
 use ts_core::{Error, ErrorKind, Result};
 
@@ -28,6 +27,7 @@ pub(crate) fn nnictl(environment: &Environment, output: &Output, arguments: Vec<
             line.insert(at, place.id.as_str().into());
             tsctl(environment, output, line)
         }
+        Meaning::StopPort(port) => stop_port(environment, output, port),
         Meaning::DeleteAll => delete_all(environment, output),
         Meaning::ManagerLog { id, head, tail, path } => {
             manager_log(environment, output, id.as_deref(), head, tail, path)
@@ -117,16 +117,34 @@ fn manager_log(
 /// The address that a running manager has written down.
 fn web_url(environment: &Environment, output: &Output, id: Option<&str>) -> Result<Exit, Failure> {
     let place = locate::experiment(environment, output, id)?;
-    let text = std::fs::read(place.directory.path().join("rest.json")).unwrap_or_default();
-    let written: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let url = written["url"].as_str().filter(|_| place.directory.manager().is_some());
+    let url = served(&place);
     let Some(url) = url else {
         let message = format!("experiment {} serves no web page", place.id);
         let help = "`--port` of `create` and `resume` has it served while the experiment runs";
         return Err(Error::new(ErrorKind::NotFound, message).with_help(help).into());
     };
-    output.line(url)?;
+    output.line(&url)?;
     Ok(Exit::Success)
+}
+
+/// Where an experiment is served by its manager, which runs.
+fn served(place: &Place) -> Option<String> {
+    let address = ts_manager::rest::address(&place.directory)?;
+    place.directory.manager().map(|_| address.url)
+}
+
+fn stop_port(environment: &Environment, output: &Output, port: u16) -> Result<Exit, Failure> {
+    let all = locate::all(environment)?;
+    let is_there = |place: &&Place| {
+        let url = served(place).unwrap_or_default();
+        let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+        host.is_some_and(|host| host.ends_with(&format!(":{port}")))
+    };
+    let Some(place) = all.iter().find(is_there) else {
+        let error = Error::new(ErrorKind::NotFound, format!("no experiment is served at port {port}"));
+        return Err(error.with_help("`tsctl ls --running` lists those that run").into());
+    };
+    tsctl(environment, output, vec!["stop".into(), place.id.as_str().into()])
 }
 
 /// The configuration as it was understood; it holds no secret.

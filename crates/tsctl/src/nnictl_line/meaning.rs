@@ -13,6 +13,8 @@ pub(crate) enum Meaning {
     Tsctl(Vec<OsString>),
     /// The same, with the experiment at this place if none was named: NNI takes the one that runs.
     OfDefault(Vec<OsString>, usize),
+    /// Stop the experiment that is served at this port.
+    StopPort(u16),
     /// Remove all experiments that have ended.
     DeleteAll,
     /// The log of the manager: first lines, last lines, or only where it is.
@@ -125,12 +127,9 @@ impl Command {
             Self::Stop { id: Some(id), .. } if id == "all" => words(&["stop", "--all"]).tsctl(),
             Self::Stop {
                 id: None,
-                port: Some(_),
+                port: Some(port),
                 ..
-            } => Meaning::Instead(
-                "experiments are not found by their port",
-                "`tsctl ls --running` lists them, `tsctl stop ID` ends one",
-            ),
+            } => Meaning::StopPort(port),
             Self::Stop { id, .. } => words(&["stop"]).add(id).tsctl(),
             Self::Update(update) => update.meaning(),
             Self::Trial(Trial::Ls { id, head, tail }) => words(&["trials"])

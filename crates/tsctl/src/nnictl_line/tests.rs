@@ -82,6 +82,7 @@ fn every_command_of_nnictl_is_known() {
     assert_eq!(meaning("nnictl webui url"), Meaning::WebUrl(None));
     assert_eq!(meaning("nnictl config show ID"), Meaning::ShowConfig(Some("ID".into())));
     assert_eq!(meaning("nnictl experiment delete --all"), Meaning::DeleteAll);
+    assert_eq!(meaning("nnictl stop --port 8080"), Meaning::StopPort(8080));
     assert_eq!(meaning("nnictl --version"), Meaning::Version);
     for other in [
         "nnictl algo register --meta_path m.yml",
@@ -90,7 +91,6 @@ fn every_command_of_nnictl_is_known() {
         "nnictl package install SMAC",
         "nnictl tensorboard start ID --trial_id T --port 6006",
         "nnictl ss_gen --trial_command c -d . -f f",
-        "nnictl stop --port 8080",
     ] {
         assert!(matches!(meaning(other), Meaning::Instead(..)), "{other}");
     }

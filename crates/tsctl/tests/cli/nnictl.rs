@@ -22,7 +22,7 @@ fn a_link_named_nnictl_does_what_nnictl_does() {
         "report PERIODICAL 0 0.25\nreport FINAL 0 0.5\n[ \"$NNI_TRIAL_SEQ_ID\" -lt 2 ] || wait_for gate",
         "",
     );
-    let created = nnictl(&lab, "create --config config.yml").exits(0);
+    let created = nnictl(&lab, "create --config config.yml --port 0").exits(0);
     let id = created.stdout.trim().to_owned();
     lab.wait_for_trials("two ends", |trials| in_status(trials, "SUCCEEDED") == 2);
     let listed = nnictl(&lab, "experiment list").exits(0);
@@ -35,12 +35,15 @@ fn a_link_named_nnictl_does_what_nnictl_does() {
     nnictl(&lab, "update trialnum -v 4").exits(0);
     let shown = nnictl(&lab, "experiment show --json").exits(0).json();
     assert_eq!(shown["experiment"]["limits"]["maxTrials"], 4, "{shown}");
-    let url = nnictl(&lab, "webui url").exits(4);
-    assert!(url.stderr.contains("serves no web page"), "{url:#?}");
+    let url = nnictl(&lab, "webui url").exits(0).stdout;
+    let port = url.trim().trim_end_matches('/').rsplit(':').next().expect("a port");
+    nnictl(&lab, "stop --port 1").exits(4);
     let last = tail["trials"][0]["id"].as_str().expect("an id");
     nnictl(&lab, &format!("trial kill {id} --trial_id {last}")).exits(0);
     lab.wait_for_trials("the cancelled trial", |trials| in_status(trials, "USER_CANCELED") == 1);
-    nnictl(&lab, &format!("stop {id}")).exits(0);
+    nnictl(&lab, &format!("stop --port {port}")).exits(0);
+    let gone = nnictl(&lab, "webui url").exits(4);
+    assert!(gone.stderr.contains("serves no web page"), "{gone:#?}");
     nnictl(&lab, &format!("experiment export {id} -f out.json -t json -i")).exits(0);
     let exported = fs::read_to_string(lab.path("out.json")).expect("written");
     assert!(exported.contains("\"intermediate\":[\"0.25\"]"), "{exported}");
@@ -60,7 +63,6 @@ fn what_is_not_here_says_what_to_do_instead() {
         "algo register --meta_path m.yml",
         "tensorboard start ID --trial_id T",
         "platform clean --config f",
-        "stop -p 8080",
     ] {
         let refused = nnictl(&lab, line).exits(8);
         assert!(refused.stderr.contains("help: "), "{refused:#?}");

@@ -90,19 +90,19 @@ fn the_browser_gets_the_token_by_a_file_that_only_its_user_reads() {
         "#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$HOME/new\"; mv \"$HOME/new\" \"$HOME/opened\"\n",
     );
     fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("a script");
-    let opened = || {
+    let shown = || {
         let page = wait("the browser", || fs::read_to_string(lab.path("opened")).ok());
         fs::remove_file(lab.path("opened")).expect("it was opened");
         page.trim().to_owned()
     };
 
     let web = Web::start(&lab, &["--open"]);
-    assert_eq!(opened(), format!("{}/", web.url));
+    assert_eq!(shown(), format!("{}/", web.url));
     drop(web);
 
     let token = lab.write("token", "0123456789abcdef&<\"\n");
     let web = Web::start(&lab, &["--open", "--token-file", &token.to_string_lossy()]);
-    let page = opened();
+    let page = shown();
     assert!(!page.contains("0123456789"), "{page}");
     let mode = fs::metadata(&page).expect("a page").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
