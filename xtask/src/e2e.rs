@@ -7,6 +7,7 @@ pub(crate) mod experiment;
 pub(crate) mod k8s;
 mod nni;
 mod nni_clients;
+mod nni_import;
 mod nni_tuners;
 mod packages;
 mod processes;
@@ -54,7 +55,7 @@ pub(crate) fn run(components: &[String], only: &str) -> Result<bool> {
     let mut report = Report::default();
     let wanted = |name: &str| components.is_empty() || components.iter().any(|c| c == name);
     if wanted("nni") {
-        nni::run(&place, &mut report);
+        nni::run(&place, &mut report, only);
     }
     if wanted("ssh") {
         ssh::run(&place, &mut report, only);

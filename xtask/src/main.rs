@@ -45,7 +45,7 @@ enum Command {
         /// Which components; all of them if none is named.
         #[arg(value_delimiter = ',')]
         components: Vec<String>,
-        /// Of `ssh`, `k8s`, `azure` and `web`, only the scenarios whose names contain this text.
+        /// Only the scenarios whose names contain this text.
         #[arg(long, default_value = "", hide_default_value = true)]
         only: String,
     },

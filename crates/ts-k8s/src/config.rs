@@ -2,8 +2,11 @@
 //!
 //! Reading it from both schemas of an experiment file is in `config/read.rs`.
 
+mod adl;
 mod read;
 mod template;
+
+pub(crate) use adl::{RETIRED as ADL_RETIRED, TRIAL_KEYS as ADL_TRIAL_KEYS, refuse as refuse_adl};
 
 use std::{path::PathBuf, time::Duration};
 use ts_core::{

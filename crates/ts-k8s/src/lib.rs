@@ -39,7 +39,7 @@ pub use service::KubernetesService;
 
 use std::sync::Arc;
 use ts_core::{
-    Ctx, ExperimentSpec, Platform, Result, TrainingService,
+    Ctx, Error, ExperimentSpec, Platform, Result, TrainingService,
     config::{PlatformSection, Problems},
 };
 
@@ -51,7 +51,22 @@ pub const FRAMEWORK_CONTROLLER: Platform =
 /// Plain jobs, which need no operator.
 pub const KUBERNETES: Platform = platform("kubernetes", &[], &[]);
 /// All of them, for programs that know many.
-pub const PLATFORMS: [Platform; 3] = [KUBEFLOW, FRAMEWORK_CONTROLLER, KUBERNETES];
+pub const PLATFORMS: [Platform; 4] = [KUBEFLOW, FRAMEWORK_CONTROLLER, KUBERNETES, ADL];
+/// AdaptDL: known, so that its files are told what to change.
+pub const ADL: Platform = Platform {
+    name: "adl",
+    aliases: &[],
+    v1_sections: &[],
+    v1_trial_keys: config::ADL_TRIAL_KEYS,
+    check: config::refuse_adl,
+    build: |section, _, _| {
+        let mut problems = Problems::new();
+        config::refuse_adl(section, &mut problems);
+        problems.into_result()?;
+        Err(Error::unsupported(config::ADL_RETIRED))
+    },
+    diagnose: |_, _| Box::pin(async { Vec::new() }),
+};
 
 const fn platform(
     name: &'static str,

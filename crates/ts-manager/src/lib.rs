@@ -11,6 +11,7 @@ pub mod hybrid;
 mod live;
 mod manager;
 mod metrics;
+pub mod nni_folder;
 mod notice;
 mod placement;
 mod pool;

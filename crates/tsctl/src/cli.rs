@@ -76,7 +76,7 @@ pub(crate) enum Command {
     /// Serve the HTTP API of an experiment, whether it runs or not
     Web(cli_web::Web),
     /// Tell the tuner of an experiment of results from elsewhere
-    Import(Import),
+    Learn(Learn),
     /// Write parameters and results of all trials
     Export(Export),
     /// Remove what experiments have left behind
@@ -85,6 +85,14 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Show a configuration as it is understood, or the schema for editors
     Config(Config),
+    /// Write a configuration in schema 2, the one of NNI 2 and 3
+    Migrate(Migrate),
+    /// Write an experiment into one file
+    Save(Save),
+    /// Bring back an experiment from the file of `save`
+    Load(Load),
+    /// Take over an experiment of NNI from its folder, to look at it or to go on with it
+    Import(Import),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -99,6 +107,13 @@ pub(crate) enum Command {
         directory: PathBuf,
         #[command(flatten)]
         web: Listen,
+    },
+    /// Do what a command line of nnictl asks for; a link to tsctl named `nnictl` does it too
+    #[command(disable_help_flag = true)]
+    Nnictl {
+        /// The command line of nnictl; `tsctl nnictl help` explains it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
     },
     #[command(flatten)]
     Nni(cli_nni::Command),
@@ -203,8 +218,11 @@ pub(crate) struct Trials {
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Vec<String>,
     /// At most so many, the newest
-    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(long, short = 'n', visible_alias = "tail", value_name = "N")]
     pub(crate) limit: Option<u32>,
+    /// At most so many, the oldest
+    #[arg(long, value_name = "N", conflicts_with = "limit")]
+    pub(crate) head: Option<u32>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -325,7 +343,7 @@ pub(crate) enum Update {
 
 /// As `nnictl experiment import`.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Import {
+pub(crate) struct Learn {
     /// Experiment
     pub(crate) experiment: String,
     /// Results from elsewhere: a JSON list of `{"parameter": {…}, "value": …}`, as `experiment export` writes
@@ -393,6 +411,55 @@ pub(crate) enum ConfigWhat {
     Schema,
     /// Print every key with its type, default and meaning
     Reference,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Migrate {
+    /// Configuration of the experiment, schema 1 or 2
+    pub(crate) file: PathBuf,
+    /// Show what would change, secrets masked
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Where to write it; must not exist. Default: standard output
+    #[arg(long, short, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) in_place: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Save {
+    #[command(flatten)]
+    pub(crate) of: Experiment,
+    /// Where to write it; must not exist. Default: the experiment's id and `.tar.gz`, here
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// With the code directory, as it is now
+    #[arg(long)]
+    pub(crate) code: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Load {
+    /// A file of `save`
+    pub(crate) file: PathBuf,
+    /// Directory that gets a directory for it. Default: `~/nni-experiments`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// Where the code goes, if the file has it. Default: where it was, if nothing is there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) code: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Import {
+    /// NNI's experiment: its folder, or its id
+    #[arg(value_name = "DIR|ID")]
+    pub(crate) from: PathBuf,
+    /// Directory that gets a directory for it. Default: `~/nni-experiments/imported`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 /// A length of time: `90`, `90s`, `15m`, `1h30m`, `2d`.

@@ -84,7 +84,7 @@ pub(crate) enum Experiment {
         experiment: Option<String>,
     },
     /// As `import`
-    Import(cli::Import),
+    Import(cli::Learn),
     /// As `gc EXPERIMENT --yes`
     Delete {
         /// Experiment
@@ -183,7 +183,7 @@ impl Command {
             Self::Experiment(Experiment::Show { experiment } | Experiment::Status { experiment }) => {
                 status(experiment, false)
             }
-            Self::Experiment(Experiment::Import(args)) => To::Import(args),
+            Self::Experiment(Experiment::Import(args)) => To::Learn(args),
             Self::Experiment(Experiment::Delete { experiment }) => To::Gc(cli::Gc {
                 experiments: vec![experiment],
                 yes: true,

@@ -56,13 +56,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Reads a file.
     pub(crate) fn from_file(environment: &Environment, file: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(file).map_err(|e| {
-            let error = Error::io("read the configuration", file, e);
-            match error.kind() {
-                ErrorKind::NotFound => error.with_help("name an experiment file, such as `config.yml`"),
-                _ => error,
-            }
-        })?;
+        let text = read_text(file)?;
         let absolute = environment.absolute(file);
         let source = ConfigSource {
             file: file.to_owned(),
@@ -96,7 +90,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    fn from_text(text: String, source: ConfigSource) -> Result<Self, Failure> {
+    /// Reads a text as if it were the file of `source`.
+    pub(crate) fn from_text(text: String, source: ConfigSource) -> Result<Self, Failure> {
         let parsed = parse(&text, &source, PLATFORMS);
         let Some(config) = parsed.config else {
             return Err(Failure::Configuration(
@@ -164,6 +159,17 @@ impl Loaded {
         }
         Ok(Arc::new(Hybrid::new(ctx.clone(), spec.clone(), members)))
     }
+}
+
+/// The text of an experiment file.
+pub(crate) fn read_text(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| {
+        let error = Error::io("read the configuration", file, e);
+        match error.kind() {
+            ErrorKind::NotFound => error.with_help("name an experiment file, such as `config.yml`"),
+            _ => error,
+        }
+    })
 }
 
 /// A duration in the store's unit.

@@ -13,7 +13,10 @@ mod follow;
 mod load;
 mod locate;
 mod log;
+mod nni_home;
+mod nni_params;
 mod nni_portal;
+mod nnictl_line;
 mod output;
 mod platforms;
 mod registry;
@@ -28,7 +31,7 @@ use load::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::try_parse_from(nnictl_line::arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are data and no mistake; a reader that went away is none either.

@@ -14,6 +14,8 @@ pub(crate) const PLATFORMS: &[Platform] = &[
     ts_k8s::FRAMEWORK_CONTROLLER,
     #[cfg(feature = "k8s")]
     ts_k8s::KUBERNETES,
+    #[cfg(feature = "k8s")]
+    ts_k8s::ADL,
     #[cfg(feature = "pai")]
     ts_pai::PLATFORM,
     #[cfg(feature = "pai")]

@@ -3,21 +3,22 @@
 use super::{
     Place,
     experiment::{Experiment, wait_until},
+    nni::Step,
     python::Release,
 };
-use crate::report::{Outcome, Report};
+use crate::report::Outcome;
 use anyhow::{Context, Result, ensure};
 use std::{path::Path, process::Command};
 
 /// Runs `e2e/nni/clients.py` with one release.
-pub(super) fn run(place: &Place, release: &Release, bin: &Path, report: &mut Report) {
+pub(super) fn run(place: &Place, release: &Release, bin: &Path, step: &mut Step<'_>) {
     // Its Python package has no such client.
     if release.version == "1.9" {
         return;
     }
-    report.step(
+    step(
         &format!("NNI {}: its clients against the HTTP API", release.version),
-        || clients(place, release, bin),
+        &|| clients(place, release, bin),
     );
 }
 

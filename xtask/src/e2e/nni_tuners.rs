@@ -1,8 +1,8 @@
 //! NNI's real tuners, assessors and advisors under `tsctl run`: every trial gets what the tuner sent, every tuner gets what the
 //! trial reported, and a crash of either side is mended.
 
-use super::{Place, experiment::Experiment, processes::nothing_runs, python::Release};
-use crate::report::{Outcome, Report};
+use super::{Place, experiment::Experiment, nni::Step, processes::nothing_runs, python::Release};
+use crate::report::Outcome;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{collections::HashMap, fs, path::Path};
@@ -22,14 +22,14 @@ const SCENARIOS: &[(&str, usize)] = &[
 ];
 
 /// Runs all of them with one release.
-pub(super) fn run(place: &Place, release: &Release, bin: &Path, report: &mut Report) {
+pub(super) fn run(place: &Place, release: &Release, bin: &Path, step: &mut Step<'_>) {
     let version = release.version;
     for (name, n_trials) in SCENARIOS {
         // Its Hyperband has no such mode.
         if version == "1.9" && *name == "hyperband-serial" {
             continue;
         }
-        report.step(&format!("NNI {version}: tuner {name}"), || {
+        step(&format!("NNI {version}: tuner {name}"), &|| {
             let experiment = Experiment::new(place, &format!("nni-{version}-{name}"), Some(bin))?;
             experiment.run(&["run", &configuration(place, name)])?;
             let said = experiment.said()?;
@@ -41,11 +41,11 @@ pub(super) fn run(place: &Place, release: &Release, bin: &Path, report: &mut Rep
             compare(&experiment, *n_trials)
         });
     }
-    report.step(
+    step(
         &format!("NNI {version}: what is wrong is told before the start"),
-        || told_before(place, version, bin),
+        &|| told_before(place, version, bin),
     );
-    report.step(&format!("NNI {version}: tuner under a manager that is killed"), || {
+    step(&format!("NNI {version}: tuner under a manager that is killed"), &|| {
         killed(place, version, bin)
     });
 }

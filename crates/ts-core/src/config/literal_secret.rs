@@ -19,6 +19,29 @@ pub struct LiteralSecret {
 ///
 /// Comments stay as they are.
 pub fn without_secrets(text: &str, secrets: &[LiteralSecret], file: &std::path::Path) -> String {
+    replaced(text, secrets, |secret| {
+        format!("{CONFIG_REFERENCE}{}#{}}}", file.display(), secret.key)
+    })
+}
+
+/// The text of a configuration with each of its literal secrets shown as `***`, wherever it stands, comments included.
+pub fn masked(text: &str, secrets: &[LiteralSecret]) -> String {
+    masked_words(&replaced(text, secrets, |secret| secret.secret.to_string()), secrets)
+}
+
+pub(super) fn masked_words(text: &str, secrets: &[LiteralSecret]) -> String {
+    let mut shown = text.to_owned();
+    for secret in secrets {
+        let secret = secret.secret.expose().trim();
+        // A shorter one would hide half of the file.
+        if secret.len() >= 4 {
+            shown = shown.replace(secret, "***");
+        }
+    }
+    shown
+}
+
+fn replaced(text: &str, secrets: &[LiteralSecret], by: impl Fn(&LiteralSecret) -> String) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -36,7 +59,7 @@ pub fn without_secrets(text: &str, secrets: &[LiteralSecret], file: &std::path::
         let Some(written) = text.get(scalar.range.clone()) else {
             continue;
         };
-        let reference = format!("{CONFIG_REFERENCE}{}#{}}}", file.display(), secret.key);
+        let reference = by(secret);
         out.push_str(&text[done..scalar.range.start]);
         if scalar.is_block {
             // The text of a block follows its `|`, which stays.

@@ -6,6 +6,7 @@
 mod common;
 mod files;
 mod literal_secret;
+mod migrate;
 mod model;
 mod node;
 mod parse;
@@ -13,6 +14,7 @@ mod platform_section;
 mod problems;
 mod quantity;
 mod readers;
+mod reads;
 pub mod reference;
 mod resolved;
 mod scalar;
@@ -24,7 +26,8 @@ mod v1;
 mod v2;
 mod yaml;
 
-pub use literal_secret::{LiteralSecret, without_secrets};
+pub use literal_secret::{LiteralSecret, masked, without_secrets};
+pub use migrate::{Migrated, Note, NoteKind, migrate};
 pub use model::{
     Algorithm, AlgorithmKind, ExperimentConfig, LocalMounted, LogLevel, RetryLimits, SharedStorage, SharedStorageKind,
 };

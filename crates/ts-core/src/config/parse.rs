@@ -8,6 +8,7 @@ use super::{
     model::ExperimentConfig,
     node::Node,
     problems::{Problem, Problems, nearest},
+    reads::Reads,
     resolved::Resolved,
     source::{ConfigSource, Schema},
     v1, v2, yaml,
@@ -29,6 +30,8 @@ pub struct Parsed {
     pub resolved: Resolved,
     /// Every secret that the file spells out.
     pub secrets: Vec<LiteralSecret>,
+    /// What was read where, for [`super::migrate`].
+    pub(super) reads: Reads,
 }
 
 /// Reads an experiment of either schema.
@@ -54,6 +57,7 @@ pub fn parse(text: &str, source: &ConfigSource, platforms: &[Platform]) -> Parse
         config: config.filter(|_| problems.is_empty()),
         warnings: problems.take_warnings(),
         secrets: problems.take_secrets(),
+        reads: problems.take_reads(),
         problems,
         resolved,
     }

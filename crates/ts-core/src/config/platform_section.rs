@@ -130,9 +130,11 @@ impl PlatformSection {
     /// assert_eq!(problems.sorted()[0].help.as_deref(), Some("did you mean `port`?"));
     /// ```
     pub fn read<T>(&self, problems: &mut Problems, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        problems.note_reader(Some(self.platform));
         let mut section = Section::new(&self.node, &*self.path, self.schema, &self.source, problems);
         let value = read(&mut section);
         section.finish();
+        problems.note_reader(None);
         value
     }
 }

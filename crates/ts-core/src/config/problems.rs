@@ -5,6 +5,8 @@
 
 use super::{
     literal_secret::LiteralSecret,
+    node::Entry,
+    reads::Reads,
     resolved::{Origin, ResolvedValue},
 };
 use crate::{Error, ErrorKind, Result};
@@ -75,6 +77,7 @@ pub struct Problems {
     warnings: Vec<Problem>,
     values: Vec<ResolvedValue>,
     secrets: Vec<LiteralSecret>,
+    reads: Reads,
 }
 
 impl Problems {
@@ -93,6 +96,19 @@ impl Problems {
     /// Notes a value that was read or defaulted, for the resolved view. Never a secret.
     pub fn note(&mut self, key: impl Into<String>, value: impl Into<serde_json::Value>, origin: Origin) {
         self.values.push(ResolvedValue::new(key, value, origin));
+    }
+    pub(super) fn note_key(&mut self, entry: &Entry, written: &'static str, why: Option<&str>) {
+        self.reads.key(entry, written, why);
+    }
+    pub(super) fn note_path(&mut self, line: u32, column: u32) {
+        self.reads.path(line, column);
+    }
+    pub(super) fn note_addition(&mut self, place: &'static str, value: serde_json::Value) {
+        self.reads.addition(place, value);
+    }
+    /// Whose section is read from now on; `None`: the common keys.
+    pub(super) fn note_reader(&mut self, platform: Option<&'static str>) {
+        self.reads.reader = platform;
     }
     pub(super) fn note_secret(&mut self, secret: LiteralSecret) {
         self.secrets.push(secret);
@@ -121,6 +137,9 @@ impl Problems {
     }
     pub(super) fn take_values(&mut self) -> Vec<ResolvedValue> {
         std::mem::take(&mut self.values)
+    }
+    pub(super) fn take_reads(&mut self) -> Reads {
+        std::mem::take(&mut self.reads)
     }
     pub(super) fn take_secrets(&mut self) -> Vec<LiteralSecret> {
         std::mem::take(&mut self.secrets)

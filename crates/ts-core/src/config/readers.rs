@@ -190,6 +190,7 @@ impl Section<'_> {
         match self.source().resolve(text) {
             Ok(path) => {
                 self.note(key, node, path.to_string_lossy().into_owned());
+                self.problems().note_path(node.line, node.column);
                 Some(path)
             }
             Err(message) => {
@@ -329,7 +330,10 @@ impl Section<'_> {
             SecretRef::Reference(reference.to_owned())
         } else if let Some(path) = reference.strip_prefix("file:") {
             match self.source().resolve(path) {
-                Ok(path) => SecretRef::Reference(format!("file:{}", path.display())),
+                Ok(path) => {
+                    self.problems().note_path(node.line, node.column);
+                    SecretRef::Reference(format!("file:{}", path.display()))
+                }
                 Err(message) => {
                     self.wrong(key, node, message, Some("write an absolute path"));
                     return None;

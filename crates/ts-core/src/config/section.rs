@@ -17,21 +17,43 @@ use super::{
 pub struct Key {
     v2: &'static str,
     v1: &'static str,
+    /// Where [`super::migrate`] writes it.
+    written: &'static str,
 }
 
 impl From<&'static str> for Key {
     fn from(both: &'static str) -> Self {
-        Self { v2: both, v1: both }
+        Self {
+            v2: both,
+            v1: both,
+            written: both,
+        }
     }
 }
 
 impl From<(&'static str, &'static str)> for Key {
     fn from((v2, v1): (&'static str, &'static str)) -> Self {
-        Self { v2, v1 }
+        Self { v2, v1, written: v2 }
     }
 }
 
 impl Key {
+    /// Has the key migrated to this place of schema 2 instead of to its own spelling there: a name beside its neighbors', or
+    /// a path such as `storage.server` below the section's.
+    #[must_use]
+    pub const fn migrates_to(mut self, place: &'static str) -> Self {
+        self.written = place;
+        self
+    }
+    /// A key of which schema 2 has no counterpart: a migrated file does without it.
+    #[must_use]
+    pub const fn without_successor(name: &'static str) -> Self {
+        Self {
+            v2: name,
+            v1: name,
+            written: "",
+        }
+    }
     /// Its spelling in `schema`.
     pub fn spelling(self, schema: Schema) -> &'static str {
         match schema {
@@ -128,13 +150,20 @@ impl<'a> Section<'a> {
         self.entries.iter().position(|e| self.schema.fold(&e.key) == wanted)
     }
 
+    /// The entry of a key, if there is one. Does not count as reading it.
+    pub(super) fn entry(&self, key: impl Into<Key>) -> Option<&'a Entry> {
+        self.position(key.into()).map(|at| &self.entries[at])
+    }
+
     /// The node of a key, unless absent or null: NNI drops nulls.
     pub fn node(&mut self, key: impl Into<Key>) -> Option<&'a Node> {
         let key = key.into();
         self.known.push(key);
         let at = self.position(key)?;
         self.used[at] = true;
-        let node = &self.entries[at].value;
+        let entry = &self.entries[at];
+        self.problems.note_key(entry, key.written, None);
+        let node = &entry.value;
         (!node.is_null()).then_some(node)
     }
 
@@ -201,6 +230,14 @@ impl<'a> Section<'a> {
         self.problems.note(key, value, Origin::Default);
     }
 
+    /// Notes what a file of schema 2 must spell out where one of schema 1 implies it. `place` is a path below the platform's
+    /// own section, such as `storage.storageType`.
+    pub fn migrates_with(&mut self, place: &'static str, value: impl Into<serde_json::Value>) {
+        if self.schema == Schema::V1 {
+            self.problems.note_addition(place, value.into());
+        }
+    }
+
     /// A map below this one, read by `read`; keys that it does not ask for are refused.
     pub fn section<T>(&mut self, key: impl Into<Key>, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
         let key = key.into();
@@ -265,6 +302,11 @@ impl<'a> Section<'a> {
         if self.node(key).is_some() {
             let message = format!("`{}` has no effect: {why}", key.spelling(self.schema));
             self.warn(key, message, "remove the key");
+        }
+        if self.schema == Schema::V1
+            && let Some(at) = self.position(key)
+        {
+            self.problems.note_key(&self.entries[at], "", Some(why));
         }
     }
 

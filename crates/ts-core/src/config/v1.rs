@@ -55,7 +55,7 @@ pub(super) fn read(
     let shared_storage = common::shared_storage(s);
     let own = Own::read(s);
     s.claim("trial");
-    let trial = root.find(Schema::V1, "trial");
+    let trial = s.entry("trial").filter(|entry| !entry.value.is_null()).cloned();
     if trial.is_none() {
         s.problem(
             "trial",
@@ -82,9 +82,12 @@ pub(super) fn read(
         debug,
         ..Shortcuts::default()
     };
-    let trial = trial.map(|node| {
+    let trial = trial.map(|entry| {
         let has_command = entries.iter().any(|entry| v2::has_command(&entry.value));
-        trial_section(node, &chosen, has_command, &mut shortcuts, source, problems)
+        Entry {
+            value: trial_section(&entry.value, &chosen, has_command, &mut shortcuts, source, problems),
+            ..entry.clone()
+        }
     });
     let space = space_path.and_then(|path| search_space::from_file(&path, "searchSpacePath".into(), problems));
     if let (Some(space), Some(algorithm)) = (&space, algorithms.parameter_source())
@@ -181,14 +184,8 @@ fn platform_entries(s: &mut Section<'_>, chosen: &[&Platform], platforms: &[Plat
             continue;
         }
         seen.push(key);
-        if let Some(value) = s.node(*key) {
-            let (line, column) = (value.line, value.column);
-            kept.push(Entry {
-                key: (*key).to_owned(),
-                line,
-                column,
-                value: value.clone(),
-            });
+        if s.node(*key).is_some() {
+            kept.extend(s.entry(*key).cloned());
         }
     }
     for key in platforms.iter().flat_map(|p| p.v1_sections) {
@@ -201,19 +198,17 @@ fn platform_entries(s: &mut Section<'_>, chosen: &[&Platform], platforms: &[Plat
 }
 
 /// What of the chosen platforms' entries and of `trial` is this platform's.
-fn own_entries(platform: &Platform, entries: &[Entry], trial: Option<&Node>) -> Vec<Entry> {
+fn own_entries(platform: &Platform, entries: &[Entry], trial: Option<&Entry>) -> Vec<Entry> {
     let is_own = |entry: &&Entry| platform.v1_sections.contains(&entry.key.as_str());
     let mut own: Vec<Entry> = entries.iter().filter(is_own).cloned().collect();
-    let of_trial = trial.and_then(|trial| trial.entries().map(|entries| (trial, entries)));
+    let of_trial = trial.and_then(|trial| trial.value.entries().map(|entries| (trial, entries)));
     if let Some((trial, entries)) = of_trial {
         let is_own = |entry: &&Entry| platform.v1_trial_keys.contains(&entry.key.as_str());
         let kept: Vec<Entry> = entries.iter().filter(is_own).cloned().collect();
         if !kept.is_empty() {
             own.push(Entry {
-                key: "trial".into(),
-                line: trial.line,
-                column: trial.column,
-                value: Node::new(Value::Map(kept), trial.line, trial.column),
+                value: Node::new(Value::Map(kept), trial.value.line, trial.value.column),
+                ..trial.clone()
             });
         }
     }

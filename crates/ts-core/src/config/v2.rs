@@ -12,7 +12,7 @@ use super::{
     reference,
     resolved::Origin,
     search_space,
-    section::Section,
+    section::{Key, Section},
     source::{ConfigSource, Schema},
 };
 use crate::{GpuCount, Platform};
@@ -174,7 +174,10 @@ fn check_code_directory(root: &Node, path: &Path, source: &ConfigSource, problem
 fn algorithm(s: &mut Section<'_>) -> Option<Algorithm> {
     let name = s.string("name");
     let class_name = s.string("className");
-    let directory = match (s.path("codeDirectory"), s.path("classDirectory")) {
+    let directory = match (
+        s.path("codeDirectory"),
+        s.path(Key::from("classDirectory").migrates_to("codeDirectory")),
+    ) {
         (Some(path), _) | (None, Some(path)) => Some(path),
         (None, None) => None,
     };

@@ -37,7 +37,7 @@ pub fn load(text: &str, file: &Path, problems: &mut Problems) -> Option<Node> {
     }
 }
 
-fn options() -> granit_parser::Options {
+pub(super) fn options() -> granit_parser::Options {
     granit_parser::options! {
         emit_comments: false,
         block_scalar_eof_without_line_feed: true,
@@ -286,7 +286,7 @@ pub(super) fn scalars(text: &str) -> Vec<WrittenScalar> {
     found
 }
 
-fn place(span: &Span) -> (u32, u32) {
+pub(super) fn place(span: &Span) -> (u32, u32) {
     (number(span.start.line()), number(span.start.col() + 1))
 }
 

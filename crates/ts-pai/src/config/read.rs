@@ -84,7 +84,7 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Option
                 let has_push = s.has(PUSH);
                 let cluster = cluster(s, manager);
                 let amounts = Amounts {
-                    gpus: s.u32("gpuNum", 0..=99_999),
+                    gpus: s.u32(GPUS, 0..=99_999),
                     ..amounts(s)
                 };
                 unused_with_jobs_of_their_own(s);
@@ -190,12 +190,12 @@ fn cluster(s: &mut Section<'_>, manager: Option<&str>) -> Cluster {
 
 /// Keys of NNI's reuse mode.
 fn unused_with_jobs_of_their_own(s: &mut Section<'_>) {
-    const PER_GPU: &str = "maxTrialNumPerGpu";
+    const PER_GPU: Key = Key::without_successor("maxTrialNumPerGpu");
     if s.u32(PER_GPU, 1..=99_999).is_some_and(|n| n > 1) {
         let message = "it has no effect: a GPU of the cluster belongs to one job";
         s.warn(PER_GPU, message, "remove the key");
     }
-    s.bool("useActiveGpu");
+    s.bool(Key::without_successor("useActiveGpu"));
 }
 
 fn host(s: &mut Section<'_>) -> Option<Url> {

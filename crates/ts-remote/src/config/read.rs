@@ -23,8 +23,8 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Remote
     let mut config = section.read(problems, |s| {
         let mut config = RemoteConfig::new(Vec::new());
         let policy = match s.schema() {
-            Schema::V1 => s.section("remoteConfig", |s| common(s, &mut config, "reuse")).flatten(),
-            Schema::V2 => common(s, &mut config, "reuseMode"),
+            Schema::V1 => s.section("remoteConfig", |s| common(s, &mut config)).flatten(),
+            Schema::V2 => common(s, &mut config),
         };
         let mut seen = HashSet::new();
         config.machines = s.required_list("machineList", |s| machine(s, gpus, policy, &mut seen));
@@ -44,9 +44,9 @@ pub(super) fn read(section: &PlatformSection, problems: &mut Problems) -> Remote
 }
 
 /// Keys of all machines; gives the policy for those that name none.
-fn common(s: &mut Section<'_>, config: &mut RemoteConfig, reuse: &'static str) -> Option<HostKeyPolicy> {
+fn common(s: &mut Section<'_>, config: &mut RemoteConfig) -> Option<HostKeyPolicy> {
     // Accepted: its purpose, that a trial costs no set-up, is always met.
-    s.bool(reuse);
+    s.bool(("reuseMode", "reuse"));
     config.grace_period = s.duration("gracePeriod").unwrap_or(DEFAULT_GRACE);
     config.cancel_signal = match s.choice("cancelSignal", &["SIGTERM", "SIGINT"]) {
         Some("SIGINT") => CancelSignal::Interrupt,

@@ -2,7 +2,7 @@
 
 use super::control::{answer, asked};
 use crate::{
-    cli::Import,
+    cli::Learn,
     environment::Environment,
     exit::Exit,
     load::{Assembly, Failure, Loaded},
@@ -50,7 +50,7 @@ pub(super) fn search_space(
 }
 
 /// Tells results from elsewhere.
-pub(super) fn import(environment: &Environment, output: &Output, args: &Import) -> Result<Exit, Failure> {
+pub(super) fn import(environment: &Environment, output: &Output, args: &Learn) -> Result<Exit, Failure> {
     let text = std::fs::read(&args.filename).map_err(|e| Error::io("read the results", &args.filename, e))?;
     let results: Vec<ImportedResult> = serde_json::from_slice(&text).map_err(|e| {
         Error::new(

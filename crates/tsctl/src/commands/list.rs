@@ -120,6 +120,9 @@ pub(crate) fn trials(environment: &Environment, output: &Output, args: &Trials) 
         filter = filter.in_status(statuses);
     }
     let mut rows = place.reader()?.trials(&filter)?;
+    if let Some(head) = args.head {
+        rows.truncate(usize::try_from(head).unwrap_or(usize::MAX));
+    }
     if let Some(limit) = args.limit {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         rows.drain(..rows.len().saturating_sub(limit));

@@ -1,5 +1,6 @@
 //! What the commands do, a file per group. Each takes what it needs and gives an exit code or a failure.
 
+mod archive;
 mod code;
 mod config;
 mod control;
@@ -7,10 +8,13 @@ mod doctor;
 mod explain;
 mod export;
 mod gc;
+mod import;
 mod learn;
 mod list;
 mod logs;
 mod manage;
+mod migrate;
+mod nnictl;
 mod plan;
 mod resume;
 mod run;
@@ -53,11 +57,16 @@ fn command(command: Command, environment: &Environment, output: &Output) -> Resu
         Command::Retry(args) => control::retry(environment, output, &args),
         Command::Update(args) => control::update(environment, output, &args),
         Command::Web(args) => web::web(environment, output, &args),
-        Command::Import(args) => learn::import(environment, output, &args),
+        Command::Learn(args) => learn::import(environment, output, &args),
         Command::Export(args) => export::export(environment, output, &args),
         Command::Gc(args) => gc::gc(environment, output, &args),
         Command::Doctor(args) => doctor::doctor(environment, output, &args),
         Command::Config(args) => config::config(environment, output, &args),
+        Command::Save(args) => archive::save(environment, output, &args),
+        Command::Load(args) => archive::load(environment, output, &args),
+        Command::Nnictl { arguments } => nnictl::nnictl(environment, output, arguments),
+        Command::Import(args) => import::import(environment, output, &args),
+        Command::Migrate(args) => migrate::migrate(environment, output, &args),
         Command::Completions { shell } => shell::completions(output, shell),
         Command::Man => shell::man(output),
         Command::Manage { directory, web } => manage::manage(output, &directory, &web),

@@ -35,7 +35,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -166,7 +166,12 @@ impl Lab {
 
     /// `tsctl` in this home, which sees nothing of the machine's own environment but `PATH`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tsctl"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_tsctl")), arguments)
+    }
+
+    /// The same through a link to it.
+    pub(crate) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()

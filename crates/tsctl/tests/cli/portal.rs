@@ -85,24 +85,24 @@ fn the_page_is_served_with_its_policy_and_at_the_prefix() {
 #[test]
 fn the_browser_gets_the_token_by_a_file_that_only_its_user_reads() {
     let lab = ended_experiment();
-    let script = lab.write(
+    let opener = lab.write(
         "bin/xdg-open",
         "#!/bin/sh\nprintf '%s\\n' \"$@\" > \"$HOME/new\"; mv \"$HOME/new\" \"$HOME/opened\"\n",
     );
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script");
-    let address = || {
+    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("a script");
+    let shown = || {
         let page = wait("the browser", || fs::read_to_string(lab.path("opened")).ok());
         fs::remove_file(lab.path("opened")).expect("it was opened");
         page.trim().to_owned()
     };
 
     let web = Web::start(&lab, &["--open"]);
-    assert_eq!(address(), format!("{}/", web.url));
+    assert_eq!(shown(), format!("{}/", web.url));
     drop(web);
 
     let token = lab.write("token", "0123456789abcdef&<\"\n");
     let web = Web::start(&lab, &["--open", "--token-file", &token.to_string_lossy()]);
-    let page = address();
+    let page = shown();
     assert!(!page.contains("0123456789"), "{page}");
     let mode = fs::metadata(&page).expect("a page").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

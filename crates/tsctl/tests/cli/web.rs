@@ -131,8 +131,8 @@ fn a_search_space_and_results_are_told_to_a_manager_or_kept_for_the_next() {
         .exits(2);
     lab.run(&["update", "searchspace", &id, "--filename", "space.json"])
         .exits(0);
-    lab.run(&["import", &id, "--filename", "results.json"]).exits(0);
-    lab.run(&["import", &id, "--filename", "space.json"]).exits(2);
+    lab.run(&["learn", &id, "--filename", "results.json"]).exits(0);
+    lab.run(&["learn", &id, "--filename", "space.json"]).exits(2);
     lab.run(&["resume", &id, "--max-trials", "4"]).exits(0);
     assert_eq!(lab.trials()[3]["parameters"]["parameters"]["z"], 8);
 }

@@ -8,7 +8,7 @@ use super::{
     values,
 };
 use crate::config::{AzureKey, DEFAULT_MOUNT, Storage, StorageKind};
-use ts_core::config::{Schema, SecretRef, Section};
+use ts_core::config::{Key, Schema, SecretRef, Section};
 
 const KINDS: [&str; 3] = ["nfs", "azureStorage", "pvc"];
 const CLAIM_HELP: &str = "add `claimName:` with the name of a PersistentVolumeClaim of the namespace";
@@ -42,7 +42,7 @@ fn v1(
     mounted_at: &mut Option<String>,
 ) -> Option<StorageKind> {
     let is_named = s.has("storage");
-    let named = s.choice("storage", &KINDS);
+    let named = s.choice(Key::from("storage").migrates_to("storage.storageType"), &KINDS);
     // NNI's default is `nfs`; where only another one's map is there, that one is meant.
     let chosen = match named {
         Some(kind) => kind,
@@ -54,11 +54,15 @@ fn v1(
     if chosen != "azureStorage" {
         s.ignored("keyVault", &format!("the storage is `{chosen}`"));
     }
+    if named.is_none() {
+        s.migrates_with("storage.storageType", chosen);
+    }
+    let section = |name: &'static str| Key::from(name).migrates_to("storage");
     match chosen {
-        "nfs" => s.required_section("nfs", nfs),
+        "nfs" => s.required_section(section("nfs"), nfs),
         "azureStorage" => azure_v1(s),
         _ => s
-            .required_section("pvc", |s| claim_v1(s, claim_at, mounted_at))
+            .required_section(section("pvc"), |s| claim_v1(s, claim_at, mounted_at))
             .flatten(),
     }
 }
@@ -76,7 +80,10 @@ fn v2(s: &mut Section<'_>) -> Option<StorageKind> {
     const OF_CLAIM: &[&str] = &["claimName", "path"];
     // NNI's typed classes write the kind under `storage`.
     let is_named = s.has("storageType") || s.has("storage");
-    let (named, other) = (s.choice("storageType", &KINDS), s.choice("storage", &KINDS));
+    let (named, other) = (
+        s.choice("storageType", &KINDS),
+        s.choice(Key::from("storage").migrates_to("storageType"), &KINDS),
+    );
     if let (Some(one), Some(other)) = (named, other)
         && one != other
     {
@@ -141,13 +148,28 @@ fn nfs(s: &mut Section<'_>) -> StorageKind {
 }
 
 fn azure_v1(s: &mut Section<'_>) -> Option<StorageKind> {
-    let vault = s.section("keyVault", |s| AzureKey::KeyVault {
-        vault: values::required_named(s, "vaultName", "a vault", names::azure_vault),
-        secret: values::required_named(s, "name", "a secret of a vault", names::azure_secret),
+    let vault = s.section(Key::from("keyVault").migrates_to("storage"), |s| AzureKey::KeyVault {
+        vault: values::required_named(
+            s,
+            Key::from("vaultName").migrates_to("keyVaultName"),
+            "a vault",
+            names::azure_vault,
+        ),
+        secret: values::required_named(
+            s,
+            Key::from("name").migrates_to("keyVaultKey"),
+            "a secret of a vault",
+            names::azure_secret,
+        ),
     });
-    s.required_section("azureStorage", |s| {
+    s.required_section(Key::from("azureStorage").migrates_to("storage"), |s| {
         Some(StorageKind::AzureFiles {
-            account: values::required_named(s, "accountName", "a storage account", names::azure_account),
+            account: values::required_named(
+                s,
+                Key::from("accountName").migrates_to("azureAccount"),
+                "a storage account",
+                names::azure_account,
+            ),
             share: values::required_named(s, "azureShare", "a share", names::azure_share),
             key: azure_key(s, vault, "the section `keyVault`")?,
         })
@@ -195,6 +217,10 @@ fn claim_v1(
 ) -> Option<StorageKind> {
     let path = s.string("path").unwrap_or_default();
     let is_mount = path.starts_with('/');
+    if is_mount {
+        // `mountPath` says it.
+        s.node(Key::without_successor("path"));
+    }
     let check: Check = if is_mount {
         names::mount_path
     } else {
@@ -209,7 +235,11 @@ fn claim_v1(
     }
     let is_named = s.has("claimName");
     let named = values::named(s, "claimName", "a claim", names::dns_subdomain);
-    let found = named.or_else(|| claim_at(&path).filter(|_| !is_named));
+    let found = named.or_else(|| {
+        let claim = claim_at(&path).filter(|_| !is_named)?;
+        s.migrates_with("storage.claimName", claim.as_str());
+        Some(claim)
+    });
     if found.is_none() && !is_named {
         s.problem(
             "claimName",
@@ -218,6 +248,7 @@ fn claim_v1(
         );
     }
     let sub_path = if is_mount {
+        s.migrates_with("mountPath", path.as_str());
         *mounted_at = Some(path);
         String::new()
     } else {
