@@ -132,8 +132,12 @@ impl<'a> File<'a> {
                 .zip(&self.config.platforms)
                 .map(|(_, own)| own.platform())
                 .next();
-            let platform = if written == "trainingService" { platform } else { None };
-            let out = draft.copier.entry(entry, &written, platform, &entry.key);
+            let platform = if written.key() == "trainingService" {
+                platform
+            } else {
+                None
+            };
+            let out = draft.copier.entry(entry, written.key(), platform, &entry.key);
             draft.top.push(out);
         }
         self.keep_default_directories(&mut draft);
@@ -152,7 +156,7 @@ impl<'a> File<'a> {
         let directory = || OutValue::Scalar(Value::String(prefix.display().to_string()));
         insert(
             &mut draft.top,
-            "trialCodeDirectory",
+            &["trialCodeDirectory"],
             Out::new("trialCodeDirectory", directory()),
         );
         for (key, algorithm) in [
@@ -169,7 +173,7 @@ impl<'a> File<'a> {
             ) {
                 insert(
                     &mut draft.top,
-                    &format!("{key}.codeDirectory"),
+                    &[key, "codeDirectory"],
                     Out::new("codeDirectory", directory()),
                 );
             }

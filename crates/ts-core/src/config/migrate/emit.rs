@@ -37,12 +37,11 @@ fn map(text: &mut String, entries: &[Out], indent: usize, is_begun: bool) {
         text.push_str(&plain(&entry.key));
         text.push(':');
         value(text, &entry.value, entry.behind.as_ref(), indent + 2);
+        // Set in as deep as a block, they would be part of its text.
+        let ends_in_block = matches!(&entry.value, OutValue::Scalar(Value::String(text)) if is_block(text));
         for comment in &entry.below {
-            comments(
-                text,
-                std::slice::from_ref(comment),
-                indent + 2 * usize::from(comment.is_deep),
-            );
+            let depth = usize::from(comment.is_deep && !ends_in_block);
+            comments(text, std::slice::from_ref(comment), indent + 2 * depth);
         }
     }
 }
@@ -64,11 +63,7 @@ fn value(text: &mut String, value: &OutValue, behind: Option<&Comment>, indent: 
             }
         }
         OutValue::Scalar(Value::String(block)) if is_block(block) => {
-            let keep = match block.strip_suffix('\n') {
-                None => "-",
-                Some(rest) if rest.ends_with('\n') || rest.is_empty() => "+",
-                Some(_) => "",
-            };
+            let keep = if block.ends_with('\n') { "" } else { "-" };
             text.extend([" |", keep, &behind, "\n"]);
             for line in block.lines() {
                 if !line.is_empty() {
@@ -200,9 +195,10 @@ fn quoted(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 
-/// Whether a text of several lines can be a block.
+/// Whether a text of several lines can be a block. Empty lines at its end would merge with those that follow.
 fn is_block(text: &str) -> bool {
     text.contains('\n')
+        && !text.ends_with("\n\n")
         && !text.starts_with([' ', '\n', '\t'])
         && text
             .lines()

@@ -139,7 +139,14 @@ impl Layout {
 
     /// The text of a value, if it can stand in one line as it is.
     pub(super) fn raw(&self, node: &Node) -> Option<&str> {
-        self.raw.get(&(node.line, node.column)).map(String::as_str)
+        let raw = self.raw.get(&(node.line, node.column)).map(String::as_str)?;
+        // What is empty may be said to stand where the next key does.
+        let is_own = match &node.value {
+            Value::Null => matches!(raw, "~" | "null" | "Null" | "NULL"),
+            Value::String(text) if text.is_empty() => matches!(raw, "\"\"" | "''"),
+            _ => true,
+        };
+        is_own.then_some(raw)
     }
     pub(super) fn is_flow(&self, node: &Node) -> bool {
         self.flow.contains(&(node.line, node.column))

@@ -119,7 +119,8 @@ impl<'a> File<'a> {
                 serde_json::Value::String(text) => Value::String(text.clone()),
                 other => Value::String(other.to_string()),
             };
-            if insert(outs, addition.place, Out::new(key, OutValue::Scalar(value))) {
+            let path: Vec<&str> = addition.place.split('.').collect();
+            if insert(outs, &path, Out::new(key, OutValue::Scalar(value))) {
                 draft.notes.push(Note {
                     line: 0,
                     key: String::new(),
@@ -177,9 +178,8 @@ fn place(entry: &Entry, path: &str, platform: &Platform, draft: &mut Draft<'_>, 
     let Some(written) = draft.copier.fate(entry, Some(platform.name), &full) else {
         return;
     };
-    let key = written.rsplit('.').next().unwrap_or_default();
-    let out = draft.copier.entry(entry, key, Some(platform.name), &full);
-    insert(outs, &written, out);
+    let out = draft.copier.entry(entry, written.key(), Some(platform.name), &full);
+    insert(outs, &written.0, out);
 }
 
 fn is_text(entry: &Entry, text: &str) -> bool {

@@ -235,3 +235,35 @@ fn anchors_are_written_out_and_odd_values_keep_their_meaning() {
     assert!(migrated.text.contains("b: \"yes\"\n"), "{}", migrated.text);
     assert!(migrated.notes.iter().any(|note| note.message.contains("anchors")));
 }
+
+#[test]
+fn keys_with_points_blocks_and_empty_values_are_the_users_own() {
+    let args = "classArgs:\n    lr.decay: 1\n    first: >\n    last:\n      # about it\n      one\n\n      two\n    quoted: \"a\\n\\n\"\n    none:";
+    let old = OLD.replace("classArgs: {optimize_mode: maximize, n: 1e-3}", args);
+    let expected = "  classArgs:\n    lr.decay: 1\n    first: \"\"\n    last: |-\n      one\n      two\n    # about it\n    \
+                    quoted: \"a\\n\\n\"\n    none: null\n";
+    let new = migrated(&old).text;
+    assert!(new.contains(expected), "{new}");
+}
+
+proptest::proptest! {
+    /// Values as nobody would write them, comments between, blocks, anchors: what reads, migrates, and reads as the same.
+    #[test]
+    fn whatever_reads_keeps_its_meaning(value in "([-:{}\\[\\],#\"'|>&*!a-c0-9.eE+~ \n]|\n    |\n      ){0,30}") {
+        let args = format!("classArgs:\n    first: {value}\n    last: [1, 'a']");
+        let old = OLD.replace("classArgs: {optimize_mode: maximize, n: 1e-3}", &args);
+        let directory = directory();
+        let source = ConfigSource {
+            file: "exp.yml".into(),
+            base_dir: directory.path().to_owned(),
+            home: Some("/home/u".into()),
+        };
+        let arguments = |text: &str| Some(parse(text, &source, &[LOCAL]).config?.tuner?.class_args);
+        let before = arguments(&old);
+        let migrated = migrate(&old, &source, &[LOCAL], None);
+        proptest::prop_assert_eq!(before.is_some(), migrated.is_ok());
+        if let Ok(migrated) = migrated {
+            proptest::prop_assert_eq!(before, arguments(&migrated.text), "{}\n-----\n{}", old, migrated.text);
+        }
+    }
+}

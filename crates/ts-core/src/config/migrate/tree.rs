@@ -53,6 +53,17 @@ impl Out {
     }
 }
 
+/// The keys that lead to where a key goes; never empty.
+#[derive(Debug)]
+pub(super) struct Written(pub(super) Vec<String>);
+
+impl Written {
+    /// The last of them: its own name.
+    pub(super) fn key(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+}
+
 /// What became of a key of a section.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -139,14 +150,14 @@ impl Copier<'_> {
             let Some(written) = self.fate(entry, platform, &full) else {
                 continue;
             };
-            let out = self.entry(entry, written.rsplit('.').next().unwrap_or_default(), platform, &full);
-            insert(&mut outs, &written, out);
+            let out = self.entry(entry, written.key(), platform, &full);
+            insert(&mut outs, &written.0, out);
         }
         outs
     }
 
     /// Where the key goes; `None` if it is dropped. What changes is noted.
-    pub(super) fn fate(&mut self, entry: &Entry, platform: Option<&str>, full: &str) -> Option<String> {
+    pub(super) fn fate(&mut self, entry: &Entry, platform: Option<&str>, full: &str) -> Option<Written> {
         let read = self.reads.find(platform, entry);
         let written = read.map_or(entry.key.as_str(), |read| read.written).to_owned();
         if written.is_empty() {
@@ -154,10 +165,13 @@ impl Copier<'_> {
             self.note(entry, full, Fate::Dropped(why));
             return None;
         }
-        if written != entry.key {
-            self.note(entry, full, Fate::Renamed(written.clone()));
+        if written == entry.key {
+            // A key of the user's own may hold points.
+            return Some(Written(vec![written]));
         }
-        Some(written)
+        let path = written.split('.').map(str::to_owned).collect();
+        self.note(entry, full, Fate::Renamed(written));
+        Some(Written(path))
     }
 
     pub(super) fn note(&mut self, entry: &Entry, full: &str, fate: Fate) {
@@ -173,13 +187,13 @@ pub(super) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// Puts `out` at a path such as `storage.server`; maps on the way are made, maps at the place are merged. What is there
+/// Puts `out` at a path such as `storage`, `server`; maps on the way are made, maps at the place are merged. What is there
 /// already stays: false then.
-pub(super) fn insert(outs: &mut Vec<Out>, place: &str, out: Out) -> bool {
-    let (first, rest) = match place.split_once('.') {
-        Some((first, rest)) => (first, Some(rest)),
-        None => (place, None),
+pub(super) fn insert(outs: &mut Vec<Out>, place: &[impl AsRef<str>], out: Out) -> bool {
+    let Some((first, rest)) = place.split_first() else {
+        return false;
     };
+    let (first, rest) = (first.as_ref(), Some(rest).filter(|rest| !rest.is_empty()));
     let position = outs.iter().position(|out| out.key == first);
     match (position, rest) {
         (None, None) => {
@@ -221,7 +235,7 @@ pub(super) fn insert(outs: &mut Vec<Out>, place: &str, out: Out) -> bool {
                 *flow = false;
                 more.into_iter().all(|one| {
                     let key = one.key.clone();
-                    insert(entries, &key, one)
+                    insert(entries, &[key], one)
                 })
             }
             _ => false,
