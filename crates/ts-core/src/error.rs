@@ -120,6 +120,32 @@ impl Error {
         error.with_source(source)
     }
 
+    /// An address of this machine at which nothing can listen.
+    pub fn listen(address: std::net::SocketAddr, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let (kind, what, help) = match source.kind() {
+            Io::AddrInUse => (
+                ErrorKind::Conflict,
+                "another program has the port",
+                "name another port, or 0 for any that is free; one experiment has one port",
+            ),
+            Io::AddrNotAvailable => (
+                ErrorKind::Config,
+                "the address is none of this machine's",
+                "name an address of this machine, or `0.0.0.0` for all of them",
+            ),
+            Io::PermissionDenied => (
+                ErrorKind::Denied,
+                "the system does not allow it",
+                "name a port above 1023",
+            ),
+            _ => (ErrorKind::Io, "the system refuses it", "name another address or port"),
+        };
+        Self::new(kind, format!("cannot listen at `{address}`: {what}"))
+            .with_source(source)
+            .with_help(help)
+    }
+
     /// Sets the retry advice; the default is [`Retry::Never`].
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {

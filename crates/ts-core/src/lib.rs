@@ -18,6 +18,7 @@ pub mod journal;
 pub mod launch;
 mod metric;
 mod platform;
+mod private_file;
 #[cfg(feature = "push")]
 pub mod push;
 mod reason;
@@ -35,6 +36,7 @@ pub use id::{ExperimentId, IdSource, RandomIds, TrialId};
 pub use journal::JournalCursor;
 pub use metric::{Metric, MetricKind, json::members as json_members};
 pub use platform::{Finding, FindingState, Platform};
+pub use private_file::write_private;
 pub use reason::{Reason, ReasonCode, Verdict, judge};
 pub use retry::{RetryPolicy, retry};
 pub use secret::{NoSecrets, Secret, SecretSource};

@@ -3,13 +3,11 @@
 use crate::output::Output;
 use std::{
     fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
 };
-use ts_core::{Ctx, Error, ErrorKind, Result};
+use ts_core::{Ctx, Error, ErrorKind, Result, write_private};
 use ts_manager::{
     ExperimentDirectory,
     rest::{self, Api, Asset, Assets, Commands, Port, Served},
@@ -114,19 +112,7 @@ fn token_page(directory: &ExperimentDirectory, url: &str, token_file: &Path) -> 
         "<!doctype html><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0; url={url}/#token={escaped}\">"
     );
     let file = directory.path().join("rest.open.html");
-    let written = (|| {
-        match fs::remove_file(&file) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut out = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&file)?;
-        out.write_all(text.as_bytes())
-    })();
-    written.map_err(|e| Error::io("write", &file, e))?;
+    write_private(&file, text.as_bytes())?;
     Ok(file)
 }
 

@@ -9,7 +9,7 @@ use crate::{Ctx, Error, ErrorKind, Result, Secret};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections at a time; more wait in the system's queue. A trial has two.
@@ -75,7 +75,7 @@ impl Listener {
             socket = bind(wanted).await;
         }
         let socket = socket?;
-        let address = socket.local_addr().map_err(|e| refused(wanted, e))?;
+        let address = socket.local_addr().map_err(|e| Error::listen(wanted, e))?;
         if port != Some(address.port()) {
             let own = token.clone();
             ctx.tasks
@@ -156,29 +156,5 @@ pub async fn is_free(listen: SocketAddr) -> Result<()> {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| refused(address, e))
-}
-
-fn refused(address: SocketAddr, source: io::Error) -> Error {
-    let (kind, what, help) = match source.kind() {
-        io::ErrorKind::AddrInUse => (
-            ErrorKind::Conflict,
-            "another program has the port",
-            "name another port, or 0 for any that is free; one experiment has one port",
-        ),
-        io::ErrorKind::AddrNotAvailable => (
-            ErrorKind::Config,
-            "the address is none of this machine's",
-            "name an address of this machine, or `0.0.0.0` for all of them",
-        ),
-        io::ErrorKind::PermissionDenied => (
-            ErrorKind::Denied,
-            "the system does not allow it",
-            "name a port above 1023",
-        ),
-        _ => (ErrorKind::Io, "the system refuses it", "name another address or port"),
-    };
-    Error::new(kind, format!("cannot listen at `{address}`: {what}"))
-        .with_source(source)
-        .with_help(help)
+    TcpListener::bind(address).await.map_err(|e| Error::listen(address, e))
 }

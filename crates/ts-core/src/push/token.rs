@@ -1,12 +1,10 @@
 //! The token of an experiment, and the port that it was given: a file that only its user may read.
 
-use crate::{Error, ErrorKind, Result, Secret};
-use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+use crate::{
+    Error, ErrorKind, Result, Secret,
+    private_file::{private_draft, write_private},
 };
+use std::{fs, io, path::Path};
 use subtle::ConstantTimeEq as _;
 
 /// Digits of a token.
@@ -49,25 +47,7 @@ pub(super) fn load(file: &Path) -> Result<Stored> {
 
 /// Stores it so that a reader sees all of it or none, and others nothing.
 pub(super) fn save(file: &Path, token: &Secret, port: u16) -> Result<()> {
-    let draft = draft(file);
-    let written = (|| {
-        if let Some(dir) = file.parent() {
-            fs::create_dir_all(dir)?;
-        }
-        match fs::remove_file(&draft) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut out = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        writeln!(out, "{}\n{port}", token.expose())?;
-        out.sync_all()?;
-        fs::rename(&draft, file)
-    })();
-    written.map_err(|e| Error::io("write", file, e))
+    write_private(file, format!("{}\n{port}\n", token.expose()).as_bytes())
 }
 
 /// Removes the file of token and port, and what a save that was cut has left; `false` if there was neither.
@@ -76,7 +56,7 @@ pub(super) fn save(file: &Path, token: &Secret, port: u16) -> Result<()> {
 /// `Io`.
 pub fn remove(file: &Path) -> Result<bool> {
     let mut was_there = false;
-    for path in [&draft(file), file] {
+    for path in [&private_draft(file), file] {
         match fs::remove_file(path) {
             Ok(()) => was_there = true,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -84,10 +64,6 @@ pub fn remove(file: &Path) -> Result<bool> {
         }
     }
     Ok(was_there)
-}
-
-fn draft(file: &Path) -> PathBuf {
-    file.with_extension("new")
 }
 
 fn random() -> String {

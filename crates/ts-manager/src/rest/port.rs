@@ -1,7 +1,6 @@
 //! The port: bound before the experiment starts, so that a busy one is told while nothing is lost by it.
 
 use std::{
-    io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
 };
@@ -56,7 +55,7 @@ impl Port {
             let bound = socket.local_addr()?;
             Ok((socket, bound))
         };
-        let (socket, bound) = open().map_err(|e| refused(wanted, e))?;
+        let (socket, bound) = open().map_err(|e| Error::listen(wanted, e))?;
         Ok(Self {
             socket,
             bound,
@@ -88,30 +87,6 @@ fn prefix(text: &str) -> Result<String> {
         format!("`{}` is no prefix of addresses", text.escape_debug()),
     )
     .with_help("write words of letters, digits, `-`, `_`, `.` and `~` with slashes between them, none of them `api`"))
-}
-
-fn refused(address: SocketAddr, source: io::Error) -> Error {
-    let (kind, what, help) = match source.kind() {
-        io::ErrorKind::AddrInUse => (
-            ErrorKind::Conflict,
-            "another program has the port",
-            "name another port, or 0 for any that is free",
-        ),
-        io::ErrorKind::AddrNotAvailable => (
-            ErrorKind::Config,
-            "the address is none of this machine's",
-            "name an address of this machine, or `0.0.0.0` for all of them",
-        ),
-        io::ErrorKind::PermissionDenied => (
-            ErrorKind::Denied,
-            "the system does not allow it",
-            "name a port above 1023",
-        ),
-        _ => (ErrorKind::Io, "the system refuses it", "name another address or port"),
-    };
-    Error::new(kind, format!("cannot listen at `{address}`: {what}"))
-        .with_source(source)
-        .with_help(help)
 }
 
 #[cfg(test)]

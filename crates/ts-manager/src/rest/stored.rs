@@ -4,12 +4,10 @@ use crate::ExperimentDirectory;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 use subtle::ConstantTimeEq as _;
-use ts_core::{Error, ErrorKind, Result, Secret};
+use ts_core::{Error, ErrorKind, Result, Secret, write_private};
 
 /// Fewest characters of a token that somebody chose.
 const SHORTEST: usize = 16;
@@ -38,7 +36,7 @@ pub fn address(directory: &ExperimentDirectory) -> Option<Address> {
 pub(super) fn store(directory: &ExperimentDirectory, address: &Address) -> Result<()> {
     let text = serde_json::to_string(address)
         .map_err(|e| Error::new(ErrorKind::Internal, "an address cannot be written as JSON").with_source(e))?;
-    write(&file_in(directory), &text)
+    write_private(&file_in(directory), text.as_bytes())
 }
 
 /// Forgets the address, unless another process has written its own since.
@@ -88,7 +86,7 @@ impl Token {
             let bytes: [u8; 32] = rand::random();
             let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
             let token: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
-            write(&file, &token)?;
+            write_private(&file, format!("{token}\n").as_bytes())?;
         }
         Self::of_file(&file)
     }
@@ -97,23 +95,4 @@ impl Token {
     pub(super) fn is_same(&self, given: &[u8]) -> bool {
         self.secret.expose().as_bytes().ct_eq(given).into()
     }
-}
-
-/// Writes a file that only its user may read, so that a reader sees all of it or none.
-fn write(file: &Path, text: &str) -> Result<()> {
-    let draft = file.with_extension("new");
-    let written = (|| {
-        match fs::remove_file(&draft) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut out = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        writeln!(out, "{text}")?;
-        fs::rename(&draft, file)
-    })();
-    written.map_err(|e| Error::io("write", file, e))
 }
