@@ -356,8 +356,9 @@ impl Draft<'_> {
                 help,
             });
         }
-        let tail = std::mem::take(&mut self.copier.layout.tail);
-        let text = emit::document(&self.top, &tail);
+        let layout = &mut self.copier.layout;
+        let (head, tail) = (std::mem::take(&mut layout.head), std::mem::take(&mut layout.tail));
+        let text = emit::document(&self.top, &head, &tail);
         let left = std::mem::take(&mut self.copier.layout).left();
         self.lose(left);
         let mut notes: Vec<Note> = Vec::new();

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::config::{node::Value, scalar};
 
-pub(super) fn document(entries: &[Out], tail: &[Comment]) -> String {
+pub(super) fn document(entries: &[Out], head: &[Comment], tail: &[Comment]) -> String {
     let mut text = String::new();
+    comments(&mut text, head, 0);
     map(&mut text, entries, 0, false);
     comments(&mut text, tail, 0);
     let begin = text.len() - text.trim_start_matches('\n').len();

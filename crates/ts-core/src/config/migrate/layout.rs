@@ -1,6 +1,7 @@
 //! How a file is written, beside what it says: comments, the text of each value, what stands in brackets.
 //!
-//! A comment above belongs to the key or list item that follows it, one behind to the key or item of its line.
+//! A comment above belongs to the key or list item that follows it, one behind to the key or item of its line. What stands above the
+//! first key is about the file.
 
 use crate::config::{
     node::{Node, Value},
@@ -21,6 +22,8 @@ pub(super) struct Layout {
     above: HashMap<Place, Vec<Comment>>,
     behind: HashMap<Place, Comment>,
     below: HashMap<Place, Vec<Comment>>,
+    /// At the beginning of the file.
+    pub(super) head: Vec<Comment>,
     /// At the end of the file.
     pub(super) tail: Vec<Comment>,
     pub(super) has_anchors: bool,
@@ -112,6 +115,7 @@ impl Layout {
                 comment.is_deep = column > owner.1;
                 self.below.entry(*owner).or_default().push(comment);
             }
+            (None, Some(next)) if points.first() == Some(next) => self.head.push(comment),
             (None, Some(next)) => self.above.entry(*next).or_default().push(comment),
             (None, None) => self.tail.push(comment),
         }

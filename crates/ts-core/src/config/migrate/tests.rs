@@ -98,7 +98,8 @@ tsctl:
 # the end
 "#;
 
-const NEW: &str = r#"experimentName: 'it''s'
+const NEW: &str = r#"# what this is
+experimentName: 'it''s'
 trialConcurrency: 2
 
 # how long
@@ -139,7 +140,6 @@ fn keys_comments_and_values_keep_their_places() {
         .collect();
     let expected = [
         "0 maxTrialNum Changed",
-        "1  Comment",
         "2 authorName Dropped",
         "2  Comment",
         "7 maxExecDuration Renamed",
