@@ -2,6 +2,7 @@
 //!
 //! What a figure means is with its measurement, in the modules below. Nothing here fails because a machine is slow.
 
+mod azure;
 mod experiment;
 mod k8s;
 mod latency;
@@ -34,6 +35,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("pack", pack::measure),
     ("ssh", ssh::measure),
     ("k8s", k8s::measure),
+    ("azure", azure::measure),
 ];
 
 /// Measurements that use the example programs of `ts-manager`.

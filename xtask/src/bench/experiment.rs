@@ -5,6 +5,7 @@ use crate::e2e::experiment::Launcher;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -99,10 +100,7 @@ impl Experiment {
         let said = self.said()?;
         let line = said.lines().find(|line| line.contains(what));
         let time = line.and_then(|line| line.split_whitespace().next());
-        let mut date = Command::new("date");
-        date.args(["+%s.%N", "-d"]);
-        date.arg(time.with_context(|| format!("the log does not tell that {what}"))?);
-        Ok(crate::shell::output(&mut date)?.trim().parse()?)
+        measure::since_1970(time.with_context(|| format!("the log does not tell that {what}"))?)
     }
 
     /// Starts it and leaves it running.
@@ -137,11 +135,7 @@ impl Experiment {
 
     /// That every trial succeeded and each of its metrics is stored.
     pub(super) fn check(&self, trials: usize, metrics_per_trial: usize) -> Result<()> {
-        let text = crate::shell::output(self.command().arg("trials").arg(self.directory()?).arg("--json"))?;
-        let mut stored: Value = serde_json::from_str(&text)?;
-        let Value::Array(stored) = stored["trials"].take() else {
-            bail!("`tsctl trials --json` has no list `trials`");
-        };
+        let stored = self.trials()?;
         ensure!(stored.len() == trials, "{} of {trials} trials are stored", stored.len());
         for trial in stored {
             let complete = trial["status"] == "SUCCEEDED"
@@ -150,6 +144,26 @@ impl Experiment {
             ensure!(complete, "a trial is not stored as it was: {trial}");
         }
         Ok(())
+    }
+
+    /// All trials as they are stored.
+    pub(super) fn trials(&self) -> Result<Vec<Value>> {
+        self.list("trials", &["trials".as_ref(), self.directory()?.as_os_str()])
+    }
+
+    /// The metrics of a trial as they are stored.
+    pub(super) fn metrics(&self, trial: &str) -> Result<Vec<Value>> {
+        let directory = self.directory()?;
+        let arguments = ["metrics", trial, "--experiment"].map(OsStr::new);
+        self.list("metrics", &[&arguments[..], &[directory.as_os_str()]].concat())
+    }
+
+    fn list(&self, name: &str, arguments: &[&OsStr]) -> Result<Vec<Value>> {
+        let text = crate::shell::output(self.command().args(arguments).arg("--json"))?;
+        match serde_json::from_str::<Value>(&text)?[name].take() {
+            Value::Array(list) => Ok(list),
+            _ => bail!("`tsctl {} --json` has no list", arguments[0].display()),
+        }
     }
 
     fn command(&self) -> Command {

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
-    process::{Child, ExitStatus},
+    process::{Child, Command, ExitStatus},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -23,6 +23,13 @@ pub(super) fn seconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
 /// Seconds since 1970, as `date` gives them.
 pub(super) fn now() -> Result<f64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
+
+/// Seconds since 1970 of a time as `date` reads it.
+pub(super) fn since_1970(time: &str) -> Result<f64> {
+    let mut date = Command::new("date");
+    date.args(["+%s.%N", "-d", time]);
+    Ok(crate::shell::output(&mut date)?.trim().parse()?)
 }
 
 /// Memory of a process, in MiB.

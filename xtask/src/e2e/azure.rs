@@ -56,10 +56,10 @@ fn with_https(place: &Place, script: &str) -> Result<()> {
     let certificate = certificate(&folder)?;
     let port = free_port()?;
     let public = format!("https://127.0.0.1:{port}");
-    let mut server = server(place, &["--public", &public, "--no-default-output", "--pace", "100"])?;
-    let addresses = server.line()?;
-    let local = serde_json::from_str::<Value>(&addresses)?["local"].clone();
-    let local = local
+    let arguments = ["--public", &public, "--no-default-output", "--pace", "100"];
+    let server = server(place, &arguments)?;
+    let addresses = server.told.to_string();
+    let local = server.told["local"]
         .as_str()
         .and_then(|url| url.strip_prefix("http://"))
         .context("no address")?
@@ -88,9 +88,8 @@ fn blobs(place: &Place) -> Result<()> {
     let python = python(place)?;
     let azurite = azurite(place)?;
     let folder = fresh_folder(place, "blobs")?;
-    let mut server = server(place, &[])?;
-    let addresses: Value = serde_json::from_str(&server.line()?)?;
-    let text = |name: &str| addresses[name].as_str().unwrap_or_default().to_owned();
+    let server = server(place, &[])?;
+    let text = |name: &str| server.told[name].as_str().unwrap_or_default().to_owned();
     let port = free_port()?;
     let mut other = Running::start(
         Command::new(azurite)
@@ -168,11 +167,29 @@ fn certificate(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join("certificate.pem"))
 }
 
-/// The server of the tests as a program.
-fn server(place: &Place, arguments: &[&str]) -> Result<Running> {
-    let built = shell::succeeds(&mut shell::cargo(&place.root, &["build", "-p", "ts-aml-testkit"]))?;
-    ensure!(built, "`aml-server` does not build");
-    Running::start(Command::new(place.tsctl.with_file_name("aml-server")).args(arguments))
+/// The server of the tests as a program, while this lives.
+#[derive(Debug)]
+pub(crate) struct AzureMl {
+    /// Its addresses, names and credentials.
+    pub(crate) told: Value,
+    _running: Running,
+}
+
+impl AzureMl {
+    /// Builds and starts it; `program` is where it is built.
+    pub(crate) fn start(root: &Path, program: &Path, arguments: &[&str]) -> Result<Self> {
+        let built = shell::succeeds(&mut shell::cargo(root, &["build", "-p", "ts-aml-testkit"]))?;
+        ensure!(built, "`aml-server` does not build");
+        let mut running = Running::start(Command::new(program).args(arguments))?;
+        Ok(Self {
+            told: serde_json::from_str(&running.line()?)?,
+            _running: running,
+        })
+    }
+}
+
+fn server(place: &Place, arguments: &[&str]) -> Result<AzureMl> {
+    AzureMl::start(&place.root, &place.tsctl.with_file_name("aml-server"), arguments)
 }
 
 /// The Python with Microsoft's clients.
@@ -214,6 +231,7 @@ fn azurite(place: &Place) -> Result<PathBuf> {
 }
 
 /// A program that ends with this.
+#[derive(Debug)]
 struct Running {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
