@@ -19,6 +19,10 @@ const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 
+/// Bytes of a message: as many as a container runtime passes on at a time, so that it reads the next one meanwhile.
+///
+/// Source: Go's `io.Copy`, between kubernetes' `wsstream` and the command.
+const MESSAGE: usize = 32 * 1024;
 /// How long nothing may move before a stream is given up.
 const STALL: Duration = Duration::from_mins(1);
 /// Longest wait for an answer.
@@ -79,9 +83,6 @@ impl<'a> Talk<'a> {
 
     /// Sends bytes. A word of the command meanwhile is an error, since it speaks too early only to say that something is wrong.
     pub(crate) async fn say(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut message = Vec::with_capacity(bytes.len() + 1);
-        message.push(STDIN);
-        message.extend_from_slice(bytes);
         let Self {
             clock,
             to,
@@ -89,8 +90,17 @@ impl<'a> Talk<'a> {
             said,
             complaint,
         } = self;
+        let sent = async {
+            for part in bytes.chunks(MESSAGE) {
+                let mut message = Vec::with_capacity(part.len() + 1);
+                message.push(STDIN);
+                message.extend_from_slice(part);
+                to.feed(message).await?;
+            }
+            to.flush().await
+        };
         let spoke = tokio::select! {
-            written = to.send(message) => return written.map_err(|e| failed("the stream was cut off").with_source(e)),
+            written = sent => return written.map_err(|e| failed("the stream was cut off").with_source(e)),
             line = line(from, said, complaint) => line,
             () = clock.sleep(STALL) => return Err(failed("nothing moves")),
         };

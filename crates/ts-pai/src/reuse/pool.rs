@@ -263,7 +263,10 @@ async fn staff(spawner: &Spawner, view: &View) -> Result<()> {
     let core = &spawner.core;
     let is_wanted = |(trial, sight): &(&TrialId, &Sight)| sight.is_queued && is_ours(core, trial);
     let queued = view.trials.iter().filter(is_wanted).count();
-    let free = view.workers.values().filter(|worker| worker.busy.is_none()).count();
+    // A worker whose trial is over is free in a moment.
+    let is_over = |trial: &TrialId| core.registry.with(trial, |known| known.status.is_terminal()) == Some(true);
+    let is_free = |busy: &Option<TrialId>| busy.as_ref().is_none_or(is_over);
+    let free = view.workers.values().filter(|worker| is_free(&worker.busy)).count();
     for _ in free..queued {
         let worker = core.ctx.ids.trial().to_string();
         core.pool.set(&worker, Stage::Sending);
