@@ -17,8 +17,8 @@ mod ssh;
 mod web;
 
 use crate::{report::Report, shell, workspace};
-use anyhow::{Result, bail};
-use std::path::PathBuf;
+use anyhow::{Context, Result, bail, ensure};
+use std::{fs, path::PathBuf, process::Command};
 
 /// Components that can be tested against.
 const COMPONENTS: &[&str] = &["nni", "ssh", "k8s", "azure", "web"];
@@ -32,6 +32,25 @@ pub(crate) struct Place {
     work: PathBuf,
     /// The built command line.
     tsctl: PathBuf,
+}
+
+impl Place {
+    /// A folder that holds nothing, whatever an earlier run left there.
+    fn fresh(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.work.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
+        }
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+}
+
+/// Runs a script, which says `ok` at its end; what it has told.
+fn passes(command: &mut Command) -> Result<String> {
+    let told = shell::output(command)?;
+    ensure!(told.trim_end().ends_with("ok"), "it ended early:\n{told}");
+    Ok(told)
 }
 
 /// Runs the named components, or all, and of their scenarios those whose names contain `only`; `true` if nothing failed.

@@ -52,7 +52,7 @@ pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
 /// Runs a script against a server behind HTTPS: Microsoft's clients give tokens to no other.
 fn with_https(place: &Place, script: &str) -> Result<()> {
     let python = python(place)?;
-    let folder = fresh_folder(place, script)?;
+    let folder = place.fresh(&format!("azure/{script}"))?;
     let certificate = certificate(&folder)?;
     let port = free_port()?;
     let public = format!("https://127.0.0.1:{port}");
@@ -80,14 +80,14 @@ fn with_https(place: &Place, script: &str) -> Result<()> {
         .env("SSL_CERT_FILE", &certificate)
         .env("NO_PROXY", "127.0.0.1")
         .current_dir(&folder);
-    passes(&mut command)
+    super::passes(&mut command).map(drop)
 }
 
 /// Does the same to both storages.
 fn blobs(place: &Place) -> Result<()> {
     let python = python(place)?;
     let azurite = azurite(place)?;
-    let folder = fresh_folder(place, "blobs")?;
+    let folder = place.fresh("azure/blobs")?;
     let server = server(place, &[])?;
     let text = |name: &str| server.told[name].as_str().unwrap_or_default().to_owned();
     let port = free_port()?;
@@ -112,26 +112,11 @@ fn blobs(place: &Place) -> Result<()> {
         .args([account, key])
         .env("NO_PROXY", "127.0.0.1")
         .current_dir(&folder);
-    passes(&mut command)
-}
-
-fn passes(command: &mut Command) -> Result<()> {
-    let told = shell::output(command)?;
-    ensure!(told.trim_end().ends_with("ok"), "it ended early:\n{told}");
-    Ok(())
+    super::passes(&mut command).map(drop)
 }
 
 fn scripts(place: &Place) -> PathBuf {
     place.root.join("xtask/e2e/azure")
-}
-
-fn fresh_folder(place: &Place, name: &str) -> Result<PathBuf> {
-    let folder = place.work.join("azure").join(name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 fn free_port() -> Result<u16> {

@@ -19,6 +19,14 @@ pub(super) struct Release {
     pythons: &'static [&'static str],
     /// What its trial SDK and its dispatcher import.
     requirements: &'static [&'static str],
+    /// Where releases of one line differ.
+    own: &'static [&'static str],
+}
+
+impl Release {
+    fn requirements(&self) -> Vec<&'static str> {
+        [self.requirements, self.own].concat()
+    }
 }
 
 /// Requirements of the 2.x and 3.x line.
@@ -36,29 +44,8 @@ const LATER: &[&str] = &[
     "schema",
     "scipy",
     "setuptools<81",
-    "typeguard<4.1.3",
     "typing_extensions",
     // What the dispatcher needs, besides.
-    "websockets",
-];
-
-/// The same for 2.10, whose configuration classes call `typeguard` as it was before 3.
-const OF_2_10: &[&str] = &[
-    "PyYAML",
-    "astor",
-    "cloudpickle",
-    "colorama",
-    "filelock<3.12",
-    "json_tricks",
-    "numpy<2",
-    "pandas<2.3",
-    "psutil",
-    "requests",
-    "schema",
-    "scipy",
-    "setuptools<81",
-    "typeguard<3",
-    "typing_extensions",
     "websockets",
 ];
 
@@ -68,11 +55,14 @@ pub(super) const RELEASES: &[Release] = &[
         version: "3.0",
         pythons: &["3.8", "3.11", "3.10", "3.9", "3.12"],
         requirements: LATER,
+        own: &["typeguard<4.1.3"],
     },
     Release {
         version: "2.10",
         pythons: &["3.8", "3.11", "3.10", "3.9", "3.12"],
-        requirements: OF_2_10,
+        requirements: LATER,
+        // Its configuration classes call it as it was before 3.
+        own: &["typeguard<3"],
     },
     Release {
         version: "1.9",
@@ -87,6 +77,7 @@ pub(super) const RELEASES: &[Release] = &[
             "scipy",
             "setuptools<81",
         ],
+        own: &[],
     },
 ];
 
@@ -158,7 +149,7 @@ pub(super) fn packages(
 
 /// What an environment of this release is made of; another one where this differs.
 pub(super) fn stamp(release: &Release) -> String {
-    format!("nni=={} {}", release.version, release.requirements.join(" "))
+    format!("nni=={} {}", release.version, release.requirements().join(" "))
 }
 
 fn install(place: &Place, release: &Release, python_version: &str, python: &Path) -> Result<PathBuf> {
@@ -179,7 +170,7 @@ fn install(place: &Place, release: &Release, python_version: &str, python: &Path
         pip
     };
     shell::output(pip().arg("--no-deps").arg(format!("nni=={}", release.version)))?;
-    shell::output(pip().args(release.requirements))?;
+    shell::output(pip().args(release.requirements()))?;
     shell::output(Command::new(bin.join("python")).args(["-c", "import nni, numpy"]))?;
     fs::write(stamp, wanted)?;
     Ok(bin)

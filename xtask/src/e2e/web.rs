@@ -89,7 +89,7 @@ fn page_of_nni(place: &Place, release: &Release) -> Result<()> {
 
 /// The directory of an experiment that has ended, with so many trials and intermediate results of each.
 fn ended(place: &Place, [trials, metrics]: [&str; 2]) -> Result<PathBuf> {
-    let directory = fresh_folder(place, &format!("ended-{trials}"))?.join("ended");
+    let directory = place.fresh(&format!("web/ended-{trials}"))?.join("ended");
     let build = ["build", "-p", "ts-manager", "--example", "ended"];
     ensure!(
         shell::succeeds(&mut shell::cargo(&place.root, &build))?,
@@ -117,25 +117,14 @@ fn script(place: &Place, name: &str, arguments: &[&str], bin: Option<&Path>) -> 
         .env("BROWSER_PROGRAM", browser)
         .env("TSCTL", &place.tsctl)
         .env("PICTURES", pictures)
-        .env("HOME", fresh_folder(place, &format!("home-{name}"))?)
+        .env("HOME", place.fresh(&format!("web/home-{name}"))?)
         .env_remove("XDG_STATE_HOME");
-    let told = shell::output(&mut node)?;
-    print!("{told}");
-    ensure!(told.trim_end().ends_with("ok"), "it ended early:\n{told}");
+    print!("{}", super::passes(&mut node)?);
     Ok(())
 }
 
 fn scripts(place: &Place) -> PathBuf {
     place.root.join("xtask/e2e/web")
-}
-
-fn fresh_folder(place: &Place, name: &str) -> Result<PathBuf> {
-    let folder = place.work.join("web").join(name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove `{}`", folder.display()))?;
-    }
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 /// The browser of this machine, installed where that is possible.
