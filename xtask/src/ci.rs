@@ -6,26 +6,11 @@ use crate::{
     licenses,
     report::{Outcome, Report},
     shell::{cargo, output, succeeds},
-    tidy,
+    test, tidy,
     workspace::{Member, Workspace},
 };
 use anyhow::{Context, Result};
-use std::{env, fs, num::NonZero, path::Path, process::Command, thread};
-
-/// How many tests of a binary run at a time. Source: The rustc book, "Tests", `--test-threads`.
-const THREADS: &str = "RUST_TEST_THREADS";
-
-/// Runs every test of the workspace; `true` if all pass.
-pub(crate) fn test() -> Result<bool> {
-    // Not nextest: it runs no documentation tests, and two runners would have to be kept alike.
-    let mut tests = cargo(&crate::workspace::root(), &["test", "--workspace", "--no-fail-fast"]);
-    if env::var_os(THREADS).is_none() {
-        // Most tests wait, for processes and servers.
-        let n_cores = thread::available_parallelism().map_or(2, NonZero::get);
-        tests.env(THREADS, (2 * n_cores).to_string());
-    }
-    succeeds(&mut tests)
-}
+use std::{fs, path::Path, process::Command};
 
 /// Runs all checks, and the tests unless they ran already; `true` if nothing failed.
 pub(crate) fn run(with_tests: bool) -> Result<bool> {
@@ -60,7 +45,7 @@ pub(crate) fn run(with_tests: bool) -> Result<bool> {
     }
     report.step("minimal versions", || minimal_versions(root));
     if with_tests {
-        report.step("tests", || Ok(test()?.into()));
+        report.step("tests", || Ok(test::run()?.into()));
     }
     Ok(report.finish())
 }

@@ -13,6 +13,7 @@ mod licenses;
 mod live;
 mod report;
 mod shell;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -73,7 +74,7 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     let passed = match Cli::parse().command {
-        Command::Test => ci::test()?,
+        Command::Test => test::run()?,
         Command::Ci { no_test } => ci::run(!no_test)?,
         Command::Tidy => tidy::run()?,
         Command::E2e { components, only } => e2e::run(&components, &only)?,
