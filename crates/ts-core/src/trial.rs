@@ -45,10 +45,12 @@ pub struct ExperimentSpec {
     pub gpus: GpuCount,
     /// Most trials at a time.
     pub concurrency: u32,
+    /// Whether a trial may ask for further parameters.
+    pub multi_phase: bool,
 }
 
 impl ExperimentSpec {
-    /// A specification with no GPU wish and one trial at a time.
+    /// A specification with no GPU wish, one trial at a time, and one set of parameters for each.
     pub fn new(id: ExperimentId, code: CodeDirectory, command: impl Into<String>) -> Self {
         Self {
             id,
@@ -56,6 +58,7 @@ impl ExperimentSpec {
             command: command.into(),
             gpus: GpuCount::Unset,
             concurrency: 1,
+            multi_phase: false,
         }
     }
 }
@@ -104,6 +107,9 @@ pub struct TrialSpec {
     pub command: String,
     /// GPUs; unset, 0 and n differ.
     pub gpus: GpuCount,
+    /// Whether it may ask for further parameters, which its SDK has to know (`MULTI_PHASE`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub multi_phase: bool,
 }
 
 impl TrialSpec {
@@ -116,6 +122,7 @@ impl TrialSpec {
             parameters,
             command: experiment.command.clone(),
             gpus: experiment.gpus,
+            multi_phase: experiment.multi_phase,
         }
     }
 }

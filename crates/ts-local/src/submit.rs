@@ -189,6 +189,7 @@ fn script(config: &LocalConfig, code: &Prepared, trial: &TrialSpec, paths: &Tria
         sys_dir: trial_dir,
         output_dir: trial_dir,
         code_dir,
+        multi_phase: trial.multi_phase,
     });
     LaunchScript::new(trial_dir, code_dir, trial.command.as_str())
         .with_env(environment)

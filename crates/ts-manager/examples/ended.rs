@@ -163,5 +163,6 @@ fn metric(trial: &TrialId, at: Timestamp, step: u32, kind: MetricKind, number: f
         sequence: if kind == MetricKind::Final { 0 } else { step },
         value: number.to_string(),
         number: Some(number),
+        parameter_index: 0,
     }
 }

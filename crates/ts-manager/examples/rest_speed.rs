@@ -120,6 +120,7 @@ async fn fill(directory: &ExperimentDirectory, ctx: &Ctx, n_trials: u32, n_metri
                 sequence: if is_last { 0 } else { seq - 1 },
                 value: format!("0.{seq}"),
                 number: Some(f64::from(seq)),
+                parameter_index: 0,
             });
         }
         for status in [TrialStatus::Running, TrialStatus::Succeeded] {

@@ -3,11 +3,12 @@
 use crate::{
     control::{Request, Response},
     manager::{Manager, describe},
+    metrics::Way,
     source::pack_custom,
     store::Change,
     turn::Turn,
 };
-use ts_core::{CancelReason, ErrorKind};
+use ts_core::{CancelReason, ErrorKind, TrialId};
 
 /// Why no trial can be added. Source of the words: nni v3.0, `ts/nni_manager/core/nnimanager.ts`, `addCustomizedTrialJob`.
 const MAX_TRIALS: &str = "reach maxTrialNum";
@@ -21,10 +22,8 @@ impl Manager {
                     if self.live.get(&id).is_some() {
                         self.request_cancel(&id, CancelReason::User, turn).await;
                         response.done.push(id);
-                    } else if self.known_ids.contains(&id) {
-                        response.problems.push(format!("trial `{id}` has ended"));
                     } else {
-                        response.problems.push(format!("the experiment has no trial `{id}`"));
+                        response.problems.push(self.why_not_live(&id));
                     }
                 }
             }
@@ -63,6 +62,7 @@ impl Manager {
                     Err(error) => self.refused(error, &mut response, turn),
                 },
             },
+            Request::Report { trial, bodies } => response = self.report(trial, &bodies, turn).await,
             Request::UpdateSearchSpace { space } => match self.source.update_search_space(&space).await {
                 Ok(()) => {
                     let at = self.ctx.clock.now();
@@ -73,6 +73,31 @@ impl Manager {
             },
         }
         response
+    }
+
+    /// Takes reports; they are stored when the answer is given.
+    async fn report(&mut self, trial: TrialId, bodies: &[String], turn: &mut Turn) -> Response {
+        let mut response = Response::default();
+        if self.live.get(&trial).is_none() {
+            response.problems.push(self.why_not_live(&trial));
+            return response;
+        }
+        let at = self.ctx.clock.now();
+        for body in bodies {
+            if let Err(problem) = self.reported(&trial, at, Way::Apart, body, turn).await {
+                response.problems.push(problem);
+            }
+        }
+        response.done.push(trial);
+        response
+    }
+
+    fn why_not_live(&self, id: &TrialId) -> String {
+        if self.known_ids.contains(id) {
+            format!("trial `{id}` has ended")
+        } else {
+            format!("the experiment has no trial `{id}`")
+        }
     }
 
     /// What the source says to a request is an answer, unless it is gone.

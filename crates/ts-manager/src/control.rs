@@ -47,6 +47,14 @@ pub enum Request {
         /// The results.
         results: Vec<ImportedResult>,
     },
+    /// Take what a trial reports by another way than its journal, in this order.
+    Report {
+        /// The trial.
+        trial: TrialId,
+        /// Bodies as in the records of a journal. A `REQUEST_PARAMETER` without `parameter_index` asks for the next parameters, the
+        /// first such request for those that the trial began with.
+        bodies: Vec<String>,
+    },
     /// Propose from another search space from now on.
     UpdateSearchSpace {
         /// The space, as the configuration has it.

@@ -12,6 +12,8 @@ pub(crate) enum Due {
     Submit,
     /// The platform may take the request to end it now.
     Cancel,
+    /// The platform may take its parameters of this index now.
+    Parameters(u32),
 }
 
 /// What is due when, by the monotonic clock, nearest first. An entry of a trial that has ended meanwhile is dropped when

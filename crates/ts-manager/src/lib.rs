@@ -11,8 +11,10 @@ pub mod hybrid;
 mod live;
 mod manager;
 mod metrics;
+mod next_parameters;
 pub mod nni_folder;
 mod notice;
+mod phases;
 mod placement;
 mod pool;
 #[cfg(feature = "rest")]

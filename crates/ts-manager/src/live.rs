@@ -1,5 +1,6 @@
 //! The trials that have not ended, as the loop knows them. The store has the rest.
 
+use crate::{phases::Phases, store::FIRST_REPORT};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use ts_core::{CancelReason, JournalCursor, TrialId, TrialSpec, TrialStatus};
 
@@ -22,7 +23,11 @@ pub(crate) struct Live {
     pub(crate) attempt: u32,
     /// The reason of the request to end it, if there was one.
     pub(crate) cancel: Option<CancelReason>,
-    /// Newest final result.
+    /// Its parameters, the first and further ones.
+    pub(crate) phases: Phases,
+    /// Place of the next metric that does not come through the journal.
+    pub(crate) next_report: u64,
+    /// The final result that counts.
     pub(crate) result: Option<Arc<str>>,
     /// When its time is over, by the monotonic clock.
     pub(crate) deadline: Option<Duration>,
@@ -31,6 +36,8 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn new(spec: TrialSpec, attempt: u32) -> Self {
         Self {
+            phases: Phases::new(Arc::clone(&spec.parameters.text)),
+            next_report: FIRST_REPORT,
             spec,
             status: TrialStatus::Waiting,
             cursor: JournalCursor::default(),

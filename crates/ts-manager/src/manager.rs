@@ -102,6 +102,7 @@ impl ManagerHandle {
 type Storing = FuturesUnordered<BoxFuture<'static, Result<Applied>>>;
 type Submitting = FuturesUnordered<BoxFuture<'static, (TrialId, Result<Submitted>)>>;
 type Canceling = FuturesUnordered<BoxFuture<'static, (TrialId, CancelReason, Result<()>)>>;
+type Sending = FuturesUnordered<BoxFuture<'static, (TrialId, u32, Result<()>)>>;
 
 /// Runs one experiment. Made by [`Manager::new`], ended by [`Manager::run`].
 #[derive(Debug)]
@@ -139,6 +140,8 @@ pub struct Manager {
     pub(crate) untold: Vec<Notice>,
     pub(crate) submitting: Submitting,
     pub(crate) canceling: Canceling,
+    /// Further parameters on their way.
+    pub(crate) sending: Sending,
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -229,6 +232,7 @@ impl Manager {
                 event = self.source.next(), if self.failure.is_none() => input.push(Input::Source(event)),
                 Some(done) = self.submitting.next(), if !self.submitting.is_empty() => input.push(Input::Submitted(done)),
                 Some(done) = self.canceling.next(), if !self.canceling.is_empty() => input.push(Input::Canceled(done)),
+                Some(done) = self.sending.next(), if !self.sending.is_empty() => input.push(Input::Sent(done)),
                 Some(stored) = self.unanswered.next(), if !self.unanswered.is_empty() => {
                     self.note_revision(&stored?);
                     if self.unanswered.is_empty() {
@@ -310,6 +314,7 @@ pub(crate) enum Input {
     Source(Result<SourceEvent>),
     Submitted((TrialId, Result<Submitted>)),
     Canceled((TrialId, CancelReason, Result<()>)),
+    Sent((TrialId, u32, Result<()>)),
     Time,
 }
 

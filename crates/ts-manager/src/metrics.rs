@@ -11,6 +11,15 @@ use crate::{
 use std::sync::Arc;
 use ts_core::{CancelReason, JournalCursor, Metric, Timestamp, TrialId};
 
+/// How a report came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// Through the trial's journal, which goes on behind this position.
+    Journal(JournalCursor),
+    /// By a request of whoever took it from the trial.
+    Apart,
+}
+
 impl Manager {
     pub(crate) async fn metric(
         &mut self,
@@ -25,35 +34,86 @@ impl Manager {
             return;
         }
         live.cursor = cursor;
-        let metric = match Metric::parse(body) {
-            Ok(metric) => metric,
-            Err(error) => {
-                return self.skipped(id, at, cursor, body.len() as u64, describe(&error), turn);
+        if let Err(problem) = self.reported(id, at, Way::Journal(cursor), body, turn).await {
+            self.skipped(id, at, cursor, body.len() as u64, problem, turn);
+        }
+    }
+
+    /// Takes one report of a live trial.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing was done then.
+    pub(crate) async fn reported(
+        &mut self,
+        id: &TrialId,
+        at: Timestamp,
+        way: Way,
+        body: &str,
+        turn: &mut Turn,
+    ) -> Result<(), String> {
+        let metric = Metric::parse(body).map_err(|error| describe(&error))?;
+        match metric.kind {
+            ts_core::MetricKind::Final => self.result(id, at, way, MetricKind::Final, &metric, turn).await,
+            ts_core::MetricKind::Periodical => {
+                self.result(id, at, way, MetricKind::Intermediate, &metric, turn).await;
             }
-        };
-        let kind = match metric.kind {
-            ts_core::MetricKind::Final => MetricKind::Final,
-            ts_core::MetricKind::Periodical => MetricKind::Intermediate,
-            _ => {
-                let problem = "the trial asks for further parameters, which this parameter source does not give".into();
-                return self.skipped(id, at, cursor, body.len() as u64, problem, turn);
-            }
-        };
+            ts_core::MetricKind::RequestParameter => return self.requested(id, at, way, &metric, turn).await,
+            kind => return Err(format!("reports of kind `{kind}` are not known")),
+        }
+        Ok(())
+    }
+
+    async fn result(
+        &mut self,
+        id: &TrialId,
+        at: Timestamp,
+        way: Way,
+        kind: MetricKind,
+        metric: &Metric,
+        turn: &mut Turn,
+    ) {
+        let optimize = self.optimize;
+        let Some(live) = self.live.get_mut(id) else { return };
         let (number, sequence_id) = (metric.number(), live.spec.sequence_id);
         let sequence = u32::try_from(metric.sequence).unwrap_or(u32::MAX);
-        let parameters = Arc::clone(&live.spec.parameters.text);
-        turn.changes.push(Change::Metric {
-            trial: id.clone(),
-            at,
-            cursor,
-            kind,
-            sequence,
-            value: metric.value.to_string(),
-            number,
+        let (parameter_index, parameters) = live.phases.of(metric.parameter_id.as_ref());
+        let (trial, value) = (id.clone(), metric.value.to_string());
+        turn.changes.push(match way {
+            Way::Journal(cursor) => Change::Metric {
+                trial,
+                at,
+                cursor,
+                kind,
+                sequence,
+                value,
+                number,
+                parameter_index,
+            },
+            Way::Apart => {
+                live.next_report += 1;
+                Change::MetricReported {
+                    trial,
+                    at,
+                    seq: live.next_report - 1,
+                    kind,
+                    sequence,
+                    value,
+                    number,
+                    parameter_index,
+                }
+            }
         });
         let is_final = kind == MetricKind::Final;
         if is_final {
-            live.result = Some(Arc::clone(&metric.value));
+            let value = Arc::clone(&metric.value);
+            let chosen = live.phases.result(parameter_index, value, number, optimize);
+            live.result = live.phases.value(chosen);
+            if chosen != parameter_index {
+                turn.changes.push(Change::ResultChosen {
+                    trial: id.clone(),
+                    index: chosen,
+                });
+            }
             if let Some(number) = number.filter(|n| n.is_finite()) {
                 self.note_best(number, id);
             }

@@ -101,6 +101,15 @@ pub enum Notice {
         /// The value as the trial wrote it.
         value: Arc<str>,
     },
+    /// Parameters that a trial asked for are there, or the word that there are no more.
+    Parameters {
+        /// The trial.
+        trial: TrialId,
+        /// Its number.
+        sequence_id: u32,
+        /// Their index; 0 for those that the trial began with.
+        index: u32,
+    },
     /// Something to look at.
     Warning(String),
 }

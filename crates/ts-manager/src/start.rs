@@ -8,14 +8,15 @@ use crate::{
     live::{Live, LiveTrials},
     manager::{Manager, ManagerHandle, Parts},
     notice::{Notice, Snapshot},
+    phases::Phases,
     pool::Pool,
     source::{ImportedResult, PastTrial},
-    store::{Change, ExperimentRow, ExperimentStatus, MetricKind, Store, TrialFilter, TrialRow},
+    store::{Change, ExperimentRow, ExperimentStatus, FIRST_REPORT, MetricKind, Store, TrialFilter, TrialRow},
     turn::Turn,
 };
 use futures_util::stream::FuturesUnordered;
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -78,6 +79,7 @@ impl Manager {
             untold: Vec::new(),
             submitting: FuturesUnordered::new(),
             canceling: FuturesUnordered::new(),
+            sending: FuturesUnordered::new(),
             snapshot,
             notices,
             commands,
@@ -135,7 +137,8 @@ impl Manager {
             self.source.import(&past.imported).await?;
         }
         self.replay_assessor(&past.intermediate, &past.history);
-        self.adopt(past.unfinished, &past.trials, &mut turn).await?;
+        self.adopt(past.unfinished, &past.trials, &past.next_reports, &mut turn)
+            .await?;
         for request in std::mem::take(&mut self.requests) {
             for problem in self.command(request, &mut turn).await.problems {
                 turn.notices.push(Notice::Warning(problem));
@@ -175,13 +178,22 @@ impl Manager {
             // What it judged then was acted on then.
             let _: Judgment = assessor.intermediate(trial, *sequence, *number);
         }
-        for past in history.iter().filter(|past| past.status.is_terminal()) {
+        for past in history
+            .iter()
+            .filter(|past| past.index == 0 && past.status.is_terminal())
+        {
             assessor.ended(&past.trial, past.status);
         }
     }
 
     /// Takes up every trial that had not ended: adopted ones go on, lost ones end, never submitted ones are submitted.
-    async fn adopt(&mut self, unfinished: Vec<TrialRecord>, rows: &[TrialRow], turn: &mut Turn) -> Result<()> {
+    async fn adopt(
+        &mut self,
+        unfinished: Vec<TrialRecord>,
+        rows: &[TrialRow],
+        next_reports: &HashMap<TrialId, u64>,
+        turn: &mut Turn,
+    ) -> Result<()> {
         let (service, clock) = (Arc::clone(&self.service), Arc::clone(&self.ctx.clock));
         let recovered = retry(&*clock, RetryPolicy::new(), true, |_| service.recover(&unfinished)).await?;
         for stray in &recovered.strays {
@@ -205,6 +217,12 @@ impl Manager {
             live.submitted = adopted.contains(&id);
             live.cancel = row.and_then(|row| row.cancel_requested);
             live.result = row.and_then(|row| row.final_value.as_deref()).map(Arc::from);
+            live.next_report = next_reports.get(&id).copied().unwrap_or(FIRST_REPORT);
+            if let Some(row) = row {
+                let result = live.result.clone().map(|value| (value, row.final_number));
+                let first = Arc::clone(&live.spec.parameters.text);
+                live.phases = Phases::stored(first, result, &row.phases, row.n_requests);
+            }
             let (submitted, cancel) = (live.submitted, live.cancel);
             self.live.insert(live);
             if !submitted && !record.submitted && cancel.is_none() {
@@ -215,7 +233,10 @@ impl Manager {
             self.pool.live += 1;
             match (submitted, cancel) {
                 (true, Some(why)) => turn.cancel.push((id, why)),
-                (true, None) => self.limit_time(&id, row.and_then(|row| row.started_at)),
+                (true, None) => {
+                    self.limit_time(&id, row.and_then(|row| row.started_at));
+                    self.resume_next(&id, turn).await;
+                }
                 (false, Some(why)) if !record.submitted => self.end_before_start(&id, why, turn).await,
                 (false, _) => self.lose(&id, turn).await,
             }
@@ -262,6 +283,8 @@ struct Past {
     experiment: ExperimentRow,
     trials: Vec<TrialRow>,
     unfinished: Vec<TrialRecord>,
+    /// Of those: places of their next reports that do not come through the journal.
+    next_reports: HashMap<TrialId, u64>,
     history: Vec<PastTrial>,
     imported: Vec<ImportedResult>,
     /// For assessors: trial, number of the result, and the value.
@@ -276,9 +299,13 @@ impl Past {
         let replaced: HashSet<_> = trials.iter().filter_map(|t| t.retry_of.clone()).collect();
         let history = trials
             .iter()
-            .filter(|t| !replaced.contains(&t.spec.id))
-            .map(past_trial)
+            .flat_map(|t| past_trial(t, replaced.contains(&t.spec.id)))
             .collect();
+        let unfinished = reader.unfinished()?;
+        let next_reports = unfinished
+            .iter()
+            .map(|record| Ok((record.spec.id.clone(), reader.next_report(record.spec.sequence_id)?)))
+            .collect::<Result<_>>()?;
         let mut intermediate = Vec::new();
         if wants_intermediate {
             reader.history(|past| {
@@ -289,7 +316,8 @@ impl Past {
         }
         Ok(Self {
             experiment: reader.experiment()?,
-            unfinished: reader.unfinished()?,
+            unfinished,
+            next_reports,
             imported: reader.imports()?.into_iter().flatten().collect(),
             trials,
             history,
@@ -298,13 +326,35 @@ impl Past {
     }
 }
 
-fn past_trial(row: &TrialRow) -> PastTrial {
-    PastTrial {
+/// An entry for each of its parameters. A later attempt stands for those that both began with.
+fn past_trial(row: &TrialRow, is_replaced: bool) -> Vec<PastTrial> {
+    let past = |index, text: &str, value: Option<&str>, final_number| PastTrial {
         trial: row.spec.id.clone(),
         sequence_id: row.spec.sequence_id,
-        parameters: Arc::clone(&row.spec.parameters.text),
+        index,
+        parameters: text.into(),
         status: row.status,
-        final_value: row.final_value.as_deref().map(Arc::from),
-        final_number: row.final_number,
+        final_value: value.map(Arc::from),
+        final_number,
+    };
+    if row.phases.is_empty() {
+        let first = past(
+            0,
+            &row.spec.parameters.text,
+            row.final_value.as_deref(),
+            row.final_number,
+        );
+        return if is_replaced { Vec::new() } else { vec![first] };
     }
+    let given = row.phases.iter().filter(|phase| phase.index > 0 || !is_replaced);
+    given
+        .filter_map(|phase| {
+            Some(past(
+                phase.index,
+                phase.usable()?,
+                phase.final_value.as_deref(),
+                phase.final_number,
+            ))
+        })
+        .collect()
 }

@@ -32,6 +32,9 @@ impl Manager {
             status,
             reason: why.clone(),
         });
+        if live.phases.are_several() {
+            self.end_next(id, status, &live.phases.further(), turn).await;
+        }
         let again = !self.pool.stopping && self.retry.again(status, why.as_ref(), live.attempt);
         self.note_hopeless(status, why.as_ref(), turn);
         turn.notices.push(Notice::Trial {
@@ -189,6 +192,8 @@ impl Manager {
         match result {
             Ok(_) => {
                 live.submitted = true;
+                let waiting = live.phases.undelivered();
+                turn.send.extend(waiting.into_iter().map(|index| (id.clone(), index)));
                 if let Some(why) = live.cancel {
                     turn.cancel.push((id.clone(), why));
                 }

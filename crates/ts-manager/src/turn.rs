@@ -31,6 +31,8 @@ pub(crate) struct Turn {
     pub(crate) changes: Vec<Change>,
     pub(crate) submit: Vec<TrialId>,
     pub(crate) cancel: Vec<(TrialId, CancelReason)>,
+    /// Further parameters that are stored by then, by their index.
+    pub(crate) send: Vec<(TrialId, u32)>,
     pub(crate) notices: Vec<Notice>,
     replies: Vec<(oneshot::Sender<Response>, Response)>,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Turn {
 impl Turn {
     /// Whether nobody does anything because of it.
     fn only_takes_notes(&self) -> bool {
-        self.submit.is_empty() && self.cancel.is_empty() && self.replies.is_empty()
+        self.submit.is_empty() && self.cancel.is_empty() && self.send.is_empty() && self.replies.is_empty()
     }
 }
 
@@ -112,6 +114,19 @@ impl Manager {
                 (id, why, result)
             }));
         }
+        for (id, index) in turn.send {
+            // One that the platform may not have yet gets them once it has it.
+            let live = self.live.get(&id).filter(|live| live.submitted);
+            let Some(text) = live.and_then(|live| live.phases.text(index)).map(Arc::clone) else {
+                continue;
+            };
+            let (service, clock) = (Arc::clone(&self.service), Arc::clone(&self.ctx.clock));
+            self.sending.push(Box::pin(async move {
+                let next = Parameters { text, index };
+                let result = answered(&*clock, "send_parameters", service.send_parameters(&id, &next)).await;
+                (id, index, result)
+            }));
+        }
         self.untold.extend(turn.notices);
         if self.unanswered.is_empty() {
             self.tell();
@@ -146,6 +161,7 @@ impl Manager {
             Input::Source(Err(error)) => self.fail(error, turn),
             Input::Submitted((id, result)) => self.submitted(&id, result, turn).await,
             Input::Canceled((id, _, result)) => self.canceled(&id, result, turn),
+            Input::Sent((id, index, result)) => self.sent(&id, index, result, turn),
             Input::Command((request, reply)) => {
                 let response = self.command(request, turn).await;
                 turn.replies.push((reply, response));
@@ -187,6 +203,7 @@ impl Manager {
                 self.enqueue(text, turn).await;
             }
             SourceEvent::Exhausted => self.pool.exhausted(),
+            SourceEvent::Next { trial, index, text } => self.answered_next(&trial, index, text, turn),
             SourceEvent::Cancel(id) => {
                 if let Some(live) = self.live.get_mut(&id)
                     && live.cancel.is_none()
@@ -240,6 +257,7 @@ impl Manager {
                     None => turn.submit.push(id),
                     Some(why) => self.end_before_start(&id, why, turn).await,
                 },
+                Due::Parameters(index) => turn.send.push((id, index)),
                 Due::Cancel => turn.cancel.extend(live.cancel.map(|why| (id, why))),
             }
         }

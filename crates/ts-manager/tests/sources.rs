@@ -144,6 +144,7 @@ fn run_cut(name: &str, n: u32, lag: usize, cut: Option<u32>) -> Vec<Arc<str>> {
             let past = |(i, text): (usize, &Arc<str>)| PastTrial {
                 trial: trial(u32::try_from(i).unwrap()),
                 sequence_id: u32::try_from(i).unwrap(),
+                index: 0,
                 parameters: Arc::clone(text),
                 status: if i < done {
                     TrialStatus::Succeeded
@@ -190,6 +191,7 @@ fn numbers_go_on_behind_the_greatest_and_user_parameters_have_none() {
     let past = |n: u32, text: &str| PastTrial {
         trial: trial(n),
         sequence_id: n,
+        index: 0,
         parameters: text.into(),
         status: TrialStatus::Failed,
         final_value: None,

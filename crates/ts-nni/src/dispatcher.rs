@@ -34,6 +34,7 @@ const UNHEARD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Order {
     Request(u32),
+    Next(TrialId, u32),
     Assigned(TrialId, Arc<str>),
     Metric {
         trial: TrialId,
@@ -200,6 +201,14 @@ impl Dispatcher {
                     self.tell(Ok(SourceEvent::Proposal(Proposal { text })));
                 }
                 self.request(life, missing).await
+            }
+            Order::Next(trial, index) => {
+                self.tell(Ok(SourceEvent::Next {
+                    trial,
+                    index,
+                    text: None,
+                }));
+                Ok(())
             }
             Order::Assigned(trial, parameters) => {
                 self.state.history.assigned(&trial, &parameters);

@@ -82,6 +82,15 @@ impl ParameterSource for NniSource {
         Ok(())
     }
 
+    async fn request_next(&mut self, trial: &TrialId, index: u32) -> Result<()> {
+        self.order(Order::Next(trial.clone(), index));
+        Ok(())
+    }
+
+    async fn next_ended(&mut self, _trial: &TrialId, _status: TrialStatus, _parameters: &[Arc<str>]) -> Result<()> {
+        Ok(())
+    }
+
     async fn assigned(&mut self, trial: &TrialId, parameters: &str) -> Result<()> {
         self.order(Order::Assigned(trial.clone(), parameters.into()));
         Ok(())

@@ -113,6 +113,7 @@ pub(crate) fn script(
         sys_dir: trial_dir,
         output_dir: trial_dir,
         code_dir: &code_dir,
+        multi_phase: trial.multi_phase,
     });
     if matches!(trial.gpus, GpuCount::Exactly(1..)) {
         // The order of nvidia-smi; CUDA's own default sorts by speed.

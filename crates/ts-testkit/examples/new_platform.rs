@@ -134,6 +134,7 @@ impl ChildService {
             sys_dir: &directory,
             output_dir: &directory,
             code_dir: &code.location,
+            multi_phase: trial.multi_phase,
         })
     }
 

@@ -23,11 +23,14 @@ pub struct TrialContext<'a> {
     pub output_dir: &'a str,
     /// Code directory.
     pub code_dir: &'a str,
+    /// Whether the trial may ask for further parameters.
+    pub multi_phase: bool,
 }
 
 /// NNI's variables in NNI's order.
 ///
-/// Source: nni v1.9, `localTrainingService.ts`; `MULTI_PHASE` was last set by v2.10. Its v1.9 SDK ends with an error if
+/// Source: nni v1.9, `localTrainingService.ts`; `MULTI_PHASE` was last set by v2.10, and is read by v3.0 still
+/// (`nni/runtime/trial_command_channel/local_legacy.py`). Its v1.9 SDK ends with an error if
 /// `NNI_TRIAL_SEQ_ID` is missing.
 pub fn trial_environment(context: &TrialContext<'_>) -> Vec<(String, String)> {
     [
@@ -38,7 +41,7 @@ pub fn trial_environment(context: &TrialContext<'_>) -> Vec<(String, String)> {
         ("NNI_OUTPUT_DIR", context.output_dir.to_owned()),
         ("NNI_TRIAL_SEQ_ID", context.sequence_id.to_string()),
         ("NNI_CODE_DIR", context.code_dir.to_owned()),
-        ("MULTI_PHASE", "false".to_owned()),
+        ("MULTI_PHASE", context.multi_phase.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -62,22 +65,27 @@ mod tests {
 
     #[test]
     fn variables_are_nnis_in_nnis_order() {
-        let environment = trial_environment(&TrialContext {
-            platform: "local",
-            experiment: &ExperimentId::new("exp").unwrap(),
-            trial: &TrialId::new("Ab1cd").unwrap(),
-            sequence_id: 7,
-            sys_dir: "/t",
-            output_dir: "/t/nnioutput",
-            code_dir: "/c",
-        });
-        let lines: Vec<_> = environment
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let expected = "NNI_PLATFORM=local NNI_EXP_ID=exp NNI_SYS_DIR=/t NNI_TRIAL_JOB_ID=Ab1cd \
-                        NNI_OUTPUT_DIR=/t/nnioutput NNI_TRIAL_SEQ_ID=7 NNI_CODE_DIR=/c MULTI_PHASE=false";
-        assert_eq!(lines.join(" "), expected);
+        for multi_phase in [false, true] {
+            let environment = trial_environment(&TrialContext {
+                platform: "local",
+                experiment: &ExperimentId::new("exp").unwrap(),
+                trial: &TrialId::new("Ab1cd").unwrap(),
+                sequence_id: 7,
+                sys_dir: "/t",
+                output_dir: "/t/nnioutput",
+                code_dir: "/c",
+                multi_phase,
+            });
+            let lines: Vec<_> = environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            let expected = format!(
+                "NNI_PLATFORM=local NNI_EXP_ID=exp NNI_SYS_DIR=/t NNI_TRIAL_JOB_ID=Ab1cd \
+                 NNI_OUTPUT_DIR=/t/nnioutput NNI_TRIAL_SEQ_ID=7 NNI_CODE_DIR=/c MULTI_PHASE={multi_phase}"
+            );
+            assert_eq!(lines.join(" "), expected);
+        }
     }
 
     #[test]

@@ -276,6 +276,7 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
             sys_dir: &dir,
             output_dir: &output,
             code_dir: &code,
+            multi_phase: trial.multi_phase,
         }))
         .with_clock(StateClock::Date)
         .render()?;

@@ -103,6 +103,7 @@ fn trial_changes(
             sequence: metric.sequence,
             number: Metric::new(kind, metric.value.as_str()).number(),
             value: metric.value.clone(),
+            parameter_index: metric.parameter_index,
         });
     }
     if let Some(at) = trial.cancel_asked {

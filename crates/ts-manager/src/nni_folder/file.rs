@@ -44,6 +44,7 @@ pub(super) struct MetricRow {
     pub(super) kind: String,
     pub(super) sequence: Option<i64>,
     pub(super) data: String,
+    pub(super) parameter_id: Option<String>,
 }
 
 /// All rows that count.
@@ -169,7 +170,8 @@ impl NniFile {
                 },
             )?,
             metrics: self.all(
-                "SELECT timestamp, trialJobId, type, sequence, CAST(data AS TEXT) FROM MetricData ORDER BY rowid",
+                "SELECT timestamp, trialJobId, type, sequence, CAST(data AS TEXT), CAST(parameterId AS TEXT)
+                 FROM MetricData ORDER BY rowid",
                 |row| {
                     Ok(MetricRow {
                         at: row.get::<_, Option<i64>>(0)?.unwrap_or_default(),
@@ -177,6 +179,7 @@ impl NniFile {
                         kind: row.get(2)?,
                         sequence: row.get(3)?,
                         data: row.get(4)?,
+                        parameter_id: row.get(5)?,
                     })
                 },
             )?,

@@ -55,6 +55,8 @@ pub struct NniMetric {
     pub sequence: u32,
     /// JSON text as the trial wrote it, `NaN` included.
     pub value: String,
+    /// Index of the parameters that it is of, in [`NniTrial::parameters`].
+    pub parameter_index: u32,
 }
 
 pub(super) fn experiment(folder: &Path, path: &Path, rows: Rows) -> Result<NniExperiment> {
@@ -235,11 +237,14 @@ fn metrics(rows: &[MetricRow], trials: &mut [Numbered], left_out: &mut Vec<Strin
             others += 1;
             continue;
         };
-        trials[*at].0.metrics.push(NniMetric {
+        let trial = &mut trials[*at].0;
+        let parameter_index = parameter_index(trial, row.parameter_id.as_deref());
+        trial.metrics.push(NniMetric {
             at: Timestamp(row.at),
             kind,
             sequence: row.sequence.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             value: value(&row.data),
+            parameter_index,
         });
     }
     for (trial, _) in trials {
@@ -254,6 +259,20 @@ fn metrics(rows: &[MetricRow], trials: &mut [Numbered], left_out: &mut Vec<Strin
     if others > 0 {
         left_out.push(format!("{others} metrics that are neither intermediate nor final"));
     }
+}
+
+/// Which of the trial's parameters have this id; the newest if none has. NNI's database has some ids as JSON text.
+fn parameter_index(trial: &NniTrial, id: Option<&str>) -> u32 {
+    let newest = trial.parameters.len().saturating_sub(1);
+    let found = match (id, newest) {
+        (None, _) | (_, 0) => newest,
+        (Some(id), _) => {
+            let id = serde_json::from_str(id).unwrap_or_else(|_| id.to_owned());
+            let is_named = |text: &String| crate::source::parameter_id(text).as_ref() == Some(&id);
+            trial.parameters.iter().position(is_named).unwrap_or(newest)
+        }
+    };
+    u32::try_from(found).unwrap_or(u32::MAX)
 }
 
 /// The trial's own JSON text: the column holds it as JSON text of a string. A value that was never encoded stands for itself.

@@ -150,6 +150,14 @@ impl Live {
                 let document = json!({ "id": trial, "sequenceId": sequence_id, "value": JsonText(value) });
                 self.add(text, "metric", &document);
             }
+            Notice::Parameters {
+                trial,
+                sequence_id,
+                index,
+            } => {
+                let document = json!({ "id": trial, "sequenceId": sequence_id, "index": index });
+                self.add(text, "parameters", &document);
+            }
             Notice::Warning(message) => self.add(text, "warning", &json!({ "message": message })),
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! The algorithms themselves are pure state machines behind [`Algorithm`].
 
-use super::{ImportedResult, Observation, ParameterSource, PastTrial, Proposal, SourceEvent, pack, unpack};
+use super::{ImportedResult, Observation, ParameterSource, PastTrial, Proposal, SourceEvent, pack, pack_for, unpack};
 use async_trait::async_trait;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use std::fmt::Debug;
+use std::{collections::VecDeque, fmt::Debug, sync::Arc};
 use ts_core::{Error, ErrorKind, Result, TrialId, TrialStatus};
 
 /// A built-in algorithm. Proposals are asked for in the order of their numbers, each number once; a resume skips numbers.
@@ -51,6 +51,8 @@ pub(super) struct BuiltIn<A> {
     algorithm: A,
     next_id: u64,
     wanted: u64,
+    /// Running trials that wait for parameters of this index, before all new ones.
+    asking: VecDeque<(TrialId, u32)>,
 }
 
 impl<A: Algorithm> BuiltIn<A> {
@@ -59,7 +61,16 @@ impl<A: Algorithm> BuiltIn<A> {
             algorithm,
             next_id: 0,
             wanted: 0,
+            asking: VecDeque::new(),
         }
+    }
+
+    /// The next proposal, with its number.
+    fn propose(&mut self) -> Result<Option<(u64, Value)>> {
+        let id = self.next_id;
+        let proposed = self.algorithm.propose(id)?;
+        self.next_id += u64::from(proposed.is_some());
+        Ok(proposed.map(|parameters| (id, parameters)))
     }
 }
 
@@ -98,6 +109,19 @@ impl<A: Algorithm> ParameterSource for BuiltIn<A> {
         Ok(())
     }
 
+    async fn request_next(&mut self, trial: &TrialId, index: u32) -> Result<()> {
+        self.asking.push_back((trial.clone(), index));
+        Ok(())
+    }
+
+    async fn next_ended(&mut self, trial: &TrialId, _status: TrialStatus, parameters: &[Arc<str>]) -> Result<()> {
+        self.asking.retain(|(asking, _)| asking != trial);
+        for text in parameters {
+            self.algorithm.ended(text);
+        }
+        Ok(())
+    }
+
     async fn assigned(&mut self, _trial: &TrialId, _parameters: &str) -> Result<()> {
         Ok(())
     }
@@ -126,16 +150,18 @@ impl<A: Algorithm> ParameterSource for BuiltIn<A> {
     }
 
     async fn next(&mut self) -> Result<SourceEvent> {
+        if let Some((trial, index)) = self.asking.pop_front() {
+            let text = self.propose()?.map(|(id, parameters)| pack_for(id, &parameters, index));
+            return Ok(SourceEvent::Next { trial, index, text });
+        }
         if self.wanted == 0 {
             return std::future::pending().await;
         }
-        let id = self.next_id;
-        let Some(parameters) = self.algorithm.propose(id)? else {
+        let Some((id, parameters)) = self.propose()? else {
             self.wanted = 0;
             return Ok(SourceEvent::Exhausted);
         };
         self.wanted -= 1;
-        self.next_id += 1;
         Ok(SourceEvent::Proposal(Proposal {
             text: pack(id, &parameters),
         }))

@@ -22,6 +22,15 @@ pub enum SourceEvent {
     /// The rest of the proposals that were asked for will not come. A later request may be answered again by a source that learns
     /// from results; a finite source says the same each time.
     Exhausted,
+    /// Further parameters of a running trial, which were asked for.
+    Next {
+        /// The trial.
+        trial: TrialId,
+        /// Their index, from 1.
+        index: u32,
+        /// Packed parameters, byte for byte what the trial will find; `None`: the source has no more.
+        text: Option<Arc<str>>,
+    },
     /// The source wants this trial to end early. May repeat for one trial.
     Cancel(TrialId),
 }
@@ -33,7 +42,7 @@ pub struct Observation<'a> {
     pub trial: &'a TrialId,
     /// Number of the trial within the experiment.
     pub sequence_id: u32,
-    /// The trial's packed parameters, as proposed.
+    /// The packed parameters that it is of, as proposed: of a trial with several those that it names.
     pub parameters: &'a str,
     /// Whether this is the trial's result; otherwise it is an intermediate one.
     pub is_final: bool,
@@ -45,18 +54,21 @@ pub struct Observation<'a> {
     pub number: Option<f64>,
 }
 
-/// A trial of an earlier run of the same experiment.
+/// A trial of an earlier run of the same experiment, with one set of parameters: further ones are told by entries of their own,
+/// behind that of index 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastTrial {
     /// Its id.
     pub trial: TrialId,
     /// Its number within the experiment.
     pub sequence_id: u32,
-    /// Its packed parameters, as proposed.
+    /// Index of the parameters; 0 for those that it began with.
+    pub index: u32,
+    /// The packed parameters, as proposed.
     pub parameters: Arc<str>,
     /// Last known status; a trial that has not ended may still report.
     pub status: TrialStatus,
-    /// Value of its final result: JSON text as the trial wrote it.
+    /// Value of the final result of these parameters: JSON text as the trial wrote it.
     pub final_value: Option<Arc<str>>,
     /// The number in it, as [`Observation::number`].
     pub final_number: Option<f64>,
@@ -100,6 +112,12 @@ pub trait ParameterSource: Send + Debug + 'static {
     async fn start(&mut self, history: &[PastTrial]) -> Result<()>;
     /// Asks for `n` more proposals; they arrive on [`next`](Self::next).
     async fn request(&mut self, n: u32) -> Result<()>;
+    /// Asks for further parameters of a running trial, those of `index`; they arrive on [`next`](Self::next). They are no trial:
+    /// [`assigned`](Self::assigned) is not called for them.
+    async fn request_next(&mut self, trial: &TrialId, index: u32) -> Result<()>;
+    /// Tells that a trial with further parameters has ended, perhaps to be tried again: what was asked for it is not needed any
+    /// more, and of `parameters`, all further ones that it was given, no more results come. Before [`ended`](Self::ended).
+    async fn next_ended(&mut self, trial: &TrialId, status: TrialStatus, parameters: &[Arc<str>]) -> Result<()>;
     /// Tells which trial got which proposal.
     async fn assigned(&mut self, trial: &TrialId, parameters: &str) -> Result<()>;
     /// Tells a metric.

@@ -15,4 +15,5 @@ mod tpe_settings;
 
 pub use build::{AlgorithmSpec, build, needs_nni};
 pub use contract::{ImportedResult, Observation, ParameterSource, PastTrial, Proposal, SourceEvent};
-pub use packed::{Packed, pack, pack_custom, python_json, unpack};
+pub use packed::{Packed, pack, pack_custom, pack_for, pack_no_more, python_json, unpack};
+pub(crate) use packed::{parameter_id, says_no_more};

@@ -4,15 +4,54 @@
 
 use serde_json::Value;
 use std::{fmt::Write as _, sync::Arc};
+use ts_core::json_members;
 
 /// The packed text of an algorithm's proposal.
 ///
 /// Source: nni v1.9 to v3.0, `nni/runtime/msg_dispatcher.py`: keys and their order.
 pub fn pack(id: u64, parameters: &Value) -> Arc<str> {
+    pack_for(id, parameters, 0)
+}
+
+/// As [`pack`], for the parameters of index `index` of a trial; 0 are those that it begins with.
+pub fn pack_for(id: u64, parameters: &Value, index: u32) -> Arc<str> {
     let mut text = format!("{{\"parameter_id\": {id}, \"parameter_source\": \"algorithm\", \"parameters\": ");
     write(&mut text, parameters);
-    text.push_str(", \"parameter_index\": 0}");
+    write!(text, ", \"parameter_index\": {index}}}").expect("writing to a string");
     text.into()
+}
+
+/// The packed text that tells a trial that there are no further parameters: NNI's SDK gives it `None`.
+///
+/// Source: nni v1.9, `nni/msg_dispatcher.py`, `handle_report_metric_data`, and `nni/trial.py`, `get_next_parameter`.
+pub fn pack_no_more(index: u32) -> Arc<str> {
+    format!(
+        "{{\"parameter_id\": null, \"parameter_source\": \"algorithm\", \"parameters\": null, \"parameter_index\": {index}}}"
+    )
+    .into()
+}
+
+/// Whether packed text says that there are no further parameters.
+pub(crate) fn says_no_more(text: &str) -> bool {
+    member(text, "parameters") == Some("null")
+}
+
+/// The id of packed parameters as text, which is how NNI's database gives even numbers.
+pub(crate) fn parameter_id(packed: &str) -> Option<String> {
+    match member(packed, "parameter_id")? {
+        "null" => None,
+        raw => Some(serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())),
+    }
+}
+
+/// The raw text of a member; packed text may hold bare `NaN`.
+fn member<'t>(packed: &'t str, key: &str) -> Option<&'t str> {
+    let members = json_members(packed)?;
+    members
+        .into_iter()
+        .rev()
+        .find(|(name, _)| name == key)
+        .map(|(_, raw)| raw)
 }
 
 /// The packed text of parameters that a person chose; without a number, which only proposals have.
@@ -167,6 +206,27 @@ mod tests {
         );
         let packed = unpack(&text).unwrap();
         assert_eq!((packed.id, packed.parameters), (0, json!({"x": 1})));
+    }
+
+    #[test]
+    fn ids_of_parameters_are_text_whatever_they_are() {
+        let cases = [
+            (r#"{"parameter_id": 7, "parameters": {"x": NaN}}"#, Some("7")),
+            (r#"{"parameter_id": "0-2_0_0", "parameters": {}}"#, Some("0-2_0_0")),
+            (r#"{"parameter_id": null, "parameters": {}}"#, None),
+            (r#"{"parameters": {}}"#, None),
+            ("", None),
+        ];
+        for (packed, id) in cases {
+            assert_eq!(parameter_id(packed).as_deref(), id, "{packed}");
+        }
+    }
+
+    #[test]
+    fn the_word_that_there_are_no_more_is_told_from_parameters() {
+        assert!(says_no_more(&pack_no_more(3)));
+        assert!(!says_no_more(&pack_for(1, &json!({"x": null}), 3)));
+        assert!(pack_for(1, &json!({}), 3).ends_with("\"parameters\": {}, \"parameter_index\": 3}"));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Transactions, waiting and answering belong to `writer`.
 
-use super::{Applied, Change, Limits, MetricKind, Outcome, error::Failure};
+use super::{Applied, Change, ExperimentStatus, Limits, MetricKind, Outcome, error::Failure, phases};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
+use std::time::Duration;
 use ts_core::{CancelReason, Error, ErrorKind, JournalCursor, Reason, Timestamp, TrialId, TrialSpec, TrialStatus};
 
 /// Kind of the event that keeps imported results.
@@ -34,11 +35,24 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
             reason,
         } => status_reported(db, trial, *at, *status, reason.as_ref()),
         Change::CancelRequested { trial, at, reason } => cancel_requested(db, trial, *at, *reason),
-        Change::ParametersSent { trial, at, parameters } => {
-            let known = find(db, trial)?;
-            let data = json!({"index": parameters.index, "text": &*parameters.text});
-            log(db, *at, Some(known.sequence_id), "parameters", Some(&data))
+        Change::ParametersRequested {
+            trial,
+            at,
+            index,
+            cursor,
+            is_counted,
+        } => {
+            let request = phases::Request {
+                at: *at,
+                index: *index,
+                cursor: *cursor,
+                is_counted: *is_counted,
+            };
+            phases::requested(db, trial, &request)
         }
+        Change::ParametersSent { trial, at, parameters } => phases::given(db, trial, *at, parameters),
+        Change::ParametersDelivered { trial, index } => phases::delivered(db, trial, *index),
+        Change::ResultChosen { trial, index } => phases::chosen(db, trial, *index),
         Change::Metric {
             trial,
             at,
@@ -47,14 +61,39 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
             sequence,
             value,
             number,
+            parameter_index,
         } => {
             let metric = NewMetric {
                 at: *at,
-                cursor: *cursor,
+                seq: cursor.seq(),
+                cursor: Some(*cursor),
                 kind: *kind,
                 sequence: *sequence,
                 value,
                 number: number.filter(|n| !n.is_nan()),
+                parameter_index: *parameter_index,
+            };
+            metric_read(db, trial, &metric)
+        }
+        Change::MetricReported {
+            trial,
+            at,
+            seq,
+            kind,
+            sequence,
+            value,
+            number,
+            parameter_index,
+        } => {
+            let metric = NewMetric {
+                at: *at,
+                seq: *seq,
+                cursor: None,
+                kind: *kind,
+                sequence: *sequence,
+                value,
+                number: number.filter(|n| !n.is_nan()),
+                parameter_index: *parameter_index,
             };
             metric_read(db, trial, &metric)
         }
@@ -65,17 +104,7 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
             n_bytes,
             problem,
         } => journal_skipped(db, trial, *at, *cursor, *n_bytes, problem),
-        Change::ExperimentStatus { status, at, message } => {
-            let running = *status == super::ExperimentStatus::Running;
-            let ended = status.is_ended().then_some(at.0);
-            db.prepare_cached(
-                "UPDATE experiment SET status = ?1, message = ?2, ended_ms = ?3,
-                     started_ms = coalesce(started_ms, iif(?4, ?5, NULL))",
-            )?
-            .execute(params![status.as_str(), message, ended, running, at.0])?;
-            let data = json!({"status": status, "message": message});
-            log(db, *at, None, "experiment", Some(&data))
-        }
+        Change::ExperimentStatus { status, at, message } => experiment_status(db, *at, *status, message.as_deref()),
         Change::CodePrepared { at, receipt } => {
             let receipt = json!(receipt);
             db.prepare_cached("UPDATE experiment SET code_json = ?1")?
@@ -89,35 +118,22 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
             log(db, *at, None, "searchSpace", Some(space))
         }
         Change::ResultsImported { at, results } => log(db, *at, None, IMPORT, Some(&json!(results))),
-        Change::DurationAccumulated { by } => {
-            let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-            db.prepare_cached("UPDATE experiment SET duration_ms = min(duration_ms, ?2 - ?1) + ?1")?
-                .execute((by, i64::MAX))?;
-            Ok(Outcome::Stored)
-        }
-        Change::Note { at, trial, kind, data } => {
-            let trial = trial.as_ref().map(|id| find(db, id)).transpose()?;
-            log(
-                db,
-                *at,
-                trial.map(|t| t.sequence_id),
-                kind,
-                Some(data).filter(|d| !d.is_null()),
-            )
-        }
+        Change::DurationAccumulated { by } => duration(db, *by),
+        Change::Note { at, trial, kind, data } => note(db, *at, trial.as_ref(), kind, data),
     }
 }
 
 /// What the checks need of a stored trial.
-struct Known {
-    sequence_id: u32,
+pub(super) struct Known {
+    pub(super) sequence_id: u32,
     attempt: u32,
     status: TrialStatus,
     reason: Option<String>,
     cancel: Option<String>,
     url: Option<String>,
     submitted: bool,
-    seq: u64,
+    /// Position of its journal.
+    pub(super) seq: u64,
 }
 
 impl Known {
@@ -135,7 +151,7 @@ impl Known {
     }
 }
 
-fn find(db: &Connection, id: &TrialId) -> Result<Known, Failure> {
+pub(super) fn find(db: &Connection, id: &TrialId) -> Result<Known, Failure> {
     db.prepare_cached(
         "SELECT sequence_id, attempt, status, reason_json, cancel_reason, url, submitted, journal_base, journal_offset
          FROM trial WHERE id = ?1",
@@ -242,21 +258,24 @@ fn cancel_requested(db: &Connection, id: &TrialId, at: Timestamp, reason: Cancel
 }
 
 /// A metric on its way in.
-struct NewMetric<'a> {
+pub(super) struct NewMetric<'a> {
     at: Timestamp,
-    cursor: JournalCursor,
+    pub(super) seq: u64,
+    /// Where its journal goes on, if it came through one.
+    cursor: Option<JournalCursor>,
     kind: MetricKind,
     sequence: u32,
-    value: &'a str,
-    number: Option<f64>,
+    pub(super) value: &'a str,
+    pub(super) number: Option<f64>,
+    pub(super) parameter_index: u32,
 }
 
 fn metric_read(db: &Connection, id: &TrialId, m: &NewMetric<'_>) -> Result<Outcome, Failure> {
     let known = find(db, id)?;
-    let seq = m.cursor.seq();
+    let seq = m.seq;
     let kind = m.kind.as_str();
     let inserted = db
-        .prepare_cached("INSERT INTO metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING")?
+        .prepare_cached("INSERT INTO metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING")?
         .execute(params![
             known.sequence_id,
             seq,
@@ -264,14 +283,15 @@ fn metric_read(db: &Connection, id: &TrialId, m: &NewMetric<'_>) -> Result<Outco
             kind,
             m.sequence,
             m.value,
-            m.number
+            m.number,
+            m.parameter_index
         ])?;
     if inserted == 0 {
         return Ok(Outcome::Repeated);
     }
     db.prepare_cached(
         "UPDATE trial SET n_metrics = n_metrics + 1, newest_seq = ?2, newest_ms = ?3, newest_kind = ?4,
-             newest_sequence = ?5, newest_value = ?6, newest_number = ?7
+             newest_sequence = ?5, newest_value = ?6, newest_number = ?7, newest_index = ?8
          WHERE sequence_id = ?1 AND coalesce(newest_seq, -1) < ?2",
     )?
     .execute(params![
@@ -281,7 +301,8 @@ fn metric_read(db: &Connection, id: &TrialId, m: &NewMetric<'_>) -> Result<Outco
         kind,
         m.sequence,
         m.value,
-        m.number
+        m.number,
+        m.parameter_index
     ])
     .and_then(|newer| match newer {
         0 => db
@@ -291,12 +312,15 @@ fn metric_read(db: &Connection, id: &TrialId, m: &NewMetric<'_>) -> Result<Outco
     })?;
     if m.kind == MetricKind::Final {
         db.prepare_cached(
-            "UPDATE trial SET final_seq = ?2, final_value = ?3, final_number = ?4
-             WHERE sequence_id = ?1 AND coalesce(final_seq, -1) < ?2",
+            "UPDATE trial SET final_seq = ?2, final_value = ?3, final_number = ?4, final_index = ?5
+             WHERE sequence_id = ?1 AND (coalesce(final_seq, -1) < ?2 OR final_index != ?5)",
         )?
-        .execute(params![known.sequence_id, seq, m.value, m.number])?;
+        .execute(params![known.sequence_id, seq, m.value, m.number, m.parameter_index])?;
+        phases::result(db, known.sequence_id, m)?;
     }
-    advance(db, &known, m.cursor)?;
+    if let Some(cursor) = m.cursor {
+        advance(db, &known, cursor)?;
+    }
     Ok(Outcome::Stored)
 }
 
@@ -318,7 +342,7 @@ fn journal_skipped(
 }
 
 /// Moves the journal's cursor forward, never back.
-fn advance(db: &Connection, known: &Known, to: JournalCursor) -> Result<(), Failure> {
+pub(super) fn advance(db: &Connection, known: &Known, to: JournalCursor) -> Result<(), Failure> {
     if to.seq() > known.seq {
         db.prepare_cached(
             "UPDATE trial SET journal_base = ?2, journal_offset = ?3, journal_check = ?4 WHERE sequence_id = ?1",
@@ -328,6 +352,42 @@ fn advance(db: &Connection, known: &Known, to: JournalCursor) -> Result<(), Fail
     Ok(())
 }
 
+fn experiment_status(
+    db: &Connection,
+    at: Timestamp,
+    status: ExperimentStatus,
+    message: Option<&str>,
+) -> Result<Outcome, Failure> {
+    let running = status == ExperimentStatus::Running;
+    let ended = status.is_ended().then_some(at.0);
+    db.prepare_cached(
+        "UPDATE experiment SET status = ?1, message = ?2, ended_ms = ?3,
+             started_ms = coalesce(started_ms, iif(?4, ?5, NULL))",
+    )?
+    .execute(params![status.as_str(), message, ended, running, at.0])?;
+    let data = json!({"status": status, "message": message});
+    log(db, at, None, "experiment", Some(&data))
+}
+
+fn duration(db: &Connection, by: Duration) -> Result<Outcome, Failure> {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    db.prepare_cached("UPDATE experiment SET duration_ms = min(duration_ms, ?2 - ?1) + ?1")?
+        .execute((by, i64::MAX))?;
+    Ok(Outcome::Stored)
+}
+
+fn note(
+    db: &Connection,
+    at: Timestamp,
+    trial: Option<&TrialId>,
+    kind: &str,
+    data: &serde_json::Value,
+) -> Result<Outcome, Failure> {
+    let trial = trial.map(|id| find(db, id)).transpose()?;
+    let data = Some(data).filter(|data| !data.is_null());
+    log(db, at, trial.map(|t| t.sequence_id), kind, data)
+}
+
 fn limits_changed(db: &Connection, at: Timestamp, limits: &Limits) -> Result<Outcome, Failure> {
     db.prepare_cached("UPDATE experiment SET concurrency = ?1, max_trials = ?2, max_duration_ms = ?3")?
         .execute(params![limits.concurrency, limits.max_trials, limits.max_duration_ms])?;
@@ -335,7 +395,7 @@ fn limits_changed(db: &Connection, at: Timestamp, limits: &Limits) -> Result<Out
 }
 
 /// Appends to the event log.
-fn log(
+pub(super) fn log(
     db: &Connection,
     at: Timestamp,
     trial: Option<u32>,

@@ -49,7 +49,20 @@ pub enum Change {
         /// Why.
         reason: CancelReason,
     },
-    /// A running trial was given its next parameters.
+    /// A trial asked for its parameters of this index; stored before the source is asked. The first ones, of index 0, it has.
+    ParametersRequested {
+        /// The trial.
+        trial: TrialId,
+        /// When.
+        at: Timestamp,
+        /// The index.
+        index: u32,
+        /// Position behind the request, where reading goes on; `None` if it did not come through the journal.
+        cursor: Option<JournalCursor>,
+        /// Whether the request named no index, so that it counts for the index of the next such one.
+        is_counted: bool,
+    },
+    /// A running trial is given further parameters; stored before they are sent.
     ParametersSent {
         /// The trial.
         trial: TrialId,
@@ -57,6 +70,13 @@ pub enum Change {
         at: Timestamp,
         /// The parameters.
         parameters: Parameters,
+    },
+    /// The platform took parameters that were sent.
+    ParametersDelivered {
+        /// The trial.
+        trial: TrialId,
+        /// Their index.
+        index: u32,
     },
     /// A metric was read from the journal. The same `cursor.seq()` again is not stored again.
     Metric {
@@ -74,6 +94,34 @@ pub enum Change {
         value: String,
         /// What it is compared by.
         number: Option<f64>,
+        /// Index of the parameters that it is of.
+        parameter_index: u32,
+    },
+    /// A metric came by another way than the journal. The same `seq` again is not stored again.
+    MetricReported {
+        /// The trial.
+        trial: TrialId,
+        /// When it came.
+        at: Timestamp,
+        /// Its place behind everything in the journal: from [`FIRST_REPORT`](super::FIRST_REPORT), one by one.
+        seq: u64,
+        /// Intermediate or final.
+        kind: MetricKind,
+        /// The trial's own number of it.
+        sequence: u32,
+        /// JSON text as the trial wrote it.
+        value: String,
+        /// What it is compared by.
+        number: Option<f64>,
+        /// Index of the parameters that it is of.
+        parameter_index: u32,
+    },
+    /// Of all results of the trial the one of these parameters counts as the trial's, until another final metric comes.
+    ResultChosen {
+        /// The trial.
+        trial: TrialId,
+        /// Index of the parameters.
+        index: u32,
     },
     /// Frames of the journal that are no metric, or no frame at all, were passed over.
     JournalSkipped {

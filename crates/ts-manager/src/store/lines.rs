@@ -2,7 +2,7 @@
 //!
 //! The rows as values of their own are in `rows`.
 
-use super::{MetricKind, StoreReader, TrialFilter, rows};
+use super::{MetricKind, Phase, StoreReader, TrialFilter, rows};
 use rusqlite::{Row, params_from_iter, types::Value};
 use std::collections::HashMap;
 use ts_core::{CancelReason, Reason, Result, Timestamp, TrialId, TrialStatus};
@@ -23,6 +23,8 @@ pub struct MetricLine<'r> {
     pub value: &'r str,
     /// What it is compared by.
     pub number: Option<f64>,
+    /// Index of the parameters that it is of.
+    pub parameter_index: u32,
 }
 
 /// A trial, borrowed; without its specification, of which [`StoreReader::templates`] has the part that trials share.
@@ -61,8 +63,10 @@ pub struct TrialLine<'r> {
     pub n_metrics: u64,
     /// The newest metric.
     pub newest: Option<MetricLine<'r>>,
-    /// The final metric that was reported last.
+    /// The trial's result: the final metric that was reported last; of a trial with several phases the best of theirs.
     pub last_final: Option<MetricLine<'r>>,
+    /// Whether it has further parameters, of which [`StoreReader::phases_of`] knows.
+    pub has_phases: bool,
 }
 
 /// What trials share: the part of their specification that lists show.
@@ -78,8 +82,8 @@ pub struct Template {
 /// The last final metric mostly is the newest one, whose columns are here already; only where it is not, it is looked up.
 const TRIAL_LINE: &str = "SELECT t.sequence_id, t.id, original.id, t.attempt, t.template, t.parameters, t.status,
         t.reason_json, t.cancel_reason, t.url, t.created_ms, t.submitted_ms, t.started_ms, t.ended_ms, t.n_metrics,
-        t.newest_seq, t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number,
-        f.seq, f.at_ms, f.kind, f.sequence, f.value, f.number, t.final_seq
+        t.newest_seq, t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number, t.newest_index,
+        f.seq, f.at_ms, f.kind, f.sequence, f.value, f.number, f.parameter_index, t.final_seq, t.n_phases
     FROM trial t LEFT JOIN trial original ON original.sequence_id = t.retry_of
     LEFT JOIN metric f ON f.trial = t.sequence_id AND f.seq = nullif(t.final_seq, t.newest_seq)";
 
@@ -94,6 +98,15 @@ impl StoreReader {
             Ok(line) => each(line),
             Err(e) => Err(self.failed(e)),
         })
+    }
+
+    /// All parameters of a trial in the order of their indices, if it asked for further ones; else none.
+    pub fn phases_of(&self, line: &TrialLine<'_>) -> Result<Vec<Phase>> {
+        if line.has_phases {
+            self.phases(line.sequence_id)
+        } else {
+            Ok(Vec::new())
+        }
     }
 
     /// What trials share, by the number of the template.
@@ -146,8 +159,8 @@ impl StoreReader {
         })
     }
 
-    /// Gives metrics of all trials with numbers in `numbers` to `each`, trial by trial, each with the trial's id and its packed
-    /// parameters.
+    /// Gives metrics of all trials with numbers in `numbers` to `each`, trial by trial, each with the trial's id and the
+    /// packed parameters that the metric is of.
     ///
     /// # Errors
     /// As [`each_trial`](Self::each_trial).
@@ -157,8 +170,10 @@ impl StoreReader {
         kind: Option<MetricKind>,
         mut each: impl FnMut(TrialHead<'_>, MetricLine<'_>) -> Result<()>,
     ) -> Result<()> {
-        let sql = "SELECT m.seq, m.at_ms, m.kind, m.sequence, m.value, m.number, t.id, t.parameters, t.sequence_id
+        let sql = "SELECT m.seq, m.at_ms, m.kind, m.sequence, m.value, m.number, m.parameter_index, t.id,
+                 coalesce(p.parameters, t.parameters), t.sequence_id
              FROM trial t CROSS JOIN metric m ON m.trial = t.sequence_id
+             LEFT JOIN phase p ON p.trial = t.sequence_id AND p.parameter_index = nullif(m.parameter_index, 0)
              WHERE t.sequence_id BETWEEN ? AND ? AND m.kind = coalesce(?, m.kind) ORDER BY t.sequence_id, m.seq";
         let values = vec![
             (*numbers.start()).into(),
@@ -179,18 +194,22 @@ impl StoreReader {
     pub fn each_latest(&self, mut each: impl FnMut(TrialHead<'_>, MetricLine<'_>) -> Result<()>) -> Result<()> {
         // The newest metric is in the trial's own row; the other one is looked up by its key.
         let sql = "SELECT t.newest_seq, t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number,
-                 t.id, t.parameters, t.sequence_id, o.seq, o.at_ms, o.kind, o.sequence, o.value, o.number
+                 t.newest_index, t.id, coalesce(p.parameters, t.parameters), t.sequence_id,
+                 o.seq, o.at_ms, o.kind, o.sequence, o.value, o.number, o.parameter_index,
+                 coalesce(q.parameters, t.parameters)
              FROM trial t LEFT JOIN metric o ON o.trial = t.sequence_id AND o.seq = iif(t.newest_kind = 'FINAL',
                  (SELECT n.seq FROM metric n WHERE n.trial = t.sequence_id AND n.kind = 'PERIODICAL'
                      ORDER BY n.seq DESC LIMIT 1),
                  t.final_seq)
+             LEFT JOIN phase p ON p.trial = t.sequence_id AND p.parameter_index = nullif(t.newest_index, 0)
+             LEFT JOIN phase q ON q.trial = t.sequence_id AND q.parameter_index = nullif(o.parameter_index, 0)
              WHERE t.newest_seq IS NOT NULL ORDER BY t.sequence_id";
         self.each_row(sql, Vec::new(), |row| {
-            let read = metric_of(row).and_then(|newest| Ok((metric(row, 9)?, newest)));
-            let (other, newest) = read.map_err(|e| self.failed(e))?;
+            let read = metric_of(row).and_then(|newest| Ok((metric(row, 10)?, text(row, 17)?, newest)));
+            let (other, parameters, newest) = read.map_err(|e| self.failed(e))?;
             let Some((head, newest)) = newest else { return Ok(()) };
             if let Some(other) = other {
-                each(head, other)?;
+                each(TrialHead { parameters, ..head }, other)?;
             }
             each(head, newest)
         })
@@ -214,7 +233,7 @@ pub struct TrialHead<'r> {
     pub id: &'r str,
     /// Its number.
     pub sequence_id: u32,
-    /// Its packed parameters.
+    /// Packed parameters that the metric is of.
     pub parameters: &'r str,
 }
 
@@ -244,9 +263,9 @@ pub(super) fn conditions(filter: &TrialFilter) -> (String, Vec<Value>) {
 
 fn metric_of<'r>(row: &'r Row<'_>) -> rusqlite::Result<Option<(TrialHead<'r>, MetricLine<'r>)>> {
     let head = TrialHead {
-        id: text(row, 6)?,
-        parameters: text(row, 7)?,
-        sequence_id: row.get(8)?,
+        id: text(row, 7)?,
+        parameters: text(row, 8)?,
+        sequence_id: row.get(9)?,
     };
     Ok(metric(row, 0)?.map(|line| (head, line)))
 }
@@ -261,6 +280,7 @@ fn metric<'r>(row: &'r Row<'_>, first: usize) -> rusqlite::Result<Option<MetricL
         sequence: row.get(first + 3)?,
         value: text(row, first + 4)?,
         number: row.get(first + 5)?,
+        parameter_index: row.get(first + 6)?,
     }))
 }
 
@@ -287,9 +307,10 @@ fn trial<'r>(row: &'r Row<'_>) -> rusqlite::Result<TrialLine<'r>> {
         n_metrics: row.get(14)?,
         newest,
         last_final: match newest {
-            Some(newest) if row.get::<_, Option<u64>>(27)? == Some(newest.seq) => Some(newest),
-            _ => metric(row, 21)?,
+            Some(newest) if row.get::<_, Option<u64>>(29)? == Some(newest.seq) => Some(newest),
+            _ => metric(row, 22)?,
         },
+        has_phases: row.get::<_, u32>(30)? > 0,
     })
 }
 

@@ -35,6 +35,7 @@ mod health;
 mod history;
 mod lines;
 mod model;
+mod phases;
 mod reader;
 mod rows;
 mod schema;
@@ -45,8 +46,8 @@ pub use change::{Applied, Change, Outcome};
 pub use health::StoreHealth;
 pub use lines::{MetricLine, Template, TrialHead, TrialLine};
 pub use model::{
-    ExperimentRow, ExperimentStatus, Limits, LoggedEvent, Metric, MetricKind, NewExperiment, Optimize, PastTrial,
-    StatusCounts, TrialFilter, TrialRow,
+    ExperimentRow, ExperimentStatus, FIRST_REPORT, Limits, LoggedEvent, Metric, MetricKind, NewExperiment, Optimize,
+    PastTrial, Phase, StatusCounts, TrialFilter, TrialRow,
 };
 pub use reader::StoreReader;
 pub use store_file::{FILE_NAME, file_in};

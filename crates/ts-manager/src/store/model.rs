@@ -177,12 +177,15 @@ pub struct ExperimentRow {
     pub revision: u64,
 }
 
+/// The first place of metrics that did not come through a journal; no journal grows that long.
+pub const FIRST_REPORT: u64 = 1 << 52;
+
 /// A stored metric.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Metric {
-    /// Position in the journal; unique and growing within the trial.
+    /// Position in the journal, or a number from [`FIRST_REPORT`] on; unique and growing within the trial.
     pub seq: u64,
     /// When it was read.
     pub at: Timestamp,
@@ -194,6 +197,37 @@ pub struct Metric {
     pub value: String,
     /// What it is compared by. `NaN` is stored as none.
     pub number: Option<f64>,
+    /// Index of the parameters that it is of; 0 for those that the trial began with.
+    pub parameter_index: u32,
+}
+
+/// Parameters that a trial asked for, and what came of them.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Phase {
+    /// Their index; 0 for those that the trial began with.
+    pub index: u32,
+    /// When they were asked for.
+    pub requested_at: Timestamp,
+    /// When they were there.
+    pub given_at: Option<Timestamp>,
+    /// Packed parameters, once they are there. Their `parameters` are `null` if the source had no more.
+    pub parameters: Option<String>,
+    /// Whether the platform has taken them.
+    pub delivered: bool,
+    /// Text of the last final metric of them.
+    pub final_value: Option<String>,
+    /// Number of that metric.
+    pub final_number: Option<f64>,
+}
+
+impl Phase {
+    /// Packed parameters that the trial can use: there, and not the word that there are no more.
+    pub fn usable(&self) -> Option<&str> {
+        self.parameters
+            .as_deref()
+            .filter(|text| !crate::source::says_no_more(text))
+    }
 }
 
 /// A trial as stored.
@@ -230,10 +264,14 @@ pub struct TrialRow {
     pub n_metrics: u64,
     /// The newest metric.
     pub newest: Option<Metric>,
-    /// Text of the final metric that was reported last.
+    /// Text of the trial's result: the final metric that was reported last; of a trial with several phases the best of theirs.
     pub final_value: Option<String>,
     /// Number of that metric.
     pub final_number: Option<f64>,
+    /// How many of its requests for parameters named no index.
+    pub n_requests: u32,
+    /// All its parameters in the order of their indices, if it asked for further ones; else empty.
+    pub phases: Vec<Phase>,
 }
 
 /// A trial of an earlier run, from which a parameter source is rebuilt.

@@ -51,12 +51,20 @@ impl StoreReader {
     pub fn trials(&self, filter: &TrialFilter) -> Result<Vec<TrialRow>> {
         let (conditions, values) = super::lines::conditions(filter);
         let sql = format!("{}{conditions}", rows::TRIAL);
-        self.all(&sql, params_from_iter(values), rows::trial)
+        let trials = self.all(&sql, params_from_iter(values), rows::trial)?;
+        trials.into_iter().map(|trial| self.with_phases(trial)).collect()
+    }
+
+    fn with_phases(&self, (mut trial, has_phases): (TrialRow, bool)) -> Result<TrialRow> {
+        if has_phases {
+            trial.phases = self.phases(trial.spec.sequence_id)?;
+        }
+        Ok(trial)
     }
 
     /// The trial, if it is stored.
     pub fn trial(&self, id: &TrialId) -> Result<Option<TrialRow>> {
-        self.one(&format!("{} WHERE t.id = ?1", rows::TRIAL), (id.as_str(),), rows::trial)
+        Ok(self.trials(&TrialFilter::all().with_ids([id.clone()]))?.pop())
     }
 
     /// Metrics of a trial in the order of its journal, of one kind or of both. None for a trial that is not stored.
@@ -71,11 +79,11 @@ impl StoreReader {
     /// The newest metric of each trial that has one, in the order of the trials' numbers.
     pub fn latest_metrics(&self) -> Result<Vec<(TrialId, Metric)>> {
         self.all(
-            "SELECT newest_seq, newest_ms, newest_kind, newest_sequence, newest_value, newest_number, id
+            "SELECT newest_seq, newest_ms, newest_kind, newest_sequence, newest_value, newest_number, newest_index, id
              FROM trial WHERE newest_seq IS NOT NULL ORDER BY sequence_id",
             (),
             |row| {
-                let id = rows::trial_id(row, 6)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                let id = rows::trial_id(row, 7)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
                 Ok((id, rows::metric(row)?))
             },
         )
@@ -89,7 +97,7 @@ impl StoreReader {
         Ok(StatusCounts(counts))
     }
 
-    /// The trial with the best final metric, whatever its status; the earliest of equals. Infinite metrics do not count.
+    /// The trial with the best result, whatever its status; the earliest of equals. Infinite metrics do not count.
     pub fn best(&self, optimize: Optimize) -> Result<Option<TrialRow>> {
         let order = match optimize {
             Optimize::Maximize => "DESC",
@@ -99,7 +107,9 @@ impl StoreReader {
             "{} WHERE t.final_number BETWEEN ?1 AND ?2 ORDER BY t.final_number {order}, t.sequence_id LIMIT 1",
             rows::TRIAL
         );
-        self.one(&sql, (f64::MIN, f64::MAX), rows::trial)
+        self.one(&sql, (f64::MIN, f64::MAX), rows::trial)?
+            .map(|trial| self.with_phases(trial))
+            .transpose()
     }
 
     /// The event log of a trial, or of the experiment and all trials, oldest first. Reads the whole log in either case:
@@ -135,7 +145,7 @@ impl StoreReader {
         from_sql("read", &self.path, error)
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         params: impl Params,

@@ -12,7 +12,8 @@ use ts_core::{
 pub(super) const TRIAL: &str = "SELECT t.sequence_id, t.id, original.id, t.attempt, template.json, t.parameters,
         t.parameter_index, t.status, t.reason_json, t.cancel_reason, t.submitted, t.url, t.created_ms, t.submitted_ms,
         t.started_ms, t.ended_ms, t.journal_base, t.journal_offset, t.journal_check, t.n_metrics, t.newest_seq,
-        t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number, t.final_value, t.final_number
+        t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number, t.newest_index, t.final_value,
+        t.final_number, t.n_requests, t.n_phases
     FROM trial t JOIN template ON template.number = t.template
     LEFT JOIN trial original ON original.sequence_id = t.retry_of";
 
@@ -22,7 +23,7 @@ pub(super) const EXPERIMENT: &str = "SELECT id, created_ms, config_text, config_
     FROM experiment";
 
 /// Columns of [`metric`], in its order.
-pub(super) const METRIC: &str = "SELECT seq, at_ms, kind, sequence, value, number FROM metric";
+pub(super) const METRIC: &str = "SELECT seq, at_ms, kind, sequence, value, number, parameter_index FROM metric";
 
 /// Columns of [`event`], in its order.
 pub(super) const EVENT: &str = "SELECT event.number, event.at_ms, trial.id, event.kind, event.data
@@ -86,7 +87,8 @@ fn spec(row: &Row<'_>) -> Result<TrialSpec> {
     serde_json::from_value(fields.into()).map_err(|e| misfit(4, e))
 }
 
-pub(super) fn trial(row: &Row<'_>) -> Result<TrialRow> {
+/// A trial, and whether it has phases, which are in a table of their own.
+pub(super) fn trial(row: &Row<'_>) -> Result<(TrialRow, bool)> {
     let newest = match row.get::<_, Option<u64>>(20)? {
         None => None,
         Some(seq) => Some(Metric {
@@ -96,9 +98,10 @@ pub(super) fn trial(row: &Row<'_>) -> Result<TrialRow> {
             sequence: row.get(23)?,
             value: row.get(24)?,
             number: row.get(25)?,
+            parameter_index: row.get(26)?,
         }),
     };
-    Ok(TrialRow {
+    let trial = TrialRow {
         spec: spec(row)?,
         retry_of: trial_id(row, 2)?,
         attempt: row.get(3)?,
@@ -121,13 +124,16 @@ pub(super) fn trial(row: &Row<'_>) -> Result<TrialRow> {
         },
         n_metrics: row.get(19)?,
         newest,
-        final_value: row.get(26)?,
-        final_number: row.get(27)?,
-    })
+        final_value: row.get(27)?,
+        final_number: row.get(28)?,
+        n_requests: row.get(29)?,
+        phases: Vec::new(),
+    };
+    Ok((trial, row.get::<_, u32>(30)? > 0))
 }
 
 pub(super) fn record(row: &Row<'_>) -> Result<TrialRecord> {
-    let trial = trial(row)?;
+    let (trial, _) = trial(row)?;
     Ok(TrialRecord::new(
         trial.spec,
         trial.submitted,
@@ -144,6 +150,7 @@ pub(super) fn metric(row: &Row<'_>) -> Result<Metric> {
         sequence: row.get(3)?,
         value: row.get(4)?,
         number: row.get(5)?,
+        parameter_index: row.get(6)?,
     })
 }
 

@@ -48,6 +48,14 @@ pub struct Metric<'a> {
     pub value: JsonText<'a>,
     /// What it is compared by; null where it is not finite.
     pub number: Option<f64>,
+    /// Index of the parameters that it is of; left out for those that the trial began with.
+    #[serde(rename = "parameterIndex", skip_serializing_if = "is_first")]
+    pub parameter_index: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_first(index: &u32) -> bool {
+    *index == 0
 }
 
 impl<'a> From<&'a store::Metric> for Metric<'a> {
@@ -58,6 +66,7 @@ impl<'a> From<&'a store::Metric> for Metric<'a> {
             at: Time(metric.at),
             value: JsonText(&metric.value),
             number: metric.number,
+            parameter_index: metric.parameter_index,
         }
     }
 }
@@ -70,6 +79,39 @@ impl<'a> From<MetricLine<'a>> for Metric<'a> {
             at: Time(line.at),
             value: JsonText(line.value),
             number: line.number,
+            parameter_index: line.parameter_index,
+        }
+    }
+}
+
+/// Parameters of a trial that asked for further ones.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Phase<'a> {
+    /// Their index; 0 for those that the trial began with.
+    pub index: u32,
+    /// Packed parameters; null while they are asked for. Their `parameters` are null if there were no more.
+    pub parameters: Option<JsonText<'a>>,
+    /// When they were asked for.
+    pub requested_at: Time,
+    /// When they were there.
+    pub given_at: Option<Time>,
+    /// The last final metric of them.
+    pub final_value: Option<JsonText<'a>>,
+    /// The number in it.
+    pub final_number: Option<f64>,
+}
+
+impl<'a> From<&'a store::Phase> for Phase<'a> {
+    fn from(phase: &'a store::Phase) -> Self {
+        Self {
+            index: phase.index,
+            parameters: phase.parameters.as_deref().map(JsonText),
+            requested_at: Time(phase.requested_at),
+            given_at: phase.given_at.map(Time),
+            final_value: phase.final_value.as_deref().map(JsonText),
+            final_number: phase.final_number,
         }
     }
 }
@@ -113,10 +155,13 @@ pub struct Trial<'a> {
     pub n_metrics: u64,
     /// The newest metric.
     pub newest_metric: Option<Metric<'a>>,
-    /// The last final metric.
+    /// The last final metric; of a trial with several phases the best of theirs.
     pub final_value: Option<JsonText<'a>>,
     /// The number in it.
     pub final_number: Option<f64>,
+    /// All its parameters, if it asked for further ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase<'a>>,
 }
 
 impl<'a> From<&'a TrialRow> for Trial<'a> {
@@ -141,13 +186,14 @@ impl<'a> From<&'a TrialRow> for Trial<'a> {
             newest_metric: row.newest.as_ref().map(Metric::from),
             final_value: row.final_value.as_deref().map(JsonText),
             final_number: row.final_number,
+            phases: row.phases.iter().map(Phase::from).collect(),
         }
     }
 }
 
 impl<'a> Trial<'a> {
-    /// From a line of a list, and the template that it names.
-    pub fn of_line(line: &'a TrialLine<'_>, template: Option<&'a Template>) -> Self {
+    /// From a line of a list, the template that it names, and its phases.
+    pub fn of_line(line: &'a TrialLine<'_>, template: Option<&'a Template>, phases: &'a [store::Phase]) -> Self {
         Self {
             id: line.id,
             experiment_id: template.map_or("", |t| &t.experiment),
@@ -168,6 +214,7 @@ impl<'a> Trial<'a> {
             newest_metric: line.newest.map(Metric::from),
             final_value: line.last_final.map(|metric| JsonText(metric.value)),
             final_number: line.last_final.and_then(|metric| metric.number),
+            phases: phases.iter().map(Phase::from).collect(),
         }
     }
 }

@@ -4,4 +4,5 @@
 mod crash;
 mod faults;
 mod lifecycle;
+mod reports;
 mod world;

@@ -6,7 +6,7 @@ use ts_core::{Clock, CodeDirectory, Ctx, ExperimentId, ExperimentSpec, SystemClo
 use ts_manager::{
     ExperimentDirectory, Manager, Outcome, Parts, RetryRules,
     control::Request,
-    source::{self, AlgorithmSpec},
+    source::{self, AlgorithmSpec, ParameterSource},
     store::{Limits, NewExperiment, Optimize, Store, StoreReader, TrialFilter, TrialRow},
 };
 use ts_testkit::{
@@ -28,6 +28,10 @@ pub(crate) struct World {
     pub(crate) requests: Vec<Request>,
     /// What goes wrong between manager and platform.
     pub(crate) faults: FaultPlan,
+    /// Whether trials may ask for further parameters.
+    pub(crate) multi_phase: bool,
+    /// Points of the search space, none for a tuner that never ends.
+    pub(crate) points: Option<u32>,
     _dir: tempfile::TempDir,
 }
 
@@ -53,6 +57,8 @@ impl World {
             clock,
             requests: Vec::new(),
             faults: FaultPlan::new(),
+            multi_phase: false,
+            points: None,
             _dir: dir,
         }
     }
@@ -63,8 +69,7 @@ impl World {
         ctx.clock = Arc::clone(&self.clock);
         let mut spec = ExperimentSpec::new(self.id.clone(), CodeDirectory::new(self.directory.log()), &self.command);
         spec.concurrency = 1;
-        let space = json!({"x": {"_type": "uniform", "_value": [0, 1]}});
-        let algorithm = AlgorithmSpec::named("tuner", "Random", 7);
+        spec.multi_phase = self.multi_phase;
         Manager::new(Parts {
             service: Arc::new(Faulty::new(
                 Arc::new(MemoryService::new(&self.cluster, self.id.clone(), &ctx)),
@@ -72,7 +77,7 @@ impl World {
             )),
             ctx,
             spec,
-            source: source::build(&algorithm, &space, &mut Warnings::new()).unwrap(),
+            source: self.source(),
             assessor: None,
             store: Store::open(&self.directory.store(), Arc::clone(&self.clock)).unwrap(),
             retry: self.retry,
@@ -80,6 +85,14 @@ impl World {
             optimize: Optimize::Maximize,
             requests: self.requests.clone(),
         })
+    }
+
+    pub(crate) fn source(&self) -> Box<dyn ParameterSource> {
+        let (name, space) = match self.points {
+            None => ("Random", json!({"x": {"_type": "uniform", "_value": [0, 1]}})),
+            Some(n) => ("GridSearch", json!({"x": {"_type": "quniform", "_value": [1, n, 1]}})),
+        };
+        source::build(&AlgorithmSpec::named("tuner", name, 7), &space, &mut Warnings::new()).unwrap()
     }
 
     pub(crate) async fn run(&self) -> Outcome {

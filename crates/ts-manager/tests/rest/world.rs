@@ -225,6 +225,7 @@ pub(crate) fn metric(trial: &TrialId, seq: u64, kind: MetricKind, sequence: u32,
         sequence,
         value: value.into(),
         number: parsed.as_f64().or_else(|| parsed["default"].as_f64()),
+        parameter_index: 0,
     }
 }
 

@@ -134,6 +134,7 @@ async fn values_that_json_cannot_write_survive() {
         sequence: 0,
         value: r#"{"default": NaN, "k": "it's"}"#.into(),
         number: Some(f64::NAN),
+        parameter_index: 0,
     };
     f.apply(vec![
         created(0),

@@ -97,5 +97,6 @@ fn metric(number: u32, seq: u64, kind: MetricKind, value: f64) -> Change {
         sequence: u32::try_from(seq).expect("small"),
         value: value.to_string(),
         number: Some(value),
+        parameter_index: 0,
     }
 }

@@ -150,6 +150,7 @@ pub(crate) fn past(trial: &str, text: &str, value: Option<&str>) -> PastTrial {
     PastTrial {
         trial: id(trial),
         sequence_id: 0,
+        index: 0,
         parameters: text.into(),
         status: if value.is_some() {
             TrialStatus::Succeeded

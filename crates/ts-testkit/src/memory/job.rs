@@ -2,7 +2,7 @@
 
 use super::script::{self, Statement};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use ts_core::{
     CancelReason, JournalCursor, LogKind, Parameters, Reason, ReasonCode, Timestamp, TrialSpec, TrialStatus, judge,
 };
@@ -32,8 +32,12 @@ pub(super) struct Job {
     pub(super) statuses: Vec<StatusEntry>,
     pub(super) journal: Vec<MetricEntry>,
     pub(super) logs: Vec<(LogKind, Bytes)>,
-    /// Parameters that the script has not read yet.
-    parameters: VecDeque<Parameters>,
+    /// Parameters by their index, as files of that name: the same again replaces them.
+    parameters: BTreeMap<u32, Parameters>,
+    /// Index of those that the script reads next.
+    next_parameters: u32,
+    /// Those that the script read last, which its reports name.
+    current: Option<serde_json::Value>,
     script: VecDeque<Statement>,
     n_intermediate: u32,
     ignores_term: bool,
@@ -44,7 +48,9 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn waiting(spec: TrialSpec, why: Reason) -> Self {
         Self {
-            parameters: VecDeque::from([spec.parameters.clone()]),
+            parameters: BTreeMap::from([(0, spec.parameters.clone())]),
+            next_parameters: 0,
+            current: serde_json::from_str(&spec.parameters.text).ok(),
             spec,
             statuses: vec![StatusEntry {
                 at: why.since,
@@ -110,14 +116,26 @@ impl Job {
                     self.logs.push((kind, Bytes::from(text + "\n")));
                 }
                 Statement::Gate(name) if is_open(&name) => {}
-                Statement::Parameters if !self.parameters.is_empty() => {
-                    let text = self.parameters.pop_front().map(|p| p.text.to_string());
-                    self.append(at, text.unwrap_or_default());
+                Statement::Parameters if self.parameters.contains_key(&self.next_parameters) => {
+                    let text = self.read_parameters();
+                    self.append(at, text);
                 }
+                Statement::Next => {
+                    if self.parameters.contains_key(&self.next_parameters) {
+                        self.read_parameters();
+                    } else {
+                        self.request_parameters(at);
+                        self.script.push_front(Statement::Read);
+                    }
+                }
+                Statement::Read if self.parameters.contains_key(&self.next_parameters) => {
+                    self.read_parameters();
+                }
+                Statement::Score => self.score(at),
                 Statement::IgnoreTerm => self.ignores_term = true,
                 Statement::Detach => self.detached = true,
                 Statement::Exit(code) => return self.exit(at, code),
-                blocked @ (Statement::Gate(_) | Statement::Parameters | Statement::Wait) => {
+                blocked @ (Statement::Gate(_) | Statement::Parameters | Statement::Read | Statement::Wait) => {
                     return self.script.push_front(blocked);
                 }
             }
@@ -125,7 +143,36 @@ impl Job {
     }
 
     pub(super) fn give(&mut self, next: Parameters) {
-        self.parameters.push_back(next);
+        self.parameters.insert(next.index, next);
+    }
+
+    fn read_parameters(&mut self) -> String {
+        let text = self.parameters.get(&self.next_parameters).map(|p| p.text.to_string());
+        let text = text.unwrap_or_default();
+        self.current = serde_json::from_str(&text).ok();
+        self.next_parameters += 1;
+        text
+    }
+
+    /// Asks as NNI's SDK does that finds no file of the next index.
+    ///
+    /// Source: nni v3.0, `nni/runtime/trial_command_channel/local_legacy.py`.
+    fn request_parameters(&mut self, at: Timestamp) {
+        let body = serde_json::json!({
+            "trial_job_id": self.spec.id.as_str(),
+            "type": "REQUEST_PARAMETER",
+            "sequence": 0,
+            "parameter_index": self.next_parameters,
+        });
+        self.append(at, body.to_string());
+    }
+
+    /// The result of the parameters at hand is their `x`; without parameters there is none.
+    fn score(&mut self, at: Timestamp) {
+        let x = self.current.as_ref().map(|packed| packed["parameters"]["x"].clone());
+        if let Some(x) = x.filter(|x| !x.is_null()) {
+            self.report(at, true, &x.to_string());
+        }
     }
 
     pub(super) fn append(&mut self, at: Timestamp, body: String) {
@@ -140,10 +187,8 @@ impl Job {
 
     /// Appends what NNI's SDK would: the value is JSON text within the JSON.
     fn report(&mut self, at: Timestamp, last: bool, value: &str) {
-        let parameters: Option<serde_json::Value> = serde_json::from_str(&self.spec.parameters.text).ok();
-        let parameter_id = parameters
-            .and_then(|p| p.get("parameter_id").cloned())
-            .unwrap_or_default();
+        let current = self.current.as_ref();
+        let parameter_id = current.and_then(|p| p.get("parameter_id").cloned()).unwrap_or_default();
         let sequence = if last { 0 } else { self.n_intermediate };
         let body = serde_json::json!({
             "parameter_id": parameter_id,

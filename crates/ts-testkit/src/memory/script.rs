@@ -15,6 +15,12 @@ pub(super) enum Statement {
     Gate(String),
     /// `parameters`: reports the text of the parameters at hand as a metric, blocking until there are some.
     Parameters,
+    /// `next`: takes the next parameters as NNI's SDK does, asking for them if they are not there.
+    Next,
+    /// What `next` goes on with: waits for the parameters that were asked for.
+    Read,
+    /// `score`: reports the `x` of the parameters at hand as their final result, if there are parameters.
+    Score,
     /// `ignore-term`: from here on only the forced end stops the job.
     IgnoreTerm,
     /// `detach`: starts a process that leaves the job's process group.
@@ -73,6 +79,8 @@ fn statement(text: &str) -> Result<Statement, String> {
         },
         ("gate", name) => Statement::Gate(name.into()),
         ("parameters", "") => Statement::Parameters,
+        ("next", "") => Statement::Next,
+        ("score", "") => Statement::Score,
         ("ignore-term", "") => Statement::IgnoreTerm,
         ("detach", "") => Statement::Detach,
         ("wait", "") => Statement::Wait,

@@ -32,6 +32,7 @@ pub fn run_script(
         sys_dir: seat,
         output_dir: &output_dir(dir),
         code_dir: &code,
+        multi_phase: trial.multi_phase,
     });
     // The platform makes the GPUs of a trial visible; only none must be said.
     let devices = match trial.gpus {

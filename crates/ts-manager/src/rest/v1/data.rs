@@ -40,7 +40,7 @@ impl OfKind {
 fn writer(out: &mut Pieces) -> impl FnMut(TrialHead<'_>, MetricLine<'_>) -> Result<()> {
     let (mut ids, mut is_first) = (records::ParameterIds::default(), true);
     move |head, line| {
-        let record = records::MetricRecord::new(head.id, ids.of(head), line);
+        let record = records::MetricRecord::new(head.id, ids.of(head, line), line);
         out.item(&mut is_first, &record)
     }
 }
@@ -115,15 +115,23 @@ pub(super) async fn export(extract::State(state): extract::State<State>) -> Resu
         let mut is_first = true;
         out.text("[")?;
         reader.each_trial(&filter, |line| {
-            let Some(metric) = line.last_final else { return Ok(()) };
-            let members = json_members(line.parameters).unwrap_or_default();
-            let parameter = members.iter().find(|(name, _)| name == "parameters");
-            let exported = Exported {
-                parameter: JsonText(parameter.map_or(line.parameters, |(_, raw)| raw)),
-                value: metric.value,
-                trial_job_id: line.id,
-            };
-            out.item(&mut is_first, &exported)
+            let phases = reader.phases_of(&line)?;
+            let of_phases = phases
+                .iter()
+                .filter_map(|phase| Some((phase.usable()?, phase.final_value.as_deref()?)));
+            let only = line.last_final.filter(|_| phases.is_empty());
+            let results = of_phases.chain(only.map(|metric| (line.parameters, metric.value)));
+            for (packed, value) in results {
+                let members = json_members(packed).unwrap_or_default();
+                let parameter = members.iter().find(|(name, _)| name == "parameters");
+                let exported = Exported {
+                    parameter: JsonText(parameter.map_or(packed, |(_, raw)| raw)),
+                    value,
+                    trial_job_id: line.id,
+                };
+                out.item(&mut is_first, &exported)?;
+            }
+            Ok(())
         })?;
         out.text("]")
     })

@@ -1,8 +1,11 @@
 //! NNI's records of trials and metrics, written from rows as they are read.
 
-use crate::store::{MetricKind, MetricLine, TrialHead, TrialLine};
+use crate::{
+    source::parameter_id,
+    store::{MetricKind, MetricLine, Phase, TrialHead, TrialLine},
+};
 use serde::Serialize;
-use ts_core::{TrialStatus, json_members};
+use ts_core::TrialStatus;
 
 /// Source: nni v3.0, `ts/nni_manager/common/datastore.ts`, `MetricDataRecord`.
 #[derive(Debug, Serialize)]
@@ -10,7 +13,7 @@ use ts_core::{TrialStatus, json_members};
 pub(super) struct MetricRecord<'a> {
     timestamp: i64,
     trial_job_id: &'a str,
-    parameter_id: Option<&'a str>,
+    parameter_id: Option<String>,
     #[serde(rename = "type")]
     kind: MetricKind,
     sequence: u32,
@@ -19,7 +22,7 @@ pub(super) struct MetricRecord<'a> {
 }
 
 impl<'a> MetricRecord<'a> {
-    pub(super) fn new(trial: &'a str, parameter_id: Option<&'a str>, line: MetricLine<'_>) -> Self {
+    pub(super) fn new(trial: &'a str, parameter_id: Option<String>, line: MetricLine<'_>) -> Self {
         Self {
             timestamp: line.at.0,
             trial_job_id: trial,
@@ -31,30 +34,21 @@ impl<'a> MetricRecord<'a> {
     }
 }
 
-/// The id of a trial's parameters as text, which is how NNI's database gives even numbers.
-pub(super) fn parameter_id(packed: &str) -> Option<String> {
-    let members = json_members(packed)?;
-    let (_, raw) = members.into_iter().find(|(name, _)| name == "parameter_id")?;
-    match raw {
-        "null" => None,
-        raw => Some(serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())),
-    }
-}
-
 /// Ids of parameters for metrics that come trial by trial.
 #[derive(Debug, Default)]
 pub(super) struct ParameterIds {
-    of: Option<u32>,
+    of: Option<(u32, u32)>,
     id: Option<String>,
 }
 
 impl ParameterIds {
-    pub(super) fn of(&mut self, head: TrialHead<'_>) -> Option<&str> {
-        if self.of != Some(head.sequence_id) {
-            self.of = Some(head.sequence_id);
+    pub(super) fn of(&mut self, head: TrialHead<'_>, line: MetricLine<'_>) -> Option<String> {
+        let of = Some((head.sequence_id, line.parameter_index));
+        if self.of != of {
+            self.of = of;
             self.id = parameter_id(head.parameters);
         }
-        self.id.as_deref()
+        self.id.clone()
     }
 }
 
@@ -64,7 +58,8 @@ impl ParameterIds {
 pub(super) struct TrialRecord<'a> {
     trial_job_id: &'a str,
     status: TrialStatus,
-    hyper_parameters: [&'a str; 1],
+    /// Without the word that there are no more, as NNI.
+    hyper_parameters: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_path: Option<&'a str>,
     start_time: i64,
@@ -82,42 +77,27 @@ pub(super) struct TrialRecord<'a> {
 }
 
 impl<'a> TrialRecord<'a> {
-    pub(super) fn new(line: &'a TrialLine<'_>, parameter_id: Option<&'a str>) -> Self {
+    pub(super) fn new(line: &'a TrialLine<'_>, phases: &'a [Phase]) -> Self {
         let succeeded = line.status == TrialStatus::Succeeded;
         let failed = line.status == TrialStatus::Failed;
         Self {
             trial_job_id: line.id,
             status: line.status,
-            hyper_parameters: [line.parameters],
+            hyper_parameters: match phases {
+                [] => vec![line.parameters],
+                phases => phases.iter().filter_map(Phase::usable).collect(),
+            },
             log_path: line.url,
             start_time: line.started_at.or(line.submitted_at).unwrap_or(line.created_at).0,
             sequence_id: line.sequence_id,
             end_time: line.ended_at.map(|at| at.0),
-            final_metric_data: line
-                .last_final
-                .filter(|_| succeeded)
-                .map(|metric| [MetricRecord::new(line.id, parameter_id, metric)]),
+            final_metric_data: line.last_final.filter(|_| succeeded).map(|metric| {
+                let of = phases.iter().find(|phase| phase.index == metric.parameter_index);
+                let parameters = of.and_then(Phase::usable).unwrap_or(line.parameters);
+                [MetricRecord::new(line.id, parameter_id(parameters), metric)]
+            }),
             stderr_path: line.url.filter(|_| failed).map(|url| format!("{url}/stderr")),
             message: line.reason.as_ref().map(|reason| reason.message.as_str()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_of_parameters_are_text_whatever_they_are() {
-        let cases = [
-            (r#"{"parameter_id": 7, "parameters": {"x": NaN}}"#, Some("7")),
-            (r#"{"parameter_id": "0-2_0_0", "parameters": {}}"#, Some("0-2_0_0")),
-            (r#"{"parameter_id": null, "parameters": {}}"#, None),
-            (r#"{"parameters": {}}"#, None),
-            ("", None),
-        ];
-        for (packed, id) in cases {
-            assert_eq!(parameter_id(packed).as_deref(), id, "{packed}");
         }
     }
 }

@@ -37,8 +37,8 @@ pub(super) async fn list(
         let mut is_first = true;
         out.text("[")?;
         reader.each_trial(&filter, |line| {
-            let id = records::parameter_id(line.parameters);
-            out.item(&mut is_first, &records::TrialRecord::new(&line, id.as_deref()))
+            let phases = reader.phases_of(&line)?;
+            out.item(&mut is_first, &records::TrialRecord::new(&line, &phases))
         })?;
         out.text("]")
     })
@@ -57,8 +57,8 @@ pub(super) async fn get(
     let filter = TrialFilter::all().with_ids([id]);
     Ok(stream::reply(&state, JSON, move |reader, out| {
         reader.each_trial(&filter, |line| {
-            let id = records::parameter_id(line.parameters);
-            out.json(&records::TrialRecord::new(&line, id.as_deref()))
+            let phases = reader.phases_of(&line)?;
+            out.json(&records::TrialRecord::new(&line, &phases))
         })
     })
     .await?)

@@ -91,7 +91,11 @@ pub(super) async fn list(
             left -= 1;
             last = Some(line.sequence_id);
             match fields {
-                Fields::All => out.item(&mut is_first, &Trial::of_line(&line, templates.get(&line.template))),
+                Fields::All => {
+                    let phases = reader.phases_of(&line)?;
+                    let template = templates.get(&line.template);
+                    out.item(&mut is_first, &Trial::of_line(&line, template, &phases))
+                }
                 Fields::Summary => out.item(&mut is_first, &Brief::from(&line)),
             }
         })?;
