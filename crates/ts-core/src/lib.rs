@@ -26,6 +26,7 @@ mod retry;
 mod secret;
 mod service;
 mod trial;
+mod trial_channel;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use ctx::{Ctx, PROGRESS, TaskScope};
@@ -47,3 +48,4 @@ pub use service::{
 pub use trial::{
     CancelReason, CodeDirectory, DEFAULT_GRACE, ExperimentSpec, Parameters, TrialRecord, TrialSpec, TrialStatus,
 };
+pub use trial_channel::{TRIAL_CHANNEL_VARIABLE, offer_trial_channel, trial_channel, withdraw_trial_channel};

@@ -22,9 +22,10 @@ use std::{
     path::Path,
 };
 use ts_core::{
-    Error, ErrorKind, ExperimentId, GpuCount, LogKind, Prepared, Reason, ReasonCode, Rendered, Result, Submitted,
-    TrialId, TrialSpec,
+    Error, ErrorKind, ExperimentId, GpuCount, LogKind, Prepared, Reason, ReasonCode, Rendered, Result, Secret,
+    Submitted, TRIAL_CHANNEL_VARIABLE, TrialId, TrialSpec,
     launch::{LaunchScript, StateClock, TrialContext, TrialPaths, trial_environment, visible_devices},
+    trial_channel,
 };
 
 /// `CUDA_VISIBLE_DEVICES` of a trial that wishes for 0 GPUs.
@@ -116,7 +117,8 @@ pub(crate) fn launch(
     if let Err(error) = core.observer.await_change(&paths.metrics(), trial) {
         tracing::warn!(%trial, %error, "metrics arrive at the end only; raise `fs.inotify.max_user_watches` (sysctl)");
     }
-    let pid = spawn(&paths, trial, experiment, visible_gpus)?;
+    let channel = trial_channel(&core.ctx.work_dir, trial)?;
+    let pid = spawn(&paths, trial, experiment, visible_gpus, channel.as_ref())?;
     // Our child, not reaped yet: the pid is its own. From here on only the pidfd is used to wait for it.
     let watched = handle_on(pid)
         .and_then(|handle| handle.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)))
@@ -140,7 +142,13 @@ pub(crate) fn launch(
     Ok(())
 }
 
-fn spawn(paths: &TrialPaths, trial: &TrialId, experiment: &ExperimentId, visible_gpus: Option<&str>) -> Result<Pid> {
+fn spawn(
+    paths: &TrialPaths,
+    trial: &TrialId,
+    experiment: &ExperimentId,
+    visible_gpus: Option<&str>,
+    channel: Option<&Secret>,
+) -> Result<Pid> {
     // The script sends the command's output to its files; here goes only what the shell itself complains about.
     let path = paths.log(LogKind::Stderr);
     let errors = OpenOptions::new()
@@ -153,6 +161,9 @@ fn spawn(paths: &TrialPaths, trial: &TrialId, experiment: &ExperimentId, visible
         (STAMP_TRIAL, OsStr::new(trial.as_str())),
         (STAMP_DIRECTORY, paths.dir().as_os_str()),
     ];
+    if let Some(channel) = channel {
+        variables.push((TRIAL_CHANNEL_VARIABLE, OsStr::new(channel.expose())));
+    }
     if let Some(visible) = visible_gpus {
         variables.push(("CUDA_VISIBLE_DEVICES", OsStr::new(visible)));
         if visible != NO_GPU {

@@ -51,6 +51,7 @@ async fn main() -> Result<()> {
         directory,
         optimize: Optimize::Maximize,
         assets: None,
+        trial_channel: false,
     };
     let served = serve(port, api)?;
     let mut report = json!({});

@@ -98,6 +98,7 @@ impl Loaded {
                 parsed.problems.sorted().into_iter().cloned().collect(),
             ));
         };
+        check_channel(&config)?;
         Ok(Self {
             text,
             source,
@@ -158,6 +159,29 @@ impl Loaded {
             });
         }
         Ok(Arc::new(Hybrid::new(ctx.clone(), spec.clone(), members)))
+    }
+}
+
+/// The channel is an address of this machine's own.
+fn check_channel(config: &ExperimentConfig) -> Result<()> {
+    let elsewhere = config.platforms.iter().find(|section| section.platform() != "local");
+    match elsewhere {
+        Some(section) if config.trial_channel => Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "trials of `{}` cannot reach an address of this machine's own",
+                section.platform()
+            ),
+        )
+        .with_key("tsctl.trialChannel")
+        .with_help("remove the key: metrics come from there by other ways")),
+        _ if config.trial_channel && config.platforms.len() > 1 => Err(Error::new(
+            ErrorKind::Config,
+            "several platforms at once have no HTTP channel for trials",
+        )
+        .with_key("tsctl.trialChannel")
+        .with_help("remove the key: metrics come by files")),
+        _ => Ok(()),
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) requests: Vec<Request>,
     /// Where the HTTP API is served, bound already.
     pub(crate) port: Option<Port>,
+    /// Whether the trials report by the HTTP API.
+    pub(crate) trial_channel: bool,
 }
 
 /// Who is told about the start.
@@ -73,6 +75,11 @@ pub(crate) enum End {
 impl Session {
     /// Runs it to its end.
     pub(crate) fn run(self, output: &Output, ready: &mut impl Ready) -> Result<End, Failure> {
+        web::check_channel(self.trial_channel, self.port.as_ref())?;
+        if !self.trial_channel {
+            // Of a manager that was killed, before the key was removed.
+            ts_core::withdraw_trial_channel(self.directory.path())?;
+        }
         let runtime = self.runtime;
         let display = Display::start(output, StoreReader::open(&self.directory.store())?, self.optimize)?;
         let _lock = self.lock;
@@ -89,6 +96,7 @@ impl Session {
                     &ctx,
                     Arc::new(manager.handle()),
                     web::portal(),
+                    self.trial_channel,
                 )?),
                 None => None,
             };

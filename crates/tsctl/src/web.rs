@@ -46,6 +46,7 @@ pub(crate) fn serve(
     ctx: &Ctx,
     commands: Arc<dyn Commands>,
     page: Arc<dyn Assets>,
+    trial_channel: bool,
 ) -> Result<Served> {
     rest::serve(
         port,
@@ -55,7 +56,23 @@ pub(crate) fn serve(
             optimize,
             commands,
             assets: Some(page),
+            trial_channel,
         },
+    )
+}
+
+/// Checks that trials which need the HTTP API have it.
+///
+/// # Errors
+/// `Config`, with the remedy.
+pub(crate) fn check_channel(is_needed: bool, port: Option<&Port>) -> Result<()> {
+    if !is_needed || port.is_some() {
+        return Ok(());
+    }
+    Err(
+        Error::new(ErrorKind::Config, "the trials are to report by HTTP, and nothing is served")
+            .with_key("tsctl.trialChannel")
+            .with_help("name a port with `--port`, the same one whenever the experiment is resumed; or remove the key, and they report by files"),
     )
 }
 

@@ -4,7 +4,7 @@
 use super::{
     Place,
     experiment::{Experiment, wait_until},
-    nni_clients, nni_import, nni_tuners,
+    nni_clients, nni_import, nni_pushing, nni_tuners,
     python::{self, RELEASES, Release},
     record::Record,
 };
@@ -46,6 +46,7 @@ pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
         });
         nni_tuners::run(place, release, &bin, &mut step);
         nni_clients::run(place, release, &bin, &mut step);
+        nni_pushing::run(place, release, &bin, &mut step);
         // The manager of 1.9 comes without the Node.js that it needs.
         if version != "1.9" {
             step(
@@ -112,7 +113,7 @@ fn crash(place: &Place, release: &Release, bin: &Path) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn configuration(place: &Place, name: &str) -> String {
+pub(super) fn configuration(place: &Place, name: &str) -> String {
     place
         .root
         .join(format!("xtask/e2e/nni/{name}.yml"))

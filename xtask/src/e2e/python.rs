@@ -62,7 +62,8 @@ pub(super) const RELEASES: &[Release] = &[
         pythons: &["3.8", "3.11", "3.10", "3.9", "3.12"],
         requirements: LATER,
         // Its configuration classes call it as it was before 3.
-        own: &["typeguard<3"],
+        // The last is what its trial keeper imports.
+        own: &["typeguard<3", "PyHDFS<0.4"],
     },
     Release {
         version: "1.9",

@@ -68,6 +68,7 @@ pub(super) struct Own {
     pub(super) seed: Option<u64>,
     pub(super) python: Option<String>,
     pub(super) prefer_nni: bool,
+    pub(super) trial_channel: bool,
 }
 
 impl Own {
@@ -106,6 +107,7 @@ impl Own {
                 seed,
                 python,
                 prefer_nni: s.bool_or("preferNni", false),
+                trial_channel: s.bool_or("trialChannel", false),
             }
         })
         .unwrap_or_default()

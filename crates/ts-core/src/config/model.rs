@@ -9,6 +9,7 @@ use std::{path::PathBuf, time::Duration};
 
 /// An experiment as its file describes it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 #[non_exhaustive]
 pub struct ExperimentConfig {
     /// The file as the user named it.
@@ -65,6 +66,8 @@ pub struct ExperimentConfig {
     pub python: Option<String>,
     /// Whether NNI's package also does what we have ourselves. Default false.
     pub prefer_nni: bool,
+    /// Whether trials report and are told their parameters by NNI 3.0's HTTP channel (local platform only). Default false.
+    pub trial_channel: bool,
 }
 
 /// A tuner, assessor or advisor.

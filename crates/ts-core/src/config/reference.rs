@@ -139,6 +139,7 @@ pub const KEYS: &[KeyDoc] = keys! {
     "tsctl.seed", "tsctl.seed", Int(0), "", "Seed of the built-in parameter sources.";
     "tsctl.python", "tsctl.python", Text, "", "Python that has NNI's package, which algorithms that are not built in come from: a path, or a name on the `PATH`. Default `python3`, else `python`.";
     "tsctl.preferNni", "tsctl.preferNni", Bool, "false", "Takes all algorithms from NNI's package, built-in ones and those registered with `nnictl algo register` too.";
+    "tsctl.trialChannel", "tsctl.trialChannel", Bool, "false", "Trials report and are told their parameters by NNI 3.0's HTTP channel (`NNI_TRIAL_COMMAND_CHANNEL`) instead of files. Local platform only; needs `--port`.";
 };
 
 impl KeyDoc {

@@ -162,6 +162,7 @@ pub(super) fn read(
         seed: own.seed,
         python: own.python,
         prefer_nni: own.prefer_nni,
+        trial_channel: own.trial_channel,
     }
 }
 

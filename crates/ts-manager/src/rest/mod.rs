@@ -5,11 +5,13 @@
 
 mod answer;
 mod assets;
+mod channel;
 mod commands;
 mod error;
 mod events;
 mod guard;
 mod input;
+mod keeper;
 mod port;
 mod prometheus;
 mod readers;

@@ -1,7 +1,7 @@
 //! Serves the API on a bound port until the task scope ends.
 
 use super::{
-    Address, Assets, Commands, Port, assets, events, guard, prometheus,
+    Address, Assets, Commands, Port, assets, channel, events, guard, keeper, prometheus,
     readers::Readers,
     state::{Shared, State},
     stored::{self, Token},
@@ -15,12 +15,16 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Mutex, Semaphore},
 };
-use ts_core::{Ctx, Error, Result};
+use ts_core::{Ctx, Error, Result, offer_trial_channel, withdraw_trial_channel};
 
 /// Connections at a time; more wait in the system's queue. A browser has six.
 const CONNECTIONS: usize = 256;
@@ -48,6 +52,8 @@ pub struct Api {
     pub commands: Arc<dyn Commands>,
     /// Files of a portal.
     pub assets: Option<Arc<dyn Assets>>,
+    /// Whether trials on this machine get NNI 3.0's HTTP channel.
+    pub trial_channel: bool,
 }
 
 /// A served API. Dropping it takes the address out of the experiment's directory; the tasks end with their scope.
@@ -75,6 +81,11 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         stored::forget(&self.state.directory, &self.address);
+        if self.state.channel.is_some()
+            && let Err(error) = withdraw_trial_channel(self.state.directory.path())
+        {
+            tracing::debug!(%error, "the address of the trials' channels is left behind");
+        }
     }
 }
 
@@ -95,12 +106,14 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
         None => Some(Token::of_experiment(&api.directory)?),
     };
     let address = Address {
-        url: match prefix.as_str() {
-            "" => format!("http://{bound}"),
-            prefix => format!("http://{bound}/{prefix}"),
-        },
+        url: url(bound, &prefix),
         token_file: token.as_ref().map(|token| token.file.clone()),
         pid: std::process::id(),
+    };
+    let channel = if api.trial_channel {
+        Some(Token::of_channels(&api.directory)?)
+    } else {
+        None
     };
     let socket = TcpListener::from_std(socket)
         .map_err(|e| Error::new(ts_core::ErrorKind::Io, "the port cannot be served").with_source(e))?;
@@ -112,14 +125,40 @@ pub fn serve(port: Port, api: Api) -> Result<Served> {
         assets: api.assets,
         ctx: api.ctx,
         token,
+        channel,
         bound,
         prefix,
         listeners: Arc::new(Semaphore::new(events::LISTENERS as usize)),
         limits: Mutex::default(),
     });
     stored::store(&api.directory, &address)?;
+    let served = Served { address, state };
+    let state = &served.state;
+    if let Some(channel) = &state.channel {
+        let here = SocketAddr::new(on_this_machine(bound.ip()), bound.port());
+        offer_trial_channel(
+            state.directory.path(),
+            &channel::base(&url(here, &state.prefix), channel),
+        )?;
+    }
     state.ctx.tasks.spawn(accept(socket, state.clone()));
-    Ok(Served { address, state })
+    Ok(served)
+}
+
+fn url(at: SocketAddr, prefix: &str) -> String {
+    match prefix {
+        "" => format!("http://{at}"),
+        prefix => format!("http://{at}/{prefix}"),
+    }
+}
+
+/// An address that a socket bound to `ip` has for processes of this machine.
+fn on_this_machine(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 /// All routes: at the root, and behind the prefix if there is one.
@@ -127,6 +166,8 @@ pub(super) fn router(state: &State) -> Router {
     let routes = || {
         v2::routes()
             .merge(v1::routes())
+            .merge(keeper::routes())
+            .merge(channel::routes())
             .route("/metrics", get(prometheus::metrics))
             .fallback(assets::file)
     };

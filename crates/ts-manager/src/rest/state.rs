@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) optimize: Optimize,
     pub(super) assets: Option<Arc<dyn Assets>>,
     pub(super) token: Option<Token>,
+    /// In the addresses of the trials' channels, if they have any.
+    pub(super) channel: Option<Token>,
     pub(super) bound: SocketAddr,
     /// Without slashes; empty where there is none.
     pub(super) prefix: String,

@@ -81,14 +81,30 @@ impl Token {
     /// # Errors
     /// As [`of_file`](Self::of_file).
     pub(super) fn of_experiment(directory: &ExperimentDirectory) -> Result<Self> {
-        let file = directory.path().join("rest.token");
+        Self::made(&directory.path().join("rest.token"))
+    }
+
+    /// The one in the addresses of the trials' channels, made if there is none yet: trials that outlive a manager keep theirs.
+    ///
+    /// # Errors
+    /// As [`of_file`](Self::of_file).
+    pub(super) fn of_channels(directory: &ExperimentDirectory) -> Result<Self> {
+        Self::made(&directory.path().join("channel.token"))
+    }
+
+    fn made(file: &Path) -> Result<Self> {
         if !file.exists() {
             let bytes: [u8; 32] = rand::random();
             let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
             let token: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
-            write_private(&file, format!("{token}\n").as_bytes())?;
+            write_private(file, format!("{token}\n").as_bytes())?;
         }
-        Self::of_file(&file)
+        Self::of_file(file)
+    }
+
+    /// The token itself.
+    pub(super) fn expose(&self) -> &str {
+        self.secret.expose()
     }
 
     /// Whether these bytes are the token; takes as long for every wrong one of its length.

@@ -176,6 +176,7 @@ async fn a_token_of_ones_own_serves_on_loopback_too_and_a_short_one_is_refused()
                     world.ctx.tasks.clone(),
                 )),
                 assets: None,
+                trial_channel: false,
             },
         )
     };

@@ -108,16 +108,26 @@ impl World {
 
     /// Serves a running manager.
     pub(crate) fn serve(&self, handle: ManagerHandle) -> (SocketAddr, Served) {
-        self.serve_at(&Listen::on_port(0), Arc::new(handle))
+        self.serve_at(&Listen::on_port(0), Arc::new(handle), false)
+    }
+
+    /// Serves a running manager, and a channel for its trials.
+    pub(crate) fn serve_trials(&self, handle: ManagerHandle) -> (SocketAddr, Served) {
+        self.serve_at(&Listen::on_port(0), Arc::new(handle), true)
     }
 
     /// Serves the store alone.
     pub(crate) fn serve_stored(&self, listen: &Listen) -> (SocketAddr, Served) {
         let commands = OverSocket::new(self.directory.clone(), self.ctx.tasks.clone());
-        self.serve_at(listen, Arc::new(commands))
+        self.serve_at(listen, Arc::new(commands), false)
     }
 
-    fn serve_at(&self, listen: &Listen, commands: Arc<dyn ts_manager::rest::Commands>) -> (SocketAddr, Served) {
+    fn serve_at(
+        &self,
+        listen: &Listen,
+        commands: Arc<dyn ts_manager::rest::Commands>,
+        trial_channel: bool,
+    ) -> (SocketAddr, Served) {
         let port = Port::bind(listen).unwrap();
         let at = port.address();
         let served = serve(
@@ -128,6 +138,7 @@ impl World {
                 optimize: Optimize::Minimize,
                 commands,
                 assets: None,
+                trial_channel,
             },
         );
         (at, served.unwrap())

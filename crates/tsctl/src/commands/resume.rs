@@ -58,5 +58,6 @@ pub(super) fn open(
         assembly,
         requests: Vec::new(),
         port: None,
+        trial_channel: loaded.config.trial_channel,
     })
 }

@@ -76,6 +76,7 @@ fn create(
 ) -> Result<Session, Failure> {
     // Before anything is asked or made: a busy port costs nothing then.
     let port = args.web.wanted().map(|listen| Port::bind(&listen)).transpose()?;
+    web::check_channel(loaded.config.trial_channel, port.as_ref())?;
     let runtime = session::runtime()?;
     let assembly = checked(&runtime, output, loaded, id, directory)?;
     directory.create()?;
@@ -98,6 +99,7 @@ fn create(
         assembly,
         requests: Vec::new(),
         port,
+        trial_channel: loaded.config.trial_channel,
     })
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn web(environment: &Environment, output: &Output, args: &Web) -> Res
     let runtime = session::runtime()?;
     runtime.block_on(async {
         let commands = Arc::new(OverSocket::new(place.directory.clone(), ctx.tasks.clone()));
-        let served = web::serve(port, &place.directory, optimize, &ctx, commands, page)?;
+        let served = web::serve(port, &place.directory, optimize, &ctx, commands, page, false)?;
         let mut signals = Signals::listen()?;
         let address = served.address();
         output.data(

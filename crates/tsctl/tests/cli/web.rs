@@ -136,3 +136,37 @@ fn a_search_space_and_results_are_told_to_a_manager_or_kept_for_the_next() {
     lab.run(&["resume", &id, "--max-trials", "4"]).exits(0);
     assert_eq!(lab.trials()[3]["parameters"]["parameters"]["z"], 8);
 }
+
+#[test]
+fn trials_that_report_by_http_have_an_address_of_their_own_and_need_a_port() {
+    let lab = Lab::new();
+    let script = "printenv NNI_TRIAL_COMMAND_CHANNEL >\"$NNI_SYS_DIR/channel\"\nreport FINAL 0 1";
+    lab.config(2, script, "tsctl: {trialChannel: true}\n");
+    let refused = lab.run(&["run", "config.yml"]).exits(2);
+    assert!(
+        refused.stderr.contains("tsctl.trialChannel") && refused.stderr.contains("--port"),
+        "{refused:?}"
+    );
+    lab.run(&["run", "config.yml", "--detach"]).exits(2);
+    assert!(lab.experiment().is_none(), "nothing was made");
+
+    let ran = lab.run(&["run", "config.yml", "--port", "0"]).exits(0);
+    let (_, url) = ran.stderr.split_once("served at ").expect("an address");
+    let url = url.lines().next().expect("an address");
+    let directory = std::path::PathBuf::from(lab.experiment().expect("one")["directory"].as_str().expect("a path"));
+    for trial in lab.trials() {
+        let id = trial["id"].as_str().expect("an id");
+        let told = std::fs::read_to_string(directory.join("trials").join(id).join("channel")).expect("a variable");
+        let rest = told.trim().strip_prefix(&format!("{url}/env/")).expect("our address");
+        assert!(rest.len() > 64 && rest.ends_with(&format!("/{id}")), "{told}");
+    }
+    assert!(!directory.join("channel.url").exists(), "nobody serves any more");
+    let refused = lab.run(&["resume", "--max-trials", "3"]).exits(2);
+    assert!(refused.stderr.contains("the same one whenever"), "{refused:?}");
+
+    let text = std::fs::read_to_string(lab.path("config.yml")).expect("a file");
+    let text = text.replace("{platform: local}", "[{platform: local}, {platform: local}]");
+    lab.write("config.yml", &text);
+    let refused = lab.run(&["run", "config.yml", "--port", "0"]).exits(2);
+    assert!(refused.stderr.contains("tsctl.trialChannel"), "{refused:?}");
+}

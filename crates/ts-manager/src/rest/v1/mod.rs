@@ -39,7 +39,7 @@ impl From<Error> for Failure {
 }
 
 /// What the readers of queries and bodies say, which is of the newer API.
-type Refused = super::error::Failure;
+pub(super) type Refused = super::error::Failure;
 
 impl From<Refused> for Failure {
     fn from(super::error::Failure(error): Refused) -> Self {
