@@ -96,7 +96,7 @@ impl World {
     }
 
     pub(crate) async fn run(&self) -> Outcome {
-        within(self.manager().run()).await.unwrap()
+        within(Box::pin(self.manager().run())).await.unwrap()
     }
 
     pub(crate) fn reader(&self) -> StoreReader {
