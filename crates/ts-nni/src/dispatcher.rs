@@ -6,11 +6,11 @@ use crate::{
     history::{History, member, quoted},
     life::Life,
     message::{
-        ADD_CUSTOMIZED, ERROR, IMPORT, KILL, METRIC, Message, NEW_TRIAL, NO_MORE, PING, REQUEST, TRIAL_END,
-        UPDATE_SEARCH_SPACE,
+        ADD_CUSTOMIZED, ERROR, IMPORT, KILL, METRIC, Message, NEW_TRIAL, NEXT_PARAMETERS, NO_MORE, PING, REQUEST,
+        TRIAL_END, UPDATE_SEARCH_SPACE,
     },
     python::Nni,
-    requests::{NoMore, Requests},
+    requests::{For, NoMore, Requests},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +35,7 @@ const UNHEARD: Duration = Duration::from_secs(10);
 pub(crate) enum Order {
     Request(u32),
     Next(TrialId, u32),
+    NextEnded(TrialId, TrialStatus, Vec<Arc<str>>),
     Assigned(TrialId, Arc<str>),
     Metric {
         trial: TrialId,
@@ -63,9 +64,11 @@ pub(crate) struct Dispatcher {
 /// What is known, whichever process runs.
 #[derive(Debug)]
 pub(crate) struct State {
-    history: History,
-    requests: Requests,
-    endings: Endings<Message>,
+    pub(crate) history: History,
+    pub(crate) requests: Requests,
+    pub(crate) endings: Endings<Message>,
+    /// Running trials that a dispatcher with phases makes further parameters for, of this index.
+    pub(crate) relayed: Vec<(TrialId, u32)>,
     /// When the dispatcher was last told of an end.
     told_end: Option<Duration>,
     /// Whether "no more" is to be heard again before it is passed on.
@@ -80,6 +83,7 @@ impl State {
             history,
             requests: Requests::default(),
             endings: Endings::new(),
+            relayed: Vec::new(),
             told_end: None,
             doubts: false,
             unheard: None,
@@ -134,7 +138,7 @@ impl Dispatcher {
         }
     }
 
-    fn tell(&self, event: Result<SourceEvent>) {
+    pub(crate) fn tell(&self, event: Result<SourceEvent>) {
         // Nobody listens any more only when the source is gone, which ends this task too.
         let _ = self.events.send(event);
     }
@@ -148,6 +152,7 @@ impl Dispatcher {
         }
         let owed = self.state.requests.begin_again();
         self.request(life, owed).await?;
+        self.ask_again(life).await?;
         let mut ping_at = self.clock.monotonic() + PING_INTERVAL;
         loop {
             let now = self.clock.monotonic();
@@ -185,7 +190,7 @@ impl Dispatcher {
         }
     }
 
-    async fn request(&mut self, life: &mut Life, n: u32) -> Result<()> {
+    pub(crate) async fn request(&mut self, life: &mut Life, n: u32) -> Result<()> {
         self.state.endings.asked(n);
         for _ in 0..n {
             life.send(&Message::new(REQUEST, "1")).await?;
@@ -202,12 +207,9 @@ impl Dispatcher {
                 }
                 self.request(life, missing).await
             }
-            Order::Next(trial, index) => {
-                self.tell(Ok(SourceEvent::Next {
-                    trial,
-                    index,
-                    text: None,
-                }));
+            Order::Next(trial, index) => self.ask_next(life, trial, index).await,
+            Order::NextEnded(trial, status, parameters) => {
+                self.next_ended(life, &trial, status, &parameters);
                 Ok(())
             }
             Order::Assigned(trial, parameters) => {
@@ -222,11 +224,11 @@ impl Dispatcher {
                 value,
             } => {
                 if is_final {
-                    self.state.history.result(&trial, Arc::clone(&value));
+                    self.state.history.result(&trial, &parameters, Arc::clone(&value));
                 }
-                if !self.state.history.knows(&trial) {
+                if !self.state.history.knows(&trial, &parameters) {
                     // To this process its parameters are another's, whose ids it may have used again.
-                    return match self.state.history.import(&trial).filter(|_| is_final) {
+                    return match self.state.history.import(&trial, &parameters).filter(|_| is_final) {
                         Some(import) => life.send(&Message::new(IMPORT, import)).await,
                         None => Ok(()),
                     };
@@ -251,7 +253,12 @@ impl Dispatcher {
             Order::Ended(trial, status, parameters) => {
                 self.state.history.ended(&parameters);
                 self.state.requests.trial_ended();
-                if self.state.history.knows(&trial) {
+                if self.state.history.knows(&trial, &parameters) {
+                    let status = if life.release.has_phases() {
+                        status
+                    } else {
+                        self.status_of(&trial, status, &parameters)
+                    };
                     self.state
                         .endings
                         .hold(trial.clone(), trial_end(&trial, status, &parameters));
@@ -268,14 +275,20 @@ impl Dispatcher {
                 self.state.endings.answered();
                 let text: Arc<str> = message.content.into();
                 self.state.history.made(Arc::clone(&text));
-                if let Some(text) = self.state.requests.proposed(text) {
-                    self.tell(Ok(SourceEvent::Proposal(Proposal { text })));
+                match self.state.requests.proposed(text) {
+                    Some((For::New, text)) => self.tell(Ok(SourceEvent::Proposal(Proposal { text }))),
+                    Some((For::Running(trial, index), text)) => self.give(trial, index, &text),
+                    None => {}
                 }
             }
             NO_MORE => {
                 self.state.endings.out_of_step();
                 match self.state.requests.no_more(self.state.history.any_runs()) {
                     NoMore::Wait => {}
+                    NoMore::Running(trial, index) => {
+                        let text = None;
+                        self.tell(Ok(SourceEvent::Next { trial, index, text }));
+                    }
                     NoMore::Final if self.is_unsettled() => self.state.doubts = true,
                     NoMore::Dry | NoMore::Final => {
                         self.state.requests.dry();
@@ -283,6 +296,7 @@ impl Dispatcher {
                     }
                 }
             }
+            NEXT_PARAMETERS if self.heard_next(&message.content) => {}
             KILL => match serde_json::from_str::<String>(&message.content).map(|id| TrialId::new(&id)) {
                 Ok(Ok(trial)) => self.tell(Ok(SourceEvent::Cancel(trial))),
                 _ => unknown(&message),
@@ -361,7 +375,7 @@ fn metric(trial: &TrialId, parameters: &str, is_final: bool, sequence: u32, valu
     )
 }
 
-fn trial_end(trial: &TrialId, status: TrialStatus, parameters: &str) -> Message {
+pub(crate) fn trial_end(trial: &TrialId, status: TrialStatus, parameters: &str) -> Message {
     Message::new(
         TRIAL_END,
         format!(

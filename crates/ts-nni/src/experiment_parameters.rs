@@ -16,7 +16,7 @@ pub(crate) fn encoded(spec: &NniSpec, release: Release) -> String {
 
 fn parameters(spec: &NniSpec, release: Release) -> Value {
     if release.major == 1 {
-        let mut all = json!({ "multiThread": false, "multiPhase": false });
+        let mut all = json!({ "multiThread": false, "multiPhase": spec.multi_phase });
         let tuner = if spec.tuner.is_advisor() { "advisor" } else { "tuner" };
         all[tuner] = first_schema(&spec.tuner, if spec.tuner.is_advisor() { "Advisor" } else { "Tuner" });
         if let Some(assessor) = &spec.assessor {

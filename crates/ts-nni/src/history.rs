@@ -11,7 +11,8 @@ use ts_manager::source::{ImportedResult, PastTrial};
 #[derive(Debug, Default)]
 pub(crate) struct History {
     entries: Vec<Entry>,
-    by_trial: HashMap<TrialId, usize>,
+    /// Entries of a trial: its own parameters, then further ones.
+    by_trial: HashMap<TrialId, Vec<usize>>,
     /// Parameters of trials that have not ended.
     running: HashSet<Arc<str>>,
     /// Parameters that the present process made.
@@ -33,12 +34,16 @@ impl History {
     pub(crate) fn new(past: &[PastTrial]) -> Self {
         let mut history = Self::default();
         for past in past {
-            history.assigned(&past.trial, &past.parameters);
-            if past.status.is_terminal() {
-                history.ended(&past.parameters);
+            if past.index > 0 {
+                history.given(&past.trial, &past.parameters);
+            } else {
+                history.assigned(&past.trial, &past.parameters);
+                if past.status.is_terminal() {
+                    history.ended(&past.parameters);
+                }
             }
             if let Some(value) = &past.final_value {
-                history.result(&past.trial, Arc::clone(value));
+                history.result(&past.trial, &past.parameters, Arc::clone(value));
             }
         }
         history
@@ -55,8 +60,13 @@ impl History {
 
     /// A trial was made of parameters; the last attempt stands for all of them.
     pub(crate) fn assigned(&mut self, trial: &TrialId, parameters: &Arc<str>) {
-        self.by_trial.insert(trial.clone(), self.entries.len());
         self.running.insert(Arc::clone(parameters));
+        self.given(trial, parameters);
+    }
+
+    /// A running trial got further parameters.
+    pub(crate) fn given(&mut self, trial: &TrialId, parameters: &Arc<str>) {
+        self.by_trial.entry(trial.clone()).or_default().push(self.entries.len());
         self.entries.push(Entry {
             trial: trial.clone(),
             parameters: Arc::clone(parameters),
@@ -65,11 +75,29 @@ impl History {
         });
     }
 
-    /// A trial has a final result.
-    pub(crate) fn result(&mut self, trial: &TrialId, value: Arc<str>) {
-        if let Some(at) = self.by_trial.get(trial) {
-            self.entries[*at].value = Some(value);
+    /// Parameters of a trial have a final result.
+    pub(crate) fn result(&mut self, trial: &TrialId, parameters: &str, value: Arc<str>) {
+        if let Some(at) = self.at(trial, parameters) {
+            self.entries[at].value = Some(value);
         }
+    }
+
+    fn at(&self, trial: &TrialId, parameters: &str) -> Option<usize> {
+        let entries = self.by_trial.get(trial)?;
+        entries
+            .iter()
+            .copied()
+            .find(|at| *self.entries[*at].parameters == *parameters)
+    }
+
+    fn entry(&self, trial: &TrialId, parameters: &str) -> Option<&Entry> {
+        self.at(trial, parameters).map(|at| &self.entries[at])
+    }
+
+    /// Whether these parameters have a result and are not all that the trial was given.
+    pub(crate) fn is_done_phase(&self, trial: &TrialId, parameters: &str) -> bool {
+        let are_several = self.by_trial.get(trial).is_some_and(|entries| entries.len() > 1);
+        are_several && self.entry(trial, parameters).is_some_and(|entry| entry.value.is_some())
     }
 
     /// The trial of these parameters has ended.
@@ -81,9 +109,9 @@ impl History {
         !self.running.is_empty()
     }
 
-    /// Whether the present process made this trial's parameters.
-    pub(crate) fn knows(&self, trial: &TrialId) -> bool {
-        self.by_trial.get(trial).is_some_and(|at| self.entries[*at].is_known)
+    /// Whether the present process made these parameters of the trial.
+    pub(crate) fn knows(&self, trial: &TrialId, parameters: &str) -> bool {
+        self.entry(trial, parameters).is_some_and(|entry| entry.is_known)
     }
 
     /// Another process takes over.
@@ -116,9 +144,9 @@ impl History {
         (!results.is_empty()).then_some(text)
     }
 
-    /// The one result of a trial whose parameters another process made.
-    pub(crate) fn import(&self, trial: &TrialId) -> Option<String> {
-        let entry = &self.entries[*self.by_trial.get(trial)?];
+    /// The result of parameters that another process made.
+    pub(crate) fn import(&self, trial: &TrialId, parameters: &str) -> Option<String> {
+        let entry = self.entry(trial, parameters)?;
         Some(format!(
             "[{}]",
             import(trial, &entry.parameters, entry.value.as_deref()?)?
@@ -186,11 +214,27 @@ mod tests {
         history.assigned(&id("a"), &packed(0));
         history.assigned(&id("b"), &packed(1));
         assert_eq!(history.imports(), None);
-        history.result(&id("b"), "{\"default\": Infinity}".into());
+        history.result(&id("b"), &packed(1), "{\"default\": Infinity}".into());
         let import = r#"[{"parameter": {"x": NaN}, "value": "{\"default\": Infinity}", "trialJobId": "b"}]"#;
         assert_eq!(history.imports().as_deref(), Some(import));
-        assert_eq!(history.import(&id("b")).as_deref(), Some(import));
+        assert_eq!(history.import(&id("b"), &packed(1)).as_deref(), Some(import));
         assert_eq!(history.parameters(), Some(format!("[{}, {}]", packed(0), packed(1))));
+    }
+
+    #[test]
+    fn each_phase_of_a_trial_has_its_own_result() {
+        let mut history = History::default();
+        history.assigned(&id("a"), &packed(0));
+        history.made(packed(1));
+        history.given(&id("a"), &packed(1));
+        history.result(&id("a"), &packed(0), "5".into());
+        assert!(history.is_done_phase(&id("a"), &packed(0)) && !history.is_done_phase(&id("a"), &packed(1)));
+        assert!(!history.knows(&id("a"), &packed(0)) && history.knows(&id("a"), &packed(1)));
+        let import = r#"[{"parameter": {"x": NaN}, "value": "5", "trialJobId": "a"}]"#;
+        assert_eq!(history.imports().as_deref(), Some(import));
+        assert_eq!(history.import(&id("a"), &packed(1)), None);
+        history.ended(&packed(0));
+        assert!(!history.any_runs(), "a phase is no trial");
     }
 
     #[test]
@@ -198,12 +242,13 @@ mod tests {
         let mut history = History::default();
         history.made(packed(0));
         history.assigned(&id("a"), &packed(0));
-        assert!(history.knows(&id("a")) && history.any_runs());
+        assert!(history.knows(&id("a"), &packed(0)) && history.any_runs());
         history.begin_again();
         history.made(packed(1));
         history.assigned(&id("b"), &packed(1));
         history.assigned(&id("again"), &packed(0));
-        assert!(!history.knows(&id("a")) && history.knows(&id("b")) && !history.knows(&id("again")));
+        let knows = |trial, n| history.knows(&id(trial), &packed(n));
+        assert!(!knows("a", 0) && knows("b", 1) && !knows("again", 0));
         history.ended(&packed(0));
         history.ended(&packed(1));
         assert!(!history.any_runs(), "both attempts were one trial");

@@ -8,6 +8,7 @@ mod history;
 mod life;
 mod link;
 mod message;
+mod phases;
 mod process;
 mod python;
 mod release;

@@ -44,6 +44,8 @@ pub(crate) const TERMINATE: [u8; 2] = *b"TE";
 pub(crate) const INITIALIZED: [u8; 2] = *b"ID";
 /// Parameters of a new trial.
 pub(crate) const NEW_TRIAL: [u8; 2] = *b"TR";
+/// Further parameters of a running trial, as answer to its request (nni v1.9).
+pub(crate) const NEXT_PARAMETERS: [u8; 2] = *b"SP";
 /// There are no parameters, for now at least.
 pub(crate) const NO_MORE: [u8; 2] = *b"NO";
 /// A trial should end early.

@@ -62,6 +62,14 @@ impl Release {
         }
     }
 
+    /// Whether its dispatcher itself makes further parameters of a running trial. Later ones have the code, and nothing that
+    /// switches it on.
+    ///
+    /// Source: nni v1.9, `nni/__main__.py`; v2.10 and v3.0, `nni/runtime/common.py`, `enable_multi_phase`, which nobody calls.
+    pub(crate) fn has_phases(self) -> bool {
+        self.major == 1
+    }
+
     /// Whether it can be told which parameter ids earlier trials had.
     pub(crate) fn continues_ids(self) -> bool {
         self >= Self { major: 2, minor: 10 }

@@ -4,8 +4,11 @@
 //! tuners mean "not yet" by the latter and give the parameters later, unasked (nni v3.0: Hyperband in serial mode, Evolution, PBT,
 //! PPO); others mean what they say. So after a "no more" requests go out as NNI's manager sends them, one for each trial that
 //! ended, and what comes beyond the loop's wish is kept for the next one.
+//!
+//! A running trial that asks for further parameters has a request of its own, and is served before any new trial.
 
 use std::{collections::VecDeque, sync::Arc};
+use ts_core::TrialId;
 
 /// The account of one dispatcher process.
 #[derive(Debug, Default)]
@@ -22,13 +25,26 @@ pub(crate) struct Requests {
     is_dry: bool,
     /// Parameters beyond the wish.
     spare: VecDeque<Arc<str>>,
+    /// Running trials that wait for further parameters of this index. Never more than there are requests without an answer.
+    asking: VecDeque<(TrialId, u32)>,
+}
+
+/// Whom parameters are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum For {
+    /// A running trial that asked for them, and their index.
+    Running(TrialId, u32),
+    /// A new trial.
+    New,
 }
 
 /// What follows from a "no more".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoMore {
     /// Nothing yet: other requests are open.
     Wait,
+    /// A running trial is to be told that there are no further parameters, of this index.
+    Running(TrialId, u32),
     /// The trial loop is to be told.
     Dry,
     /// As before, but no trial runs any more, so that this would be the end of the experiment: it has to be sure.
@@ -47,11 +63,31 @@ impl Requests {
         let kept = self.spare.len().min(self.wanted as usize);
         let kept: Vec<_> = self.spare.drain(..kept).collect();
         self.wanted -= u32::try_from(kept.len()).unwrap_or(self.wanted);
-        let missing = self.wanted.saturating_sub(self.unanswered);
+        let for_new = self.unanswered.saturating_sub(self.n_asking());
+        let missing = self.wanted.saturating_sub(for_new);
         let ended = std::mem::take(&mut self.ended);
         let send = missing.saturating_sub(self.postponed).max(missing.min(ended));
         self.unanswered += send;
         (kept, send)
+    }
+
+    fn n_asking(&self) -> u32 {
+        u32::try_from(self.asking.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A running trial asks for further parameters; those that were kept, or `None` if one request is to be sent.
+    pub(crate) fn next(&mut self, trial: &TrialId, index: u32) -> Option<Arc<str>> {
+        let kept = self.spare.pop_front();
+        if kept.is_none() {
+            self.asking.push_back((trial.clone(), index));
+            self.unanswered += 1;
+        }
+        kept
+    }
+
+    /// A trial that may have asked has ended; the answer to its request serves others.
+    pub(crate) fn forget(&mut self, trial: &TrialId) {
+        self.asking.retain(|(asking, _)| asking != trial);
     }
 
     /// One request more, to hear again whether there is nothing.
@@ -59,19 +95,22 @@ impl Requests {
         self.unanswered += 1;
     }
 
-    /// Parameters came; given back if the loop wants them now.
-    pub(crate) fn proposed(&mut self, text: Arc<str>) -> Option<Arc<str>> {
+    /// Parameters came; given back if anybody wants them now.
+    pub(crate) fn proposed(&mut self, text: Arc<str>) -> Option<(For, Arc<str>)> {
         if self.unanswered > 0 {
             self.unanswered -= 1;
         } else {
             self.postponed = self.postponed.saturating_sub(1);
+        }
+        if let Some((trial, index)) = self.asking.pop_front() {
+            return Some((For::Running(trial, index), text));
         }
         if self.wanted == 0 {
             self.spare.push_back(text);
             return None;
         }
         self.wanted -= 1;
-        Some(text)
+        Some((For::New, text))
     }
 
     /// "No more" came.
@@ -79,6 +118,9 @@ impl Requests {
         if self.unanswered > 0 {
             self.unanswered -= 1;
             self.postponed += 1;
+        }
+        if let Some((trial, index)) = self.asking.pop_front() {
+            return NoMore::Running(trial, index);
         }
         match (self.unanswered, any_trial_runs) {
             (0, _) if self.wanted == 0 => NoMore::Wait,
@@ -112,7 +154,7 @@ impl Requests {
     pub(crate) fn begin_again(&mut self) -> u32 {
         self.spare.clear();
         self.postponed = 0;
-        self.unanswered = self.wanted;
+        self.unanswered = self.wanted + self.n_asking();
         self.unanswered
     }
 }
@@ -176,11 +218,52 @@ mod tests {
         assert_eq!(requests.begin_again(), 2);
     }
 
+    fn id(text: &str) -> TrialId {
+        TrialId::new(text).expect("an id")
+    }
+
+    #[test]
+    fn a_running_trial_goes_before_new_ones_and_has_a_request_of_its_own() {
+        let mut requests = Requests::default();
+        assert_eq!(requests.want(2), (vec![], 2));
+        assert_eq!(requests.next(&id("a"), 3), None);
+        assert_eq!(requests.want(1).1, 1, "its request is not the loop's");
+        assert_eq!(requests.proposed(text()), Some((For::Running(id("a"), 3), text())));
+        for _ in 0..3 {
+            assert_eq!(requests.proposed(text()), Some((For::New, text())));
+        }
+        assert_eq!(requests.proposed(text()), None);
+        assert_eq!(requests.next(&id("a"), 4), Some(text()), "what is spare serves it");
+        assert_eq!(requests.next(&id("a"), 5), None);
+        assert_eq!(requests.no_more(true), NoMore::Running(id("a"), 5));
+    }
+
+    #[test]
+    fn what_an_ended_trial_asked_for_serves_a_new_one() {
+        let mut requests = Requests::default();
+        requests.next(&id("a"), 1);
+        requests.forget(&id("a"));
+        assert_eq!(requests.want(1), (vec![], 0), "one is on its way");
+        assert_eq!(requests.proposed(text()), Some((For::New, text())));
+    }
+
+    #[test]
+    fn a_new_process_is_asked_for_running_trials_too() {
+        let mut requests = Requests::default();
+        requests.want(1);
+        requests.next(&id("a"), 1);
+        assert_eq!(requests.begin_again(), 2);
+        assert_eq!(requests.proposed(text()), Some((For::Running(id("a"), 1), text())));
+    }
+
     proptest! {
         #[test]
-        fn the_loop_never_gets_more_than_it_wants(steps in proptest::collection::vec(0u8..6, 0..300)) {
+        fn the_loop_never_gets_more_than_it_wants(steps in proptest::collection::vec(0u8..9, 0..300)) {
             let mut requests = Requests::default();
             let (mut room, mut live) = (0u32, 0u32);
+            // Indices that running trials wait for, in their order.
+            let mut asking = VecDeque::new();
+            let mut index = 0;
             for step in steps {
                 match step {
                     0 | 1 => {
@@ -189,15 +272,43 @@ mod tests {
                         let (kept, _) = requests.want(n);
                         for _ in kept { room -= 1; live += 1; }
                     }
-                    2 | 3 => if requests.proposed(text()).is_some() {
-                        prop_assert!(live < 4);
-                        room = room.saturating_sub(1);
-                        live += 1;
+                    2 | 3 => match requests.proposed(text()) {
+                        Some((For::New, _)) => {
+                            prop_assert!(live < 4 && asking.is_empty());
+                            room = room.saturating_sub(1);
+                            live += 1;
+                        }
+                        Some((For::Running(trial, index), _)) => prop_assert_eq!(asking.pop_front(), Some((trial, index))),
+                        None => prop_assert!(asking.is_empty()),
                     },
-                    4 => if requests.no_more(live > 0) != NoMore::Wait { requests.dry(); room = 0; },
+                    4 => match requests.no_more(live > 0) {
+                        NoMore::Wait => prop_assert!(asking.is_empty()),
+                        NoMore::Running(trial, index) => prop_assert_eq!(asking.pop_front(), Some((trial, index))),
+                        NoMore::Dry | NoMore::Final => {
+                            prop_assert!(asking.is_empty());
+                            requests.dry();
+                            room = 0;
+                        }
+                    },
+                    5 => {
+                        index += 1;
+                        let trial = id(if index % 2 == 0 { "even" } else { "odd" });
+                        if requests.next(&trial, index).is_none() {
+                            asking.push_back((trial, index));
+                        }
+                    }
+                    6 => {
+                        requests.forget(&id("even"));
+                        asking.retain(|(trial, _)| *trial != id("even"));
+                    }
+                    7 => {
+                        let n = requests.begin_again();
+                        prop_assert!(n as usize >= asking.len());
+                    }
                     _ => if live > 0 { live -= 1; requests.trial_ended(); },
                 }
                 prop_assert!(live <= 4);
+                prop_assert!(requests.unanswered as usize >= asking.len(), "each has a request");
             }
         }
     }

@@ -87,7 +87,8 @@ impl ParameterSource for NniSource {
         Ok(())
     }
 
-    async fn next_ended(&mut self, _trial: &TrialId, _status: TrialStatus, _parameters: &[Arc<str>]) -> Result<()> {
+    async fn next_ended(&mut self, trial: &TrialId, status: TrialStatus, parameters: &[Arc<str>]) -> Result<()> {
+        self.order(Order::NextEnded(trial.clone(), status, parameters.to_vec()));
         Ok(())
     }
 

@@ -61,6 +61,8 @@ pub struct NniSpec {
     pub log_level: &'static str,
     /// Whether the last intermediate result of a trial that the assessor stopped counts as its result.
     pub include_intermediate_results: bool,
+    /// Whether running trials may ask for further parameters.
+    pub multi_phase: bool,
     /// The experiment's directory, absolute: logs go to `log`, checkpoints to `checkpoint` below it.
     pub directory: PathBuf,
 }

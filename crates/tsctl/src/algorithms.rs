@@ -54,6 +54,7 @@ pub(crate) fn build(config: &ExperimentConfig, id: &ExperimentId, ctx: &Ctx, war
             gpu_indices: config.tuner_gpu_indices.clone(),
             log_level: config.log_level.as_str(),
             include_intermediate_results: tuner.include_intermediate_results,
+            multi_phase: config.multi_phase,
             directory: ctx.work_dir.clone(),
         });
         let here = assessor_spec.filter(|_| !assessor_there);

@@ -4,5 +4,7 @@
 mod crash;
 mod faults;
 mod lifecycle;
+mod mute;
+mod phases;
 mod reports;
 mod world;

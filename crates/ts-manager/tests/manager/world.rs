@@ -1,5 +1,6 @@
 //! A platform, an experiment directory and the manager over them, made anew as often as a test crashes it.
 
+use crate::mute::Mute;
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ts_core::{Clock, CodeDirectory, Ctx, ExperimentId, ExperimentSpec, SystemClock, TrialId, TrialStatus, Warnings};
@@ -30,6 +31,8 @@ pub(crate) struct World {
     pub(crate) faults: FaultPlan,
     /// Whether trials may ask for further parameters.
     pub(crate) multi_phase: bool,
+    /// Whether the source leaves running trials without an answer.
+    pub(crate) mute: bool,
     /// Points of the search space, none for a tuner that never ends.
     pub(crate) points: Option<u32>,
     _dir: tempfile::TempDir,
@@ -58,6 +61,7 @@ impl World {
             requests: Vec::new(),
             faults: FaultPlan::new(),
             multi_phase: false,
+            mute: false,
             points: None,
             _dir: dir,
         }
@@ -92,7 +96,8 @@ impl World {
             None => ("Random", json!({"x": {"_type": "uniform", "_value": [0, 1]}})),
             Some(n) => ("GridSearch", json!({"x": {"_type": "quniform", "_value": [1, n, 1]}})),
         };
-        source::build(&AlgorithmSpec::named("tuner", name, 7), &space, &mut Warnings::new()).unwrap()
+        let source = source::build(&AlgorithmSpec::named("tuner", name, 7), &space, &mut Warnings::new()).unwrap();
+        if self.mute { Box::new(Mute(source)) } else { source }
     }
 
     pub(crate) async fn run(&self) -> Outcome {

@@ -1,5 +1,6 @@
 //! The source before a dispatcher of each protocol that is played by a script: what is told, in which order, and what comes back.
 
+mod phases;
 mod world;
 
 use serde_json::json;

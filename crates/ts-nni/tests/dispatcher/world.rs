@@ -138,6 +138,7 @@ pub(crate) fn spec(folder: &Path, python: Option<&str>, class_args: Map<String, 
         gpu_indices: None,
         log_level: "info",
         include_intermediate_results: false,
+        multi_phase: true,
         directory: folder.to_owned(),
     }
 }

@@ -94,8 +94,12 @@ fn main() {
                     .exec();
                 panic!("{error}");
             }
+            let has_phases = parameters["multiPhase"] == true;
+            assert!(is_old || parameters.get("multiPhase").is_none(), "{parameters}");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(dispatch(&script, version));
+            runtime
+                .expect("a runtime")
+                .block_on(dispatch(&script, version, has_phases));
         }
         _ => panic!("called as Python would not be: {args:?}"),
     }
@@ -119,7 +123,7 @@ fn complain(words: &str) {
     std::io::stderr().write_all(words.as_bytes()).expect("a log");
 }
 
-async fn dispatch(script: &Value, version: &str) {
+async fn dispatch(script: &Value, version: &str, has_phases: bool) {
     let mut log = File::options()
         .create(true)
         .append(true)
@@ -172,6 +176,23 @@ async fn dispatch(script: &Value, version: &str) {
                 if let (1, Some(more)) = (requests, script["unasked"].as_str()) {
                     wire.send(*b"TR", more).await;
                 }
+            }
+            "ME" if content.contains("REQUEST_PARAMETER") => {
+                // As nni v1.9 and later ones, `msg_dispatcher.py`: `assert multi_phase_enabled()`.
+                assert!(has_phases, "no request of a trial is taken: {content}");
+                requests += 1;
+                if script["crash_at"] == requests && first_time(script) {
+                    complain("AssertionError: as asked\n");
+                    exit(3);
+                }
+                let metric: Value = serde_json::from_str(&content).expect("JSON");
+                let (trial, index) = (&metric["trial_job_id"], &metric["parameter_index"]);
+                assert!(trial.is_string() && index.is_u64(), "{content}");
+                let no_more = r#"{"parameter_id": 99, "parameters": null, "parameter_index": 0}"#;
+                let answer = say.next().unwrap_or(no_more);
+                let end = format!(r#""trial_job_id": {trial}, "parameter_index": {index}}}"#);
+                let answer = answer.replace(r#""parameter_index": 0}"#, &end);
+                wire.send(*b"SP", &answer).await;
             }
             "ME" if script["kill"] == true && content.contains("PERIODICAL") => {
                 let metric: Value = serde_json::from_str(&content).expect("JSON");
