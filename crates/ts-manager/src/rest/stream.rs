@@ -20,6 +20,8 @@ use ts_core::{Clock, Error, ErrorKind, Result};
 
 /// Bytes that go out at a time.
 const PIECE: usize = 64 * 1024;
+/// Room for a piece and the document that fills it, mostly.
+const ROOM: usize = PIECE + 4 * 1024;
 /// Longest time that a client takes nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,7 +35,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     fn send(&mut self) -> io::Result<()> {
-        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)).into();
+        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(ROOM)).into();
         let (out, clock) = (&self.out, &self.clock);
         self.runtime.block_on(async {
             tokio::select! {
@@ -48,9 +50,18 @@ impl Pieces {
         self.write_all(text.as_bytes()).map_err(gone)
     }
 
-    /// Writes a document.
+    /// Writes a document, straight behind what is there: it comes in many small parts.
     pub(super) fn json(&mut self, document: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut *self, document).map_err(|e| gone(e.into()))
+        serde_json::to_writer(&mut self.buffer, document).map_err(|e| gone(e.into()))?;
+        self.send_if_full().map_err(gone)
+    }
+
+    fn send_if_full(&mut self) -> io::Result<()> {
+        if self.buffer.len() >= PIECE {
+            self.send()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes an item of a list, with a comma before it unless it is the first.
@@ -65,9 +76,7 @@ impl Pieces {
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE {
-            self.send()?;
-        }
+        self.send_if_full()?;
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -97,7 +106,7 @@ pub(super) async fn reply(
 ) -> Result<Response> {
     let (out, mut pieces) = mpsc::channel(2);
     let mut to = Pieces {
-        buffer: Vec::with_capacity(PIECE),
+        buffer: Vec::with_capacity(ROOM),
         out,
         runtime: Handle::current(),
         clock: Arc::clone(&state.ctx.clock),

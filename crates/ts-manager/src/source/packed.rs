@@ -38,10 +38,20 @@ pub(crate) fn says_no_more(text: &str) -> bool {
 
 /// The id of packed parameters as text, which is how NNI's database gives even numbers.
 pub(crate) fn parameter_id(packed: &str) -> Option<String> {
-    match member(packed, "parameter_id")? {
+    match leading_id(packed).or_else(|| member(packed, "parameter_id"))? {
         "null" => None,
         raw => Some(serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned())),
     }
+}
+
+/// The number that packed text begins with, as NNI writes it: lists of many trials need not look at their whole parameters.
+fn leading_id(packed: &str) -> Option<&str> {
+    const KEY: &str = "\"parameter_id\"";
+    let rest = packed.strip_prefix('{')?.strip_prefix(KEY)?;
+    let (id, rest) = rest.strip_prefix(": ")?.split_once(',')?;
+    let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    // Of repeated keys the last one counts.
+    (is_number && !rest.contains(KEY)).then_some(id)
 }
 
 /// The raw text of a member; packed text may hold bare `NaN`.
@@ -211,6 +221,12 @@ mod tests {
     #[test]
     fn ids_of_parameters_are_text_whatever_they_are() {
         let cases = [
+            (
+                r#"{"parameter_id": 7, "parameters": {"x": 1}, "parameter_id": 8}"#,
+                Some("8"),
+            ),
+            (r#"{"parameter_id": 7, "parameters": {"parameter_id": 9}}"#, Some("7")),
+            (r#"{"parameter_id":7,"parameters":{}}"#, Some("7")),
             (r#"{"parameter_id": 7, "parameters": {"x": NaN}}"#, Some("7")),
             (r#"{"parameter_id": "0-2_0_0", "parameters": {}}"#, Some("0-2_0_0")),
             (r#"{"parameter_id": null, "parameters": {}}"#, None),

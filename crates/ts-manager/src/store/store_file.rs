@@ -214,6 +214,9 @@ fn too_new(path: &Path, version: usize) -> Error {
     .with_help("a newer release wrote it; use that release or a later one")
 }
 
+/// Bytes of the file that readers see in the system's own cache: lists look up a row here and there for each trial.
+const MAPPED: i64 = 1 << 30;
+
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
@@ -224,6 +227,9 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
         db.pragma_update(None, "foreign_keys", true)?;
         db.pragma_update_and_check(None, "journal_size_limit", LOG_LEN, |_| Ok(()))?;
         db.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
+    }
+    if flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        db.pragma_update_and_check(None, "mmap_size", MAPPED, |_| Ok(()))?;
     }
     db.pragma_update(None, "cache_size", -2000)?; // KiB, when negative
     db.pragma_update(None, "temp_store", "MEMORY")?;

@@ -102,7 +102,7 @@ async fn who_asks_for_parameters_waits_until_they_are_asked_for_and_learns_of_th
     during(&world, async |at, cluster| {
         let (trial, own) = running(at, 1).await.remove(0);
         let path = channel(&world, at, &trial);
-        let (got, _) = tokio::join!(get(at, &path), async {
+        let (got, ()) = tokio::join!(get(at, &path), async {
             put(at, &path, REQUEST).await.is(200);
         });
         let text = got.is(200).json()["parameter"].as_str().unwrap().to_owned();
