@@ -8,6 +8,7 @@ pub(crate) mod k8s;
 mod nni;
 mod nni_clients;
 mod nni_import;
+mod nni_phases;
 mod nni_pushing;
 mod nni_tuners;
 mod packages;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentId, Result, Warnings,
-    config::{Algorithm, AlgorithmKind, ExperimentConfig},
+    config::{Algorithm, AlgorithmKind, ExperimentConfig, Schema},
 };
 use ts_manager::{
     assess::{self, Assessor},
@@ -35,6 +35,13 @@ pub(crate) fn build(config: &ExperimentConfig, id: &ExperimentId, ctx: &Ctx, war
             };
         }
     };
+    if let Err(error) = check_phases(config, key, tuner) {
+        return Algorithms {
+            source: Err(error),
+            assessor: Ok(None),
+            nni: None,
+        };
+    }
     let tuner_spec = spec(key, tuner, seed);
     let assessor_spec = config.assessor.as_ref().map(|assessor| spec("assessor", assessor, 0));
     let assessor_there = assessor_spec
@@ -70,6 +77,31 @@ pub(crate) fn build(config: &ExperimentConfig, id: &ExperimentId, ctx: &Ctx, war
         assessor: assessor_spec.map(|assessor| assess::build(&assessor)).transpose(),
         nni: None,
     }
+}
+
+/// Advisors plan whole trials, so they have no further parameters for a running one.
+fn check_phases(config: &ExperimentConfig, key: &str, tuner: &Algorithm) -> Result<()> {
+    let plans_trials = match &tuner.kind {
+        AlgorithmKind::Named(name) => key == "advisor" || matches!(name.as_str(), "Hyperband" | "BOHB"),
+        AlgorithmKind::Class { .. } => key == "advisor",
+    };
+    if !config.multi_phase || !plans_trials {
+        return Ok(());
+    }
+    let name = match &tuner.kind {
+        AlgorithmKind::Named(name) => name,
+        AlgorithmKind::Class { class_name, .. } => class_name,
+    };
+    let key = match config.schema {
+        Schema::V1 => "multiPhase",
+        Schema::V2 => "tsctl.multiPhase",
+    };
+    Err(Error::new(
+        ErrorKind::Config,
+        format!("`{name}` plans whole trials and gives a running one no further parameters"),
+    )
+    .with_key(key)
+    .with_help("remove the key, or choose a tuner, such as TPE or Evolution"))
 }
 
 fn spec(key: &str, wanted: &Algorithm, seed: u64) -> AlgorithmSpec {

@@ -231,6 +231,7 @@ impl Assembly {
         );
         spec.gpus = loaded.config.trial_gpus;
         spec.concurrency = loaded.config.trial_concurrency;
+        spec.multi_phase = loaded.config.multi_phase;
         let mut warnings = Warnings::new();
         let Algorithms { source, assessor, nni } = algorithms::build(&loaded.config, id, &ctx, &mut warnings);
         let service = loaded.service(&spec, &ctx);

@@ -4,7 +4,7 @@
 use super::{
     Place,
     experiment::{Experiment, wait_until},
-    nni_clients, nni_import, nni_pushing, nni_tuners,
+    nni_clients, nni_import, nni_phases, nni_pushing, nni_tuners,
     python::{self, RELEASES, Release},
     record::Record,
 };
@@ -45,6 +45,7 @@ pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
             crash(place, release, &bin)
         });
         nni_tuners::run(place, release, &bin, &mut step);
+        nni_phases::run(place, release, &bin, &mut step);
         nni_clients::run(place, release, &bin, &mut step);
         nni_pushing::run(place, release, &bin, &mut step);
         // The manager of 1.9 comes without the Node.js that it needs.

@@ -50,7 +50,7 @@ pub(super) fn run(place: &Place, release: &Release, bin: &Path, step: &mut Step<
     });
 }
 
-fn configuration(place: &Place, name: &str) -> String {
+pub(super) fn configuration(place: &Place, name: &str) -> String {
     let file = place.root.join(format!("xtask/e2e/nni/tuners/{name}.yml"));
     file.to_string_lossy().into_owned()
 }

@@ -5,6 +5,7 @@ use super::{
     model::{LocalMounted, LogLevel, RetryLimits, SharedStorage, SharedStorageKind},
     problems::Problems,
     section::{Key, Section},
+    source::Schema,
 };
 use crate::{CodeDirectory, GpuCount, Platform};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,8 @@ pub(super) struct Own {
     pub(super) python: Option<String>,
     pub(super) prefer_nni: bool,
     pub(super) trial_channel: bool,
+    /// Schema 2 only: schema 1 has a key of NNI's.
+    pub(super) multi_phase: bool,
 }
 
 impl Own {
@@ -108,6 +111,7 @@ impl Own {
                 python,
                 prefer_nni: s.bool_or("preferNni", false),
                 trial_channel: s.bool_or("trialChannel", false),
+                multi_phase: s.schema() == Schema::V2 && s.bool_or("multiPhase", false),
             }
         })
         .unwrap_or_default()

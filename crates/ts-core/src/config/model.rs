@@ -52,7 +52,7 @@ pub struct ExperimentConfig {
     pub nni_manager_ip: Option<String>,
     /// GPUs that the tuner may see.
     pub tuner_gpu_indices: Option<Vec<u32>>,
-    /// Whether a trial may ask for parameters again (schema 1 only).
+    /// Whether a trial may ask for further parameters.
     pub multi_phase: bool,
     /// Storage that manager and workers share.
     pub shared_storage: Option<SharedStorage>,

@@ -105,7 +105,6 @@ pub const KEYS: &[KeyDoc] = keys! {
     "", "advisor.classFileName", Path, "", "Python file of the class, below `codeDir`.";
     "advisor.classArgs", "advisor.classArgs", Any, "", "Arguments, a map.";
     "", "advisor.includeIntermediateResults", Bool, "false", "Accepted, as for tuners.";
-    "", "multiPhase", Bool, "false", "A trial may ask for parameters again.";
     "", "multiThread", Bool, "false", "Accepted; has no effect.";
     "", "versionCheck", Bool, "", "Accepted; has no effect: workers run nothing of ours.";
     "", "logCollection", OneOf(&["http", "none"]), "none", "Accepted; has no effect.";
@@ -140,6 +139,7 @@ pub const KEYS: &[KeyDoc] = keys! {
     "tsctl.python", "tsctl.python", Text, "", "Python that has NNI's package, which algorithms that are not built in come from: a path, or a name on the `PATH`. Default `python3`, else `python`.";
     "tsctl.preferNni", "tsctl.preferNni", Bool, "false", "Takes all algorithms from NNI's package, built-in ones and those registered with `nnictl algo register` too.";
     "tsctl.trialChannel", "tsctl.trialChannel", Bool, "false", "Trials report and are told their parameters by NNI 3.0's HTTP channel (`NNI_TRIAL_COMMAND_CHANNEL`) instead of files. Local platform only; needs `--port`.";
+    "tsctl.multiPhase", "multiPhase", Bool, "false", "Trials may ask for further parameters: each call of `nni.get_next_parameter()` behind the first gives others, `None` when there are no more. Not with advisors, Hyperband and BOHB.";
 };
 
 impl KeyDoc {

@@ -155,7 +155,7 @@ pub(super) fn read(
         debug,
         nni_manager_ip,
         tuner_gpu_indices,
-        multi_phase: false,
+        multi_phase: own.multi_phase,
         shared_storage,
         platforms: sections,
         retry: own.retry,

@@ -21,8 +21,8 @@ use ts_manager::store::{MetricKind, StoreReader, TrialFilter, TrialRow};
 pub(crate) fn export(environment: &Environment, output: &Output, args: &Export) -> Result<Exit, Failure> {
     let place = locate::experiment(environment, output, args.of.experiment.as_deref())?;
     let reader = place.reader()?;
-    let rows = reader.trials(&TrialFilter::all())?;
-    let rows: Vec<&TrialRow> = rows.iter().filter(|row| row.final_value.is_some()).collect();
+    let trials = reader.trials(&TrialFilter::all())?;
+    let rows: Vec<Row<'_>> = trials.iter().flat_map(results).collect();
     let text = match args.format {
         Format::Json => as_json(&reader, &rows, args.intermediate)?,
         Format::Csv => as_csv(&reader, &rows, args.intermediate)?,
@@ -31,22 +31,49 @@ pub(crate) fn export(environment: &Environment, output: &Output, args: &Export) 
         Some(path) => std::fs::write(path, text).map_err(|e| Error::io("write", path, e))?,
         None => output.raw(text.as_bytes())?,
     }
-    output.say(format_args!("{} trials with a result", rows.len()));
+    let n_trials = trials.iter().filter(|trial| results(trial).next().is_some()).count();
+    output.say(format_args!("{n_trials} trials with a result"));
     Ok(Exit::Success)
 }
 
-fn intermediate(reader: &StoreReader, row: &TrialRow) -> Result<Vec<String>> {
-    let metrics = reader.metrics(&row.spec.id, Some(MetricKind::Intermediate))?;
-    Ok(metrics.into_iter().map(|metric| metric.value).collect())
+/// A result and what it is of.
+#[derive(Debug, Clone, Copy)]
+struct Row<'a> {
+    trial: &'a TrialRow,
+    /// Index of the parameters.
+    index: u32,
+    packed: &'a str,
+    value: &'a str,
 }
 
-fn as_json(reader: &StoreReader, rows: &[&TrialRow], with_intermediate: bool) -> Result<String> {
+/// The results of a trial: one, or one of each of its phases that has one.
+fn results(trial: &TrialRow) -> impl Iterator<Item = Row<'_>> {
+    let row = move |index, packed, value| Row {
+        trial,
+        index,
+        packed,
+        value,
+    };
+    let phases = trial.phases.iter();
+    let of_phases =
+        phases.filter_map(move |phase| Some(row(phase.index, phase.usable()?, phase.final_value.as_deref()?)));
+    let only = trial.final_value.as_deref().filter(|_| trial.phases.is_empty());
+    of_phases.chain(only.map(move |value| row(0, &trial.spec.parameters.text, value)))
+}
+
+fn intermediate(reader: &StoreReader, row: &Row<'_>) -> Result<Vec<String>> {
+    let metrics = reader.metrics(&row.trial.spec.id, Some(MetricKind::Intermediate))?;
+    let own = metrics.into_iter().filter(|metric| metric.parameter_index == row.index);
+    Ok(own.map(|metric| metric.value).collect())
+}
+
+fn as_json(reader: &StoreReader, rows: &[Row<'_>], with_intermediate: bool) -> Result<String> {
     let mut text = String::from("[");
     for (at, row) in rows.iter().enumerate() {
         let mut object = json!({
             "parameter": parameters(row),
-            "value": row.final_value,
-            "trialJobId": row.spec.id,
+            "value": row.value,
+            "trialJobId": row.trial.spec.id,
         });
         if with_intermediate {
             object["intermediate"] = json!(intermediate(reader, row)?);
@@ -59,8 +86,8 @@ fn as_json(reader: &StoreReader, rows: &[&TrialRow], with_intermediate: bool) ->
 }
 
 /// The parameters proper, without what NNI packs around them.
-fn parameters(row: &TrialRow) -> Value {
-    match json::text(&row.spec.parameters.text) {
+fn parameters(row: &Row<'_>) -> Value {
+    match json::text(row.packed) {
         Value::Object(mut packed) if packed.contains_key("parameters") => {
             packed.remove("parameters").unwrap_or_default()
         }
@@ -68,7 +95,7 @@ fn parameters(row: &TrialRow) -> Value {
     }
 }
 
-fn as_csv(reader: &StoreReader, rows: &[&TrialRow], with_intermediate: bool) -> Result<String> {
+fn as_csv(reader: &StoreReader, rows: &[Row<'_>], with_intermediate: bool) -> Result<String> {
     let mut table = Vec::with_capacity(rows.len());
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows {
@@ -95,10 +122,10 @@ fn as_csv(reader: &StoreReader, rows: &[&TrialRow], with_intermediate: bool) -> 
     let mut text = line(heads.iter().map(|head| (*head).to_owned()).chain(parameter_heads));
     for (row, cells) in rows.iter().zip(&table) {
         let mut fields = vec![
-            row.spec.id.to_string(),
-            row.spec.sequence_id.to_string(),
-            row.status.to_string(),
-            row.final_value.as_deref().map(plain).unwrap_or_default(),
+            row.trial.spec.id.to_string(),
+            row.trial.spec.sequence_id.to_string(),
+            row.trial.status.to_string(),
+            plain(row.value),
         ];
         if with_intermediate {
             fields.push(format!("[{}]", intermediate(reader, row)?.join(",")));

@@ -199,6 +199,7 @@ impl Configuration {
             );
             spec.gpus = loaded.config.trial_gpus;
             spec.concurrency = loaded.config.trial_concurrency;
+            spec.multi_phase = loaded.config.multi_phase;
             return Ok(Self {
                 stored_text: loaded.stored_text(),
                 stored: loaded.stored(),

@@ -77,7 +77,14 @@ fn model(config: &ExperimentConfig) -> String {
                 &config.tuner_gpu_indices,
                 &config.shared_storage,
             ),
-            (platforms, config.retry, config.seed, &config.python, config.prefer_nni),
+            (
+                platforms,
+                config.retry,
+                config.seed,
+                &config.python,
+                config.prefer_nni,
+                config.multi_phase
+            ),
         )
     )
 }
@@ -140,7 +147,7 @@ const FRAMEWORK: &str = "apiVersion: frameworkcontroller.microsoft.com/v1\nkind:
 
 /// All common keys but those of `trial`, and the tuner.
 const COMMON: &str = "authorName: me\nexperimentName: all\ndescription: what\ntrialConcurrency: 3\nmaxExecDuration: 90m\n\
-    maxTrialNum: 7\nmaxTrialDuration: 2h\nsearchSpacePath: space.json\nuseAnnotation: false\nmultiPhase: false\n\
+    maxTrialNum: 7\nmaxTrialDuration: 2h\nsearchSpacePath: space.json\nuseAnnotation: false\nmultiPhase: true\n\
     multiThread: true\nnniManagerIp: 10.0.0.9\nlogDir: logs\nlogLevel: warning\ndebug: true\nversionCheck: false\n\
     logCollection: http\n";
 const TUNER: &str = "tuner: {builtinTunerName: TPE, classArgs: {optimize_mode: minimize}, includeIntermediateResults: true, gpuIndices: '0,2'}\n";

@@ -13,6 +13,7 @@ class Noting(Tuner):
         self.made = 0
         self.ended = set()
         self.notes = open(os.path.join(os.environ['NNI_LOG_DIRECTORY'], 'sent.jsonl'), 'a')
+        self.told = open(os.path.join(os.environ['NNI_LOG_DIRECTORY'], 'told.jsonl'), 'a')
 
     def update_search_space(self, search_space):
         assert search_space['x']['_type'] == 'uniform', search_space
@@ -33,6 +34,8 @@ class Noting(Tuner):
         # A result that comes behind the end of its trial, or with another's parameters, is a crash.
         assert parameter_id not in self.ended, parameter_id
         assert self.sent[parameter_id] == parameters and value == parameters['x'], (parameters, value)
+        self.told.write(json.dumps({'id': parameter_id, 'parameters': parameters}) + '\n')
+        self.told.flush()
 
     def trial_end(self, parameter_id, success, **kwargs):
         self.ended.add(parameter_id)

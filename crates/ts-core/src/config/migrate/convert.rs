@@ -10,7 +10,6 @@ use crate::{
     config::{
         model::{Algorithm, AlgorithmKind, ExperimentConfig},
         node::{Entry, Node, Value},
-        problems::Problem,
         reads::Reads,
         reference::KEYS,
         source::Schema,
@@ -59,9 +58,10 @@ impl<'a> File<'a> {
         self.root.entries().unwrap_or_default()
     }
 
-    pub(super) fn to_schema_2(&self, file: &Path, problems: &mut Vec<Problem>) -> Converted {
+    pub(super) fn to_schema_2(&self) -> Converted {
         let mut draft = self.draft();
         let mut has_service = false;
+        let mut multi_phase = None;
         for entry in self.entries() {
             match entry.key.as_str() {
                 key if self.is_service(key) => {
@@ -77,22 +77,21 @@ impl<'a> File<'a> {
                 "tuner" => algorithm(entry, self.config.tuner.as_ref(), &mut draft),
                 "assessor" => algorithm(entry, self.config.assessor.as_ref(), &mut draft),
                 "advisor" => algorithm(entry, self.config.advisor.as_ref(), &mut draft),
-                "multiPhase" if self.config.multi_phase => problems.push(
-                    Problem::new(
-                        file,
-                        entry.line,
-                        entry.column,
-                        "schema 2 has no trials that ask for parameters again",
-                    )
-                    .with_key("multiPhase")
-                    .with_help("keep the file in schema 1, which goes on to work, or write the trial without it"),
-                ),
+                "multiPhase" if self.config.multi_phase => {
+                    if draft.common_key(entry, &entry.key).is_some() {
+                        multi_phase = Some(draft.copier.entry(entry, "multiPhase", None, &entry.key));
+                    }
+                }
+                "multiPhase" => draft.drop_key(entry, &entry.key, "nothing is to be done: it is so without the key"),
                 _ => common(entry, &mut draft),
             }
         }
         if !has_service {
             let service = self.training_service(&mut draft);
             draft.top.push(service);
+        }
+        if let Some(out) = multi_phase {
+            insert(&mut draft.top, &["tsctl", "multiPhase"], out);
         }
         for (key, was, new) in [
             ("maxExecDuration", "999d", "maxExperimentDuration"),

@@ -83,7 +83,7 @@ pub fn migrate(
 ) -> Result<Migrated, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let parsed = parse(text, source, platforms);
-    let mut problems: Vec<Problem> = parsed.problems.sorted().into_iter().cloned().collect();
+    let problems: Vec<Problem> = parsed.problems.sorted().into_iter().cloned().collect();
     let config = parsed.config.ok_or_else(|| problems.clone())?;
     let root = yaml::load(text, &source.file, &mut super::Problems::new()).ok_or_else(|| problems.clone())?;
     let prefix = new_dir
@@ -98,7 +98,7 @@ pub fn migrate(
         prefix: prefix.as_deref(),
     };
     let converted = match config.schema {
-        Schema::V1 => file.to_schema_2(&source.file, &mut problems),
+        Schema::V1 => file.to_schema_2(),
         Schema::V2 => file.mended(),
     };
     if !problems.is_empty() {

@@ -192,10 +192,35 @@ fn classes_are_named_with_their_module_and_paths_follow_the_file() {
 }
 
 #[test]
-fn what_schema_2_cannot_say_and_what_is_wrong_is_told_with_its_place() {
-    let problems = migrated_to(&OLD.replace("useAnnotation: false", "multiPhase: true"), None).unwrap_err();
-    assert_eq!(problems.len(), 1, "{problems:?}");
-    assert_eq!((problems[0].line, problems[0].key.as_str()), (10, "multiPhase"));
+fn further_parameters_are_asked_for_in_our_own_section() {
+    for (ours, expected) in [
+        (
+            "tsctl:\n  seed: 7\n",
+            "tsctl:\n  seed: 7\n  # more than one\n  multiPhase: true\n",
+        ),
+        (
+            "tsctl: {seed: 7}\n",
+            "tsctl:\n  seed: 7\n  # more than one\n  multiPhase: true\n",
+        ),
+        ("", "tsctl:\n  # more than one\n  multiPhase: true\n"),
+    ] {
+        let old = OLD
+            .replace("useAnnotation: false\n", "# more than one\nmultiPhase: true\n")
+            .replace("tsctl:\n  seed: 7\n", ours);
+        let moved = migrated(&old);
+        assert!(moved.text.contains(expected), "{}", moved.text);
+        let note = moved.notes.iter().find(|note| note.key == "multiPhase").unwrap();
+        assert_eq!(
+            (note.kind, note.message.as_str()),
+            (NoteKind::Renamed, "is now `tsctl.multiPhase`")
+        );
+    }
+    let moved = migrated(&OLD.replace("useAnnotation: false", "multiPhase: false"));
+    assert!(!moved.text.contains("multiPhase"), "{}", moved.text);
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
     let wrong = OLD
         .replace("trialConcurrency: 2", "trialConcurrency: no")
         .replace("seed", "sed");
