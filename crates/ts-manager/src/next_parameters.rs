@@ -121,7 +121,7 @@ impl Manager {
             }
             Err(error) => error,
         };
-        if error.kind() == ErrorKind::Conflict {
+        if error.kind() == ErrorKind::Conflict && !error.is_retryable() {
             // It has ended, which the platform will report.
             return;
         }

@@ -145,6 +145,7 @@ fn phases_odd_rows_and_doubled_numbers() {
         insert into TrialJobEvent values (1600000034000, '../etc', 'WAITING', '{}', null, 9);
         insert into TrialJobEvent values (1600000034000, '', 'IMPORT_DATA', 'no JSON', null, null);
         insert into MetricData values (1600000035000, 'ddddd', null, 'FINAL', null, '0.5');
+        insert into MetricData values (1600000034000, 'ddddd', '3', 'FINAL', 0, '"0.75"');
         insert into MetricData values (1600000035000, 'nobody', null, 'FINAL', 0, '"1"');
         insert into MetricData values (1600000035000, 'ddddd', null, 'REQUEST_PARAMETER', 0, '""');
         "#
@@ -155,7 +156,16 @@ fn phases_odd_rows_and_doubled_numbers() {
     assert_eq!(trial.parameters.len(), 2, "{trial:?}");
     assert!(trial.parameters[0].starts_with(r#"{"parameter_id": 3"#), "{trial:?}");
     assert_eq!(trial.status, TrialStatus::UserCanceled);
-    assert_eq!(trial.metrics[0].value, "0.5");
+    let metrics: Vec<_> = trial
+        .metrics
+        .iter()
+        .map(|m| (m.value.as_str(), m.parameter_index))
+        .collect();
+    assert_eq!(
+        metrics,
+        [("0.75", 0), ("0.5", 1)],
+        "without an id of the newest parameters"
+    );
     assert_eq!(experiment.left_out.len(), 4, "{:?}", experiment.left_out);
 }
 

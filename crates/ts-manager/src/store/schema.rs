@@ -69,6 +69,27 @@ mod tests {
     }
 
     #[test]
+    fn further_parameters_that_version_1_knew_as_events_get_rows() {
+        let (directory, db) = version_1();
+        let event = "INSERT INTO event (at_ms, trial, kind, data)
+            VALUES (7, (SELECT sequence_id FROM trial LIMIT 1), 'parameters', '{\"index\": 1, \"text\": \"{}\"}')";
+        db.execute(event, ()).expect("an event");
+        drop(db);
+        let path = file_in(directory.path());
+        let store = Store::open(&path, std::sync::Arc::new(ts_core::SystemClock::new())).expect("migrated");
+        let trials = store
+            .reader()
+            .expect("readable")
+            .trials(&crate::store::TrialFilter::all());
+        let phases = &trials.expect("readable")[0].phases;
+        let texts: Vec<_> = phases
+            .iter()
+            .map(|phase| (phase.index, phase.parameters.is_some()))
+            .collect();
+        assert_eq!(texts, [(0, true), (1, true)]);
+    }
+
+    #[test]
     fn steps_run_once_in_order_and_a_failed_one_changes_nothing() {
         let (directory, mut db) = version_1();
         let path = file_in(directory.path());

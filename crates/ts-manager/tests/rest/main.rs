@@ -6,6 +6,7 @@ mod guard;
 mod nni;
 mod nni_writes;
 mod openapi;
+mod phases;
 mod pushing;
 mod reading;
 mod world;

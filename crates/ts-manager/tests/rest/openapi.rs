@@ -134,6 +134,7 @@ impl Checking {
 #[tokio::test]
 async fn replies_to_readers_are_as_described() {
     let (world, at, _served) = stored(config()).await;
+    world.fill_phases().await;
     write(&world.trial_directory(0).join("stdout"), b"x");
     let check = Checking::new(at).await;
     check.get("/api/v2/openapi.json", "/api/v2/openapi.json").await.is(200);

@@ -194,6 +194,46 @@ impl World {
         }
     }
 
+    /// The trial that runs asks for further parameters twice, which there are once, reports a result of both, and succeeds.
+    pub(crate) async fn fill_phases(&self) {
+        let (trial, at) = (id(2), Timestamp(6_000));
+        let asked = |index| Change::ParametersRequested {
+            trial: trial.clone(),
+            at,
+            index,
+            cursor: None,
+            is_counted: false,
+        };
+        let given = |index, text: &str| Change::ParametersSent {
+            trial: trial.clone(),
+            at,
+            parameters: Parameters {
+                text: text.into(),
+                index,
+            },
+        };
+        let mut second = metric(&trial, 4, MetricKind::Final, 0, "0.75");
+        if let Change::Metric { parameter_index, .. } = &mut second {
+            *parameter_index = 1;
+        }
+        let packed =
+            r#"{"parameter_id": 17, "parameter_source": "algorithm", "parameters": {"x": 9}, "parameter_index": 1}"#;
+        let changes = vec![
+            asked(1),
+            given(1, packed),
+            second,
+            asked(2),
+            given(2, &source::pack_no_more(2)),
+            // Less is better here.
+            Change::ResultChosen {
+                trial: trial.clone(),
+                index: 0,
+            },
+            status(&trial, 7_000, TrialStatus::Succeeded, None),
+        ];
+        self.store().apply(changes).await.unwrap();
+    }
+
     pub(crate) fn spec(&self, n: u32, parameters: &str) -> TrialSpec {
         let spec = ExperimentSpec::new(self.id.clone(), CodeDirectory::new("/code"), "./train");
         TrialSpec::new(&spec, id(n), n, Parameters::new(parameters))

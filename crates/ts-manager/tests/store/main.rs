@@ -3,6 +3,7 @@
 mod damage;
 mod facts;
 mod files;
+mod phases;
 mod replay;
 
 use std::{path::PathBuf, sync::Arc};

@@ -13,6 +13,7 @@ mod looking;
 mod migrate;
 mod migrate_models;
 mod nnictl;
+mod phases;
 mod portal;
 mod running;
 mod web;
