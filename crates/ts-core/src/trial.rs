@@ -110,6 +110,9 @@ pub struct TrialSpec {
     /// Whether it may ask for further parameters, which its SDK has to know (`MULTI_PHASE`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub multi_phase: bool,
+    /// Value of `TRACEPARENT` in the trial's environment (W3C trace context), if the trial is traced. Never stored: it is worked out anew.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
 }
 
 impl TrialSpec {
@@ -123,6 +126,7 @@ impl TrialSpec {
             command: experiment.command.clone(),
             gpus: experiment.gpus,
             multi_phase: experiment.multi_phase,
+            traceparent: None,
         }
     }
 }

@@ -201,6 +201,7 @@ fn script(config: &LocalConfig, code: &Prepared, trial: &TrialSpec, paths: &Tria
         output_dir: trial_dir,
         code_dir,
         multi_phase: trial.multi_phase,
+        traceparent: trial.traceparent.as_deref(),
     });
     LaunchScript::new(trial_dir, code_dir, trial.command.as_str())
         .with_env(environment)

@@ -114,6 +114,7 @@ pub(crate) fn script(
         output_dir: trial_dir,
         code_dir: &code_dir,
         multi_phase: trial.multi_phase,
+        traceparent: trial.traceparent.as_deref(),
     });
     if matches!(trial.gpus, GpuCount::Exactly(1..)) {
         // The order of nvidia-smi; CUDA's own default sorts by speed.

@@ -135,6 +135,7 @@ impl ChildService {
             output_dir: &directory,
             code_dir: &code.location,
             multi_phase: trial.multi_phase,
+            traceparent: trial.traceparent.as_deref(),
         })
     }
 

@@ -25,15 +25,17 @@ pub struct TrialContext<'a> {
     pub code_dir: &'a str,
     /// Whether the trial may ask for further parameters.
     pub multi_phase: bool,
+    /// Where in a trace the trial stands, if it is traced.
+    pub traceparent: Option<&'a str>,
 }
 
-/// NNI's variables in NNI's order.
+/// NNI's variables in NNI's order, then `TRACEPARENT` if the trial is traced.
 ///
 /// Source: nni v1.9, `localTrainingService.ts`; `MULTI_PHASE` was last set by v2.10, and is read by v3.0 still
 /// (`nni/runtime/trial_command_channel/local_legacy.py`). Its v1.9 SDK ends with an error if
 /// `NNI_TRIAL_SEQ_ID` is missing.
 pub fn trial_environment(context: &TrialContext<'_>) -> Vec<(String, String)> {
-    [
+    let nni = [
         ("NNI_PLATFORM", context.platform.to_owned()),
         ("NNI_EXP_ID", context.experiment.to_string()),
         ("NNI_SYS_DIR", context.sys_dir.to_owned()),
@@ -42,9 +44,13 @@ pub fn trial_environment(context: &TrialContext<'_>) -> Vec<(String, String)> {
         ("NNI_TRIAL_SEQ_ID", context.sequence_id.to_string()),
         ("NNI_CODE_DIR", context.code_dir.to_owned()),
         ("MULTI_PHASE", context.multi_phase.to_string()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ];
+    // Source: OpenTelemetry specification, "Environment Variables as Context Propagation Carriers".
+    let trace = context.traceparent.map(|value| ("TRACEPARENT", value.to_owned()));
+    nni.into_iter()
+        .chain(trace)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Value of `CUDA_VISIBLE_DEVICES`, if it is to be set: no wish leaves it alone, 0 hides every GPU by `-1`, n lists the
@@ -65,24 +71,29 @@ mod tests {
 
     #[test]
     fn variables_are_nnis_in_nnis_order() {
-        for multi_phase in [false, true] {
+        let (experiment, trial) = (ExperimentId::new("exp").unwrap(), TrialId::new("Ab1cd").unwrap());
+        for (multi_phase, traceparent) in [(false, None), (true, None), (false, Some("00-1-2-01"))] {
             let environment = trial_environment(&TrialContext {
                 platform: "local",
-                experiment: &ExperimentId::new("exp").unwrap(),
-                trial: &TrialId::new("Ab1cd").unwrap(),
+                experiment: &experiment,
+                trial: &trial,
                 sequence_id: 7,
                 sys_dir: "/t",
                 output_dir: "/t/nnioutput",
                 code_dir: "/c",
                 multi_phase,
+                traceparent,
             });
             let lines: Vec<_> = environment
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect();
+            let trace = traceparent
+                .map(|value| format!(" TRACEPARENT={value}"))
+                .unwrap_or_default();
             let expected = format!(
                 "NNI_PLATFORM=local NNI_EXP_ID=exp NNI_SYS_DIR=/t NNI_TRIAL_JOB_ID=Ab1cd \
-                 NNI_OUTPUT_DIR=/t/nnioutput NNI_TRIAL_SEQ_ID=7 NNI_CODE_DIR=/c MULTI_PHASE={multi_phase}"
+                 NNI_OUTPUT_DIR=/t/nnioutput NNI_TRIAL_SEQ_ID=7 NNI_CODE_DIR=/c MULTI_PHASE={multi_phase}{trace}"
             );
             assert_eq!(lines.join(" "), expected);
         }

@@ -277,6 +277,7 @@ fn script(b: &Blueprint<'_>, role: &Role) -> Result<(String, Vec<String>)> {
             output_dir: &output,
             code_dir: &code,
             multi_phase: trial.multi_phase,
+            traceparent: trial.traceparent.as_deref(),
         }))
         .with_clock(StateClock::Date)
         .render()?;

@@ -33,6 +33,7 @@ pub fn run_script(
         output_dir: &output_dir(dir),
         code_dir: &code,
         multi_phase: trial.multi_phase,
+        traceparent: trial.traceparent.as_deref(),
     });
     // The platform makes the GPUs of a trial visible; only none must be said.
     let devices = match trial.gpus {
