@@ -8,6 +8,7 @@ use crate::{
     deadlines::Deadlines,
     live::LiveTrials,
     notice::{Notice, Snapshot},
+    observe::Observer,
     pool::Pool,
     retry_rules::RetryRules,
     source::{ParameterSource, SourceEvent},
@@ -118,6 +119,7 @@ pub struct Manager {
     pub(crate) optimize: Optimize,
     pub(crate) requests: Vec<Request>,
     pub(crate) socket: Option<ControlSocket>,
+    pub(crate) observer: Option<Box<dyn Observer>>,
     pub(crate) pool: Pool,
     pub(crate) live: LiveTrials,
     pub(crate) known_ids: std::collections::HashSet<TrialId>,
@@ -179,6 +181,7 @@ impl Manager {
             message: message.clone(),
         }];
         changes.extend(self.duration_change());
+        self.decided(&changes);
         let applied = self.store.apply(changes).await?;
         self.note_revision(&applied);
         self.tell();

@@ -8,6 +8,7 @@ use crate::{
     live::{Live, LiveTrials},
     manager::{Manager, ManagerHandle, Parts},
     notice::{Notice, Snapshot},
+    observe::Observer,
     phases::Phases,
     pool::Pool,
     source::{ImportedResult, PastTrial},
@@ -63,6 +64,7 @@ impl Manager {
             optimize,
             requests,
             socket: None,
+            observer: None,
             live: LiveTrials::default(),
             known_ids: HashSet::new(),
             next_sequence_id: 0,
@@ -100,6 +102,11 @@ impl Manager {
         Ok(())
     }
 
+    /// Tells `observer` everything from now on.
+    pub fn observed_by(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
     /// Reads the store, delivers the code, finds the jobs of earlier runs, rebuilds the source.
     pub(crate) async fn begin(&mut self) -> Result<()> {
         let past = self.read_past().await?;
@@ -115,6 +122,7 @@ impl Manager {
             at,
             message: None,
         };
+        self.decided(std::slice::from_ref(&running));
         self.store.apply(vec![running]).await?;
         self.snapshot.send_modify(|s| s.status = ExperimentStatus::Running);
 
@@ -211,6 +219,9 @@ impl Manager {
         for record in unfinished {
             let id = record.spec.id.clone();
             let row = rows.iter().find(|row| row.spec.id == id);
+            if let (Some(observer), Some(row)) = (&mut self.observer, row) {
+                observer.adopted(row, clock.now());
+            }
             let mut live = Live::new(record.spec, row.map_or(1, |row| row.attempt));
             live.status = record.status;
             live.cursor = record.cursor;

@@ -5,6 +5,7 @@ use crate::{
     deadlines::Due,
     manager::{Input, Manager, describe},
     notice::Notice,
+    observe::Call,
     placement::gpu_wish,
     source::{Proposal, SourceEvent},
     store::{Applied, Change, ExperimentStatus},
@@ -71,6 +72,7 @@ impl Manager {
     /// A turn that only takes notes does not wait: what follows is stored behind it, so whoever waits later waits for it too.
     async fn store_turn(&mut self, turn: &mut Turn) -> Result<()> {
         if !turn.changes.is_empty() {
+            self.decided(&turn.changes);
             let stored = self.store.apply(std::mem::take(&mut turn.changes));
             self.unanswered.push(Box::pin(stored));
         }
@@ -100,7 +102,11 @@ impl Manager {
         for id in turn.submit {
             let Some(live) = self.live.get_mut(&id) else { continue };
             live.submitting = true;
-            let (service, code, spec) = (Arc::clone(&self.service), self.code.clone(), live.spec.clone());
+            let (service, code, mut spec) = (Arc::clone(&self.service), self.code.clone(), live.spec.clone());
+            if let Some(observer) = &mut self.observer {
+                spec.traceparent = observer.traceparent(&id);
+                observer.asked(Call::Submit, &id, self.ctx.clock.now());
+            }
             let clock = Arc::clone(&self.ctx.clock);
             self.submitting.push(Box::pin(async move {
                 let result = answered(&*clock, "submit", service.submit(&code, &spec)).await;
@@ -108,6 +114,9 @@ impl Manager {
             }));
         }
         for (id, why) in turn.cancel {
+            if let Some(observer) = &mut self.observer {
+                observer.asked(Call::Cancel, &id, self.ctx.clock.now());
+            }
             let (service, clock) = (Arc::clone(&self.service), Arc::clone(&self.ctx.clock));
             self.canceling.push(Box::pin(async move {
                 let result = answered(&*clock, "cancel", service.cancel(&id, why)).await;
@@ -120,6 +129,9 @@ impl Manager {
             let Some(text) = live.and_then(|live| live.phases.text(index)).map(Arc::clone) else {
                 continue;
             };
+            if let Some(observer) = &mut self.observer {
+                observer.asked(Call::SendParameters(index), &id, self.ctx.clock.now());
+            }
             let (service, clock) = (Arc::clone(&self.service), Arc::clone(&self.ctx.clock));
             self.sending.push(Box::pin(async move {
                 let next = Parameters { text, index };
@@ -142,8 +154,24 @@ impl Manager {
         });
     }
 
-    /// Tells people what is kept by now.
+    /// Tells the observer what is decided, before the store has it.
+    pub(crate) fn decided(&mut self, changes: &[Change]) {
+        if let Some(observer) = &mut self.observer {
+            observer.decided(changes);
+        }
+    }
+
+    fn answered(&mut self, call: Call, trial: &TrialId, error: Option<&Error>) {
+        if let Some(observer) = &mut self.observer {
+            observer.answered(call, trial, self.ctx.clock.now(), error);
+        }
+    }
+
+    /// Tells people and the observer what is kept by now.
     pub(crate) fn tell(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.kept();
+        }
         for notice in self.untold.drain(..) {
             if let Notice::Warning(text) = &notice {
                 tracing::warn!("{text}");
@@ -159,9 +187,18 @@ impl Manager {
             Input::Event(Err(error)) => turn.notices.push(Notice::Warning(describe(&error))),
             Input::Source(Ok(event)) => self.source_event(event, turn).await,
             Input::Source(Err(error)) => self.fail(error, turn),
-            Input::Submitted((id, result)) => self.submitted(&id, result, turn).await,
-            Input::Canceled((id, _, result)) => self.canceled(&id, result, turn),
-            Input::Sent((id, index, result)) => self.sent(&id, index, result, turn),
+            Input::Submitted((id, result)) => {
+                self.answered(Call::Submit, &id, result.as_ref().err());
+                self.submitted(&id, result, turn).await;
+            }
+            Input::Canceled((id, _, result)) => {
+                self.answered(Call::Cancel, &id, result.as_ref().err());
+                self.canceled(&id, result, turn);
+            }
+            Input::Sent((id, index, result)) => {
+                self.answered(Call::SendParameters(index), &id, result.as_ref().err());
+                self.sent(&id, index, result, turn);
+            }
             Input::Command((request, reply)) => {
                 let response = self.command(request, turn).await;
                 turn.replies.push((reply, response));

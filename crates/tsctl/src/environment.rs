@@ -54,6 +54,13 @@ impl Environment {
     }
 }
 
+/// A variable that holds text; an empty one counts as unset, as OpenTelemetry's specification asks.
+#[cfg(feature = "otel")]
+pub(crate) fn text(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?;
+    value.into_string().ok().filter(|text| !text.is_empty())
+}
+
 /// A variable that holds an absolute path; anything else counts as unset, as the XDG specification asks.
 fn absolute(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)

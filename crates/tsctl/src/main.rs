@@ -23,6 +23,8 @@ mod registry;
 mod render;
 mod secrets;
 mod session;
+#[cfg(feature = "otel")]
+mod telemetry;
 mod web;
 
 use clap::Parser;

@@ -1,5 +1,7 @@
 //! Runs a manager in this process: its runtime, its signals, its display, and what its end means.
 
+#[cfg(feature = "otel")]
+use crate::telemetry::Telemetry;
 use crate::{
     exit::Exit,
     follow::Display,
@@ -85,7 +87,13 @@ impl Session {
         let _lock = self.lock;
         let ctx = self.assembly.ctx.clone();
         let tasks = ctx.tasks.clone();
+        #[cfg(feature = "otel")]
+        let telemetry = Telemetry::start(output, &self.assembly);
         let mut manager = Manager::new(self.assembly.with_store(self.store, self.requests));
+        #[cfg(feature = "otel")]
+        if let Some(telemetry) = &telemetry {
+            manager.observed_by(telemetry.observer());
+        }
         let end = runtime.block_on(async {
             manager.listen(&self.directory)?;
             let served = match self.port {
@@ -113,6 +121,11 @@ impl Session {
             end
         });
         drop(display);
+        #[cfg(feature = "otel")]
+        if let Some(telemetry) = telemetry {
+            let is_left = matches!(end, Ok(End::Left));
+            runtime.block_on(telemetry.finish(output, &ctx.tasks, is_left));
+        }
         // Whoever leaves early waits for nothing.
         runtime.shutdown_background();
         Ok(end?)

@@ -7,4 +7,6 @@ mod lifecycle;
 mod mute;
 mod phases;
 mod reports;
+#[cfg(feature = "otel")]
+mod traces;
 mod world;

@@ -311,6 +311,14 @@ async fn numbers_for_prometheus() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
+    let page = include_str!("../../../../docs/telemetry.md");
+    for (name, kind) in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+    {
+        let row = format!("| `{name}` | {kind} |");
+        assert!(page.contains(&row), "docs/telemetry.md lacks: {row}");
+    }
 }
 
 /// Also where a trial reports on behind its result, or only one kind.

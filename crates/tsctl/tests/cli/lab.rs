@@ -198,7 +198,13 @@ impl Lab {
 
     /// Starts `tsctl` in the background.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn start_with(&self, arguments: &[&str], variables: &[(&str, String)]) -> Running {
         let mut command = self.command(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Running {
             child: command.spawn().expect("tsctl starts"),

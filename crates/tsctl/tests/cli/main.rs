@@ -16,4 +16,6 @@ mod nnictl;
 mod phases;
 mod portal;
 mod running;
+#[cfg(feature = "otel")]
+mod telemetry;
 mod web;
