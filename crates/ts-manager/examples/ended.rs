@@ -65,7 +65,10 @@ async fn main() -> Result<(), Failure> {
             store.apply(std::mem::take(&mut changes)).await?;
         }
     }
-    changes.push(Change::DurationAccumulated { by: end.since(start) });
+    changes.push(Change::DurationAccumulated {
+        by: end.since(start),
+        at: end,
+    });
     changes.push(experiment_is(ExperimentStatus::Done, end));
     store.apply(changes).await?;
     Ok(())

@@ -12,7 +12,7 @@ use crate::{
     pool::Pool,
     retry_rules::RetryRules,
     source::{ParameterSource, SourceEvent},
-    store::{Applied, Change, ExperimentStatus, Optimize, Store, StoreHealth},
+    store::{Applied, COUNTED_EVERY, Change, ExperimentStatus, Optimize, Store, StoreHealth},
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -28,8 +28,6 @@ use ts_core::{
 
 /// Most events that are taken into one transaction.
 const BATCH: usize = 256;
-/// How often the running time is stored while nothing else is.
-pub(crate) const TICK: Duration = Duration::from_secs(10);
 
 /// What an experiment is run with.
 #[derive(Debug)]
@@ -175,17 +173,24 @@ impl Manager {
             (Err(error), _) | (Ok(_), Some(error)) => (ExperimentStatus::Error, Some(describe(&error))),
             (Ok(status), None) => (status, None),
         };
-        let mut changes = vec![Change::ExperimentStatus {
-            status,
-            at: self.ctx.clock.now(),
-            message: message.clone(),
-        }];
-        changes.extend(self.duration_change());
+        let changes = vec![
+            self.duration_change(),
+            Change::ExperimentStatus {
+                status,
+                at: self.ctx.clock.now(),
+                message: message.clone(),
+            },
+        ];
         self.decided(&changes);
         let applied = self.store.apply(changes).await?;
         self.note_revision(&applied);
         self.tell();
-        self.snapshot.send_modify(|s| s.status = status);
+        let elapsed = self.elapsed();
+        self.snapshot.send_modify(|s| {
+            s.status = status;
+            s.elapsed = elapsed;
+            s.taken = None;
+        });
         let snapshot = self.snapshot.borrow().clone();
         Ok(Outcome {
             status,
@@ -273,7 +278,7 @@ impl Manager {
 
     fn time_to_next_deadline(&self) -> Duration {
         let now = self.ctx.clock.monotonic();
-        let tick = self.stored_until + TICK;
+        let tick = self.stored_until + COUNTED_EVERY;
         let next = self.deadlines.next().map_or(tick, |at| at.min(tick));
         let next = match self.experiment_deadline() {
             Some(at) if !self.pool.out_of_time => next.min(at),
@@ -289,11 +294,12 @@ impl Manager {
     }
 
     /// The running time that is not stored yet.
-    pub(crate) fn duration_change(&mut self) -> Option<Change> {
+    pub(crate) fn duration_change(&mut self) -> Change {
         let now = self.ctx.clock.monotonic();
         let by = now.saturating_sub(self.stored_until);
         self.stored_until = now;
-        (by > Duration::ZERO).then_some(Change::DurationAccumulated { by })
+        let at = self.ctx.clock.now();
+        Change::DurationAccumulated { by, at }
     }
 
     fn finished(&self) -> Option<ExperimentStatus> {

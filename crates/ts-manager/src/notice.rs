@@ -24,8 +24,10 @@ pub struct Snapshot {
     pub created: u64,
     /// Best final result and whose it is.
     pub best: Option<(f64, TrialId)>,
-    /// How long the experiment has run, earlier runs included.
+    /// How long the experiment has run, earlier runs included; [`elapsed_at`](Self::elapsed_at) counts on.
     pub elapsed: Duration,
+    /// When that was so, by the monotonic clock, while it runs.
+    pub(crate) taken: Option<Duration>,
     /// Why the store does not take anything at present.
     pub stalled: Option<String>,
     /// Revision of the store that holds what was told so far.
@@ -44,9 +46,18 @@ impl Snapshot {
             created: 0,
             best: None,
             elapsed: Duration::ZERO,
+            taken: None,
             stalled: None,
             revision: 0,
         }
+    }
+
+    /// How long the experiment has run at a time of the monotonic clock.
+    pub fn elapsed_at(&self, monotonic: Duration) -> Duration {
+        self.elapsed
+            + self
+                .taken
+                .map_or(Duration::ZERO, |taken| monotonic.saturating_sub(taken))
     }
 
     /// Trials that have ended.

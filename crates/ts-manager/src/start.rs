@@ -122,8 +122,9 @@ impl Manager {
             at,
             message: None,
         };
-        self.decided(std::slice::from_ref(&running));
-        self.store.apply(vec![running]).await?;
+        let changes = vec![running, self.duration_change()];
+        self.decided(&changes);
+        self.store.apply(changes).await?;
         self.snapshot.send_modify(|s| s.status = ExperimentStatus::Running);
 
         let mut turn = Turn::default();

@@ -8,7 +8,7 @@ use crate::{
     observe::Call,
     placement::gpu_wish,
     source::{Proposal, SourceEvent},
-    store::{Applied, Change, ExperimentStatus},
+    store::{Applied, COUNTED_EVERY, Change, ExperimentStatus},
 };
 use futures_util::{FutureExt, StreamExt};
 use std::{sync::Arc, time::Duration};
@@ -59,8 +59,9 @@ impl Manager {
         self.ask_for_more(&mut turn).await;
         self.start_queued(&mut turn).await;
         self.note_status(&mut turn);
-        if self.ctx.clock.monotonic().saturating_sub(self.stored_until) >= crate::manager::TICK {
-            turn.changes.extend(self.duration_change());
+        if self.ctx.clock.monotonic().saturating_sub(self.stored_until) >= COUNTED_EVERY {
+            let change = self.duration_change();
+            turn.changes.push(change);
         }
         self.store_turn(&mut turn).await?;
         self.act(turn);
@@ -148,9 +149,11 @@ impl Manager {
             let _ = reply.send(response);
         }
         let (created, elapsed) = (u64::from(self.pool.created), self.elapsed());
+        let taken = Some(self.ctx.clock.monotonic());
         self.snapshot.send_modify(|s| {
             s.created = created;
             s.elapsed = elapsed;
+            s.taken = taken;
         });
     }
 

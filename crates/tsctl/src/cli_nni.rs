@@ -158,15 +158,14 @@ impl Command {
                 limits: cli::NewLimits::default(),
                 web,
             }),
-            Self::View { experiment, web } => match web.port {
-                Some(port) => To::Web(Web {
+            Self::View { experiment, web } => match web.wanted() {
+                Some(listen) => To::Web(Web {
                     of: cli::Experiment { experiment },
-                    port,
+                    port: listen.port,
                     address: web.address,
                     url_prefix: web.url_prefix,
                     token_file: web.token_file,
-                    open: false,
-                    nni_portal: false,
+                    page: web.page,
                 }),
                 None => status(experiment, false),
             },

@@ -7,7 +7,18 @@ use std::{
     path::PathBuf,
 };
 
-/// Where the HTTP API listens. Nothing listens without `--port`.
+/// The page beside the API.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Page {
+    /// Open the page in the browser of this desktop
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Show the page of NNI's own package, where Python has it, instead of the one that is built in
+    #[arg(long)]
+    pub(crate) nni_portal: bool,
+}
+
+/// Where the HTTP API listens. Nothing listens unless a port or a page is asked for.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "HTTP API")]
 pub(crate) struct Listen {
@@ -23,12 +34,15 @@ pub(crate) struct Listen {
     /// File with the token that clients must send; by default one is made where one is needed
     #[arg(long, value_name = "FILE", requires = "port")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) page: Page,
 }
 
 impl Listen {
-    /// Where to listen, if that is wanted.
+    /// Where to listen, if that is wanted; a page without a port is at one that is free.
     pub(crate) fn wanted(&self) -> Option<ts_manager::rest::Listen> {
-        self.port.map(|port| self.at(port))
+        let is_shown = self.page.open || self.page.nni_portal;
+        self.port.or(is_shown.then_some(0)).map(|port| self.at(port))
     }
 
     fn at(&self, port: u16) -> ts_manager::rest::Listen {
@@ -40,18 +54,20 @@ impl Listen {
         }
     }
 
-    /// The same as arguments of a process of its own.
+    /// The same as arguments of a process of its own, which opens no browser.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = Vec::new();
+        let port = self.wanted().map(|listen| listen.port.to_string());
         let mut add =
             |name: &str, value: Option<String>| arguments.extend(value.map(|value| format!("--{name}={value}")));
-        add("port", self.port.map(|port| port.to_string()));
+        add("port", port);
         add("address", self.address.map(|address| address.to_string()));
         add("url-prefix", self.url_prefix.clone());
         add(
             "token-file",
             self.token_file.as_ref().map(|file| file.display().to_string()),
         );
+        arguments.extend(self.page.nni_portal.then(|| "--nni-portal".to_owned()));
         arguments
     }
 }
@@ -73,12 +89,8 @@ pub(crate) struct Web {
     /// File with the token that clients must send; by default one is made where one is needed
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Open the page in the browser of this desktop
-    #[arg(long)]
-    pub(crate) open: bool,
-    /// Show the page of NNI's own package, where Python has it, instead of the one that is built in
-    #[arg(long)]
-    pub(crate) nni_portal: bool,
+    #[command(flatten)]
+    pub(crate) page: Page,
 }
 
 impl Web {

@@ -113,7 +113,6 @@ impl Display {
             style: output.style,
             optimize,
             clock: SystemClock::new(),
-            elapsed: (Duration::ZERO, Duration::ZERO),
         };
         let news = News::from_now(reader)?;
         let thread = std::thread::Builder::new()
@@ -160,8 +159,6 @@ struct Screen {
     style: Style,
     optimize: Optimize,
     clock: SystemClock,
-    /// The stored running time, and when it was first seen.
-    elapsed: (Duration, Duration),
 }
 
 impl Screen {
@@ -199,12 +196,10 @@ impl Screen {
         let state = State::read(reader, self.optimize)?;
         let live = [TrialStatus::Running, TrialStatus::Unknown, TrialStatus::Waiting];
         let live = reader.trials(&TrialFilter::all().in_status(live))?;
-        let seen = self.clock.monotonic();
-        if self.elapsed.0 != state.row.duration || self.elapsed.1 == Duration::ZERO {
-            self.elapsed = (state.row.duration, seen);
-        }
-        let elapsed = self.elapsed.0 + seen.saturating_sub(self.elapsed.1);
-        let lines = live::lines(&state, &live, elapsed, self.clock.now(), self.style);
+        let now = self.clock.now();
+        // Whoever looks on leaves when the manager does.
+        let elapsed = state.row.duration_at(now, true);
+        let lines = live::lines(&state, &live, elapsed, now, self.style);
         bar.set_message(lines.join("\n"));
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::{
     load::{Assembly, Failure},
     output::Output,
     render::{experiment::State, json},
-    web,
+    web::{self, Front},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::json;
@@ -22,7 +22,6 @@ use ts_core::{Error, ErrorKind, Result};
 use ts_manager::{
     ExperimentDirectory, Manager, ManagerHandle, ManagerLock, Notice, Outcome,
     control::{Request, Response},
-    rest::Port,
     store::{ExperimentStatus, Optimize, Store, StoreReader},
 };
 
@@ -47,8 +46,8 @@ pub(crate) struct Session {
     pub(crate) optimize: Optimize,
     /// What the manager is asked before it starts anything.
     pub(crate) requests: Vec<Request>,
-    /// Where the HTTP API is served, bound already.
-    pub(crate) port: Option<Port>,
+    /// What is served over HTTP.
+    pub(crate) front: Option<Front>,
     /// Whether the trials report by the HTTP API.
     pub(crate) trial_channel: bool,
 }
@@ -77,7 +76,7 @@ pub(crate) enum End {
 impl Session {
     /// Runs it to its end.
     pub(crate) fn run(self, output: &Output, ready: &mut impl Ready) -> Result<End, Failure> {
-        web::check_channel(self.trial_channel, self.port.as_ref())?;
+        web::check_channel(self.trial_channel, self.front.as_ref())?;
         if !self.trial_channel {
             // Of a manager that was killed, before the key was removed.
             ts_core::withdraw_trial_channel(self.directory.path())?;
@@ -96,18 +95,12 @@ impl Session {
         }
         let end = runtime.block_on(async {
             manager.listen(&self.directory)?;
-            let served = match self.port {
-                Some(port) => Some(web::serve(
-                    port,
-                    &self.directory,
-                    self.optimize,
-                    &ctx,
-                    Arc::new(manager.handle()),
-                    web::portal(),
-                    self.trial_channel,
-                )?),
-                None => None,
-            };
+            let commands = Arc::new(manager.handle());
+            let (directory, optimize, channel) = (&self.directory, self.optimize, self.trial_channel);
+            let served = self
+                .front
+                .map(|front| front.serve(directory, optimize, &ctx, commands, channel, output));
+            let served = served.transpose()?;
             if let Some(served) = &served {
                 web::say(output, served);
             }
@@ -232,7 +225,7 @@ pub(crate) fn report(output: &Output, directory: &ExperimentDirectory, optimize:
     let reader = StoreReader::open(&directory.store())?;
     let state = State::read(&reader, optimize)?;
     let now = ts_core::Clock::now(&ts_core::SystemClock::new());
-    let object = json::experiment(&reader, optimize, directory.path(), None)?;
+    let object = json::experiment(&reader, optimize, directory.path(), None, now)?;
     output.data(&json!({ "experiment": object }), || {
         state.page(directory.path(), None, None, now)
     })?;

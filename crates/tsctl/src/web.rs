@@ -1,6 +1,6 @@
 //! The HTTP API and the portal as the command line serves them, and what is said about it.
 
-use crate::output::Output;
+use crate::{cli_web, nni_portal::NniPortal, output::Output};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,8 +10,8 @@ use std::{
 use ts_core::{Ctx, Error, ErrorKind, Result, write_private};
 use ts_manager::{
     ExperimentDirectory,
-    rest::{self, Api, Asset, Assets, Commands, Port, Served},
-    store::Optimize,
+    rest::{self, Address, Api, Asset, Assets, Commands, Listen, Port, Served},
+    store::{ExperimentRow, Optimize},
 };
 
 /// The page that is built in.
@@ -33,40 +33,95 @@ impl Assets for Portal {
     }
 }
 
-/// The page that is built in.
-pub(crate) fn portal() -> Arc<dyn Assets> {
-    Arc::new(Portal)
+/// What is served of an experiment and where: the port is bound, the page is there.
+#[derive(Debug)]
+pub(crate) struct Front {
+    port: Port,
+    page: Arc<dyn Assets>,
+    is_opened: bool,
 }
 
-/// Serves the API of an experiment and a page on a bound port.
-pub(crate) fn serve(
-    port: Port,
-    directory: &ExperimentDirectory,
-    optimize: Optimize,
-    ctx: &Ctx,
-    commands: Arc<dyn Commands>,
-    page: Arc<dyn Assets>,
-    trial_channel: bool,
-) -> Result<Served> {
-    rest::serve(
-        port,
-        Api {
-            ctx: ctx.clone(),
-            directory: directory.clone(),
-            optimize,
-            commands,
-            assets: Some(page),
-            trial_channel,
-        },
-    )
+impl Front {
+    /// Finds the page and binds the port: what is amiss with them costs nothing before anything is asked or made.
+    ///
+    /// `python` is the Python that the experiment's tuner runs in, whose package of NNI has the page that may be wanted.
+    ///
+    /// # Errors
+    /// Those of the port and of NNI's page; `Unsupported` for that page where a token is needed.
+    pub(crate) fn new(
+        listen: &Listen,
+        page: cli_web::Page,
+        python: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<Self> {
+        let assets: Arc<dyn Assets> = if page.nni_portal {
+            if listen.token_file.is_some() || !listen.address.is_loopback() {
+                return Err(Error::new(ErrorKind::Unsupported, "NNI's page sends no token")
+                    .with_help("leave out `--nni-portal`, or serve it at 127.0.0.1 and use `ssh -L`"));
+            }
+            Arc::new(NniPortal::find(python()?.as_deref())?)
+        } else {
+            Arc::new(Portal)
+        };
+        Ok(Self {
+            port: Port::bind(listen)?,
+            page: assets,
+            is_opened: page.open,
+        })
+    }
+
+    /// The same where it is asked for.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn wanted(
+        listen: &cli_web::Listen,
+        python: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<Option<Self>> {
+        let wanted = listen.wanted();
+        wanted.map(|at| Self::new(&at, listen.page, python)).transpose()
+    }
+
+    /// Serves the API of an experiment and the page, and opens the page if that is wanted.
+    pub(crate) fn serve(
+        self,
+        directory: &ExperimentDirectory,
+        optimize: Optimize,
+        ctx: &Ctx,
+        commands: Arc<dyn Commands>,
+        trial_channel: bool,
+        output: &Output,
+    ) -> Result<Served> {
+        let served = rest::serve(
+            self.port,
+            Api {
+                ctx: ctx.clone(),
+                directory: directory.clone(),
+                optimize,
+                commands,
+                assets: Some(self.page),
+                trial_channel,
+            },
+        )?;
+        if self.is_opened {
+            show(directory, served.address(), output);
+        }
+        Ok(served)
+    }
+}
+
+/// Opens the page in the browser of this desktop. Whoever cannot be shown it is told, and can still go there.
+pub(crate) fn show(directory: &ExperimentDirectory, address: &Address, output: &Output) {
+    if let Err(error) = open(directory, address) {
+        output.error(&error);
+    }
 }
 
 /// Checks that trials which need the HTTP API have it.
 ///
 /// # Errors
 /// `Config`, with the remedy.
-pub(crate) fn check_channel(is_needed: bool, port: Option<&Port>) -> Result<()> {
-    if !is_needed || port.is_some() {
+pub(crate) fn check_channel(is_needed: bool, front: Option<&Front>) -> Result<()> {
+    if !is_needed || front.is_some() {
         return Ok(());
     }
     Err(
@@ -85,12 +140,7 @@ pub(crate) fn say(output: &Output, served: &Served) {
     }
 }
 
-/// Opens the page in the browser of this desktop.
-///
-/// # Errors
-/// `Unsupported` where there is none; those of the file with the token.
-pub(crate) fn open(directory: &ExperimentDirectory, served: &Served) -> Result<()> {
-    let address = served.address();
+fn open(directory: &ExperimentDirectory, address: &Address) -> Result<()> {
     let page = match &address.token_file {
         None => format!("{}/", address.url),
         Some(file) => token_page(directory, &address.url, file)?.display().to_string(),
@@ -133,11 +183,15 @@ fn token_page(directory: &ExperimentDirectory, url: &str, token_file: &Path) -> 
     Ok(file)
 }
 
+/// The Python that the tuner of a stored experiment runs in, as its configuration says.
+pub(crate) fn python(row: &ExperimentRow) -> Option<String> {
+    let python = row.config["resolved"]["tsctl"]["python"].as_str();
+    python.map(str::to_owned)
+}
+
 /// Where an experiment is served, if the process that says so still runs it.
-pub(crate) fn url(directory: &ExperimentDirectory) -> Option<String> {
+pub(crate) fn address(directory: &ExperimentDirectory) -> Option<Address> {
     let address = rest::address(directory)?;
-    std::path::Path::new("/proc")
-        .join(address.pid.to_string())
-        .exists()
-        .then_some(address.url)
+    let is_there = Path::new("/proc").join(address.pid.to_string()).exists();
+    is_there.then_some(address)
 }

@@ -32,6 +32,7 @@ impl NniExperiment {
         }
         changes.push(Change::DurationAccumulated {
             by: std::time::Duration::from_secs(self.exec_seconds),
+            at: self.ended.unwrap_or(now),
         });
         changes.push(Change::Note {
             at: now,

@@ -1,6 +1,10 @@
 //! Static files beside the API, for a portal: given by whoever has one, none by default.
 
-use super::{answer, error::Failure, state::State};
+use super::{
+    answer,
+    error::{Failure, nothing_here},
+    state::State,
+};
 use axum::{
     extract,
     http::{HeaderValue, StatusCode, Uri, header},
@@ -8,7 +12,6 @@ use axum::{
 };
 use bytes::Bytes;
 use std::fmt::Debug;
-use ts_core::{Error, ErrorKind};
 
 /// A file of a portal.
 #[derive(Debug, Clone)]
@@ -42,11 +45,7 @@ pub(super) async fn file(
         _ => None,
     };
     let Some((asset, assets)) = found else {
-        let error = Error::new(
-            ErrorKind::NotFound,
-            format!("there is no `{}` here", uri.path().escape_debug()),
-        );
-        return Failure(error.with_help("`/api/v2/openapi.json` lists what there is")).into_response();
+        return Failure(nothing_here(&uri)).into_response();
     };
     let etag = asset.etag.as_deref().and_then(|etag| HeaderValue::from_str(etag).ok());
     let is_known = etag.is_some() && headers.get(header::IF_NONE_MATCH) == etag.as_ref();

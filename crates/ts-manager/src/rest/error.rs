@@ -1,7 +1,7 @@
 //! From errors to replies: one table of statuses, and the shape of the body.
 
 use axum::{
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -48,6 +48,15 @@ pub(super) fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// An address at which nothing is.
+pub(super) fn nothing_here(uri: &Uri) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("there is no `{}` here", uri.path().escape_debug()),
+    )
+    .with_help("`/api/v2/openapi.json` lists what there is")
 }
 
 /// A trial that the experiment does not have.

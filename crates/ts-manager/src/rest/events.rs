@@ -119,7 +119,9 @@ impl Live {
     }
 
     fn add_snapshot(&mut self, text: &mut String) {
-        let document = snapshot(&self.snapshots.borrow_and_update());
+        let mut now = self.snapshots.borrow_and_update().clone();
+        now.elapsed = now.elapsed_at(self.clock.monotonic());
+        let document = snapshot(&now);
         self.add(text, "snapshot", &document);
     }
 
@@ -189,8 +191,8 @@ impl Stored {
             self.state.ctx.clock.sleep(PACE).await;
             silence += PACE;
         }
-        let optimize = self.state.optimize;
-        let read = move |reader: &StoreReader| reader.snapshot(|reader| stored(reader, optimize));
+        let state = self.state.clone();
+        let read = move |reader: &StoreReader| reader.snapshot(|reader| stored(reader, &state));
         let now = self.state.readers.read(read).await.ok()?;
         let mut text = String::new();
         if self.seen.replace(now.revision).is_some() {
@@ -204,15 +206,15 @@ impl Stored {
 }
 
 /// The state in a few numbers, from the store.
-fn stored(reader: &StoreReader, optimize: crate::store::Optimize) -> Result<Snapshot> {
+fn stored(reader: &StoreReader, state: &State) -> Result<Snapshot> {
     let row = reader.experiment()?;
     let mut now = Snapshot::new(row.status);
     for (status, n) in reader.counts_by_status()?.iter() {
         now.add(status, n);
     }
-    let best = reader.best(optimize)?;
+    let best = reader.best(state.optimize)?;
     now.best = best.and_then(|best| Some((best.final_number?, best.spec.id)));
-    now.elapsed = row.duration;
+    now.elapsed = state.duration(&row);
     now.created = u64::from(row.next_sequence_id);
     now.revision = row.revision;
     Ok(now)

@@ -1,15 +1,21 @@
-//! What comes in: queries and bodies, with errors in our own words.
+//! What comes in: names in addresses, queries and bodies, with errors in our own words.
 
-use super::{error::Failure, state::State};
+use super::{
+    error::{Failure, nothing_here},
+    state::State,
+};
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use std::time::Duration;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
+use std::{fmt, marker::PhantomData, time::Duration};
 use ts_core::{Error, ErrorKind, Result};
 
 /// Longest body in bytes; as NNI's, whose imports may be long.
@@ -18,6 +24,71 @@ use ts_core::{Error, ErrorKind, Result};
 pub(super) const LONGEST: usize = 50 << 20;
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The names in an address. What is no text names nothing.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<State> for Named<T> {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Failure> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(_) => Err(nothing_here(&parts.uri).into()),
+        }
+    }
+}
+
+/// A whole number, `3.0` of a document too; refused outside of its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Whole<const LEAST: u64, const MOST: u64>(u64);
+
+impl<const LEAST: u64, const MOST: u64> Whole<LEAST, MOST> {
+    pub(super) fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> From<Whole<LEAST, MOST>> for u32 {
+    fn from(whole: Whole<LEAST, MOST>) -> Self {
+        const { assert!(MOST <= u32::MAX as u64, "the bounds are those of the type") };
+        Self::try_from(whole.0).unwrap_or(Self::MAX)
+    }
+}
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Whole<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(Bounds::<LEAST, MOST>)
+    }
+}
+
+struct Bounds<const LEAST: u64, const MOST: u64>;
+
+impl<const LEAST: u64, const MOST: u64> Visitor<'_> for Bounds<LEAST, MOST> {
+    type Value = Whole<LEAST, MOST>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {LEAST} to {MOST}")
+    }
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        match number {
+            number if (LEAST..=MOST).contains(&number) => Ok(Whole(number)),
+            other => Err(E::invalid_value(Unexpected::Unsigned(other), &self)),
+        }
+    }
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        if number.fract() == 0.0 && (0.0..TOO_GREAT).contains(&number) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is whole and fits"
+            )]
+            return self.visit_u64(number as u64);
+        }
+        Err(E::invalid_value(Unexpected::Float(number), &self))
+    }
+}
+
+/// The first number that `u64` does not hold.
+const TOO_GREAT: f64 = 18_446_744_073_709_551_616.0;
 
 /// The query of an address. Unknown names are refused where its type says so.
 pub(super) struct Params<T>(pub(super) T);
@@ -33,6 +104,28 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Params<T> {
                 format!("the query is not understood: {text}"),
             ))
         })
+    }
+}
+
+/// An object, and nothing else that could be read as one: a list of the members' values is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Object<T>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
     }
 }
 
@@ -95,6 +188,12 @@ pub(super) enum Patched<T> {
 }
 
 impl<T> Patched<T> {
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Patched<U> {
+        match self {
+            Self::Same => Patched::Same,
+            Self::New(new) => Patched::New(f(new)),
+        }
+    }
     pub(super) fn or(self, old: T) -> T {
         match self {
             Self::Same => old,

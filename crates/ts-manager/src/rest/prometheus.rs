@@ -11,14 +11,14 @@ use ts_core::{Result, TrialStatus};
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(extract::State(state): extract::State<State>) -> Result<Response, Failure> {
-    let optimize = state.optimize;
-    let numbers = move |reader: &StoreReader| reader.snapshot(|reader| text(reader, optimize));
+    let shared = state.clone();
+    let numbers = move |reader: &StoreReader| reader.snapshot(|reader| text(reader, &shared));
     let text = state.readers.read(numbers).await?;
     Ok(answer::bytes(TEXT, text.into()))
 }
 
 /// Ids are letters and digits, so no label needs an escape.
-fn text(reader: &StoreReader, optimize: crate::store::Optimize) -> Result<String> {
+fn text(reader: &StoreReader, state: &State) -> Result<String> {
     let row = reader.experiment()?;
     let counts = reader.counts_by_status()?;
     let experiment = format!("experiment=\"{}\"", row.id);
@@ -55,7 +55,7 @@ fn text(reader: &StoreReader, optimize: crate::store::Optimize) -> Result<String
         "ts_experiment_running_seconds_total",
         "counter",
         "Time that the experiment has run, over all resumes.",
-        &one(row.duration.as_secs_f64()),
+        &one(state.duration(&row).as_secs_f64()),
     );
     family(
         "ts_trial_concurrency",
@@ -63,7 +63,7 @@ fn text(reader: &StoreReader, optimize: crate::store::Optimize) -> Result<String
         "Most trials at a time.",
         &one(f64::from(row.limits.concurrency)),
     );
-    if let Some(best) = reader.best(optimize)?.and_then(|best| best.final_number) {
+    if let Some(best) = reader.best(state.optimize)?.and_then(|best| best.final_number) {
         family("ts_best_result", "gauge", "Best final result so far.", &one(best));
     }
     family(

@@ -3,9 +3,9 @@
 use super::{Assets, Commands, readers::Readers, stored::Token};
 use crate::{
     ExperimentDirectory,
-    store::{Optimize, TrialRow},
+    store::{ExperimentRow, Optimize, TrialRow},
 };
-use std::{net::SocketAddr, ops::Deref, sync::Arc};
+use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, Semaphore};
 use ts_core::{Ctx, Result, TrialId};
 
@@ -36,6 +36,11 @@ pub(super) struct Shared {
 impl State {
     pub(super) fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
+    }
+
+    /// For how long the experiment has run.
+    pub(super) fn duration(&self, row: &ExperimentRow) -> Duration {
+        row.duration_at(self.ctx.clock.now(), self.directory.manager().is_some())
     }
 
     /// The trial that a path names.

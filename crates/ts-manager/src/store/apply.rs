@@ -118,7 +118,7 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
             log(db, *at, None, "searchSpace", Some(space))
         }
         Change::ResultsImported { at, results } => log(db, *at, None, IMPORT, Some(&json!(results))),
-        Change::DurationAccumulated { by } => duration(db, *by),
+        Change::DurationAccumulated { by, at } => duration(db, *by, *at),
         Change::Note { at, trial, kind, data } => note(db, *at, trial.as_ref(), kind, data),
     }
 }
@@ -362,17 +362,17 @@ fn experiment_status(
     let ended = status.is_ended().then_some(at.0);
     db.prepare_cached(
         "UPDATE experiment SET status = ?1, message = ?2, ended_ms = ?3,
-             started_ms = coalesce(started_ms, iif(?4, ?5, NULL))",
+             counted_ms = iif(?3 IS NULL, counted_ms, NULL), started_ms = coalesce(started_ms, iif(?4, ?5, NULL))",
     )?
     .execute(params![status.as_str(), message, ended, running, at.0])?;
     let data = json!({"status": status, "message": message});
     log(db, at, None, "experiment", Some(&data))
 }
 
-fn duration(db: &Connection, by: Duration) -> Result<Outcome, Failure> {
+fn duration(db: &Connection, by: Duration, at: Timestamp) -> Result<Outcome, Failure> {
     let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    db.prepare_cached("UPDATE experiment SET duration_ms = min(duration_ms, ?2 - ?1) + ?1")?
-        .execute((by, i64::MAX))?;
+    db.prepare_cached("UPDATE experiment SET duration_ms = min(duration_ms, ?2 - ?1) + ?1, counted_ms = ?3")?
+        .execute((by, i64::MAX, at.0))?;
     Ok(Outcome::Stored)
 }
 

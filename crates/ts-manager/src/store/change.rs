@@ -177,6 +177,8 @@ pub enum Change {
     DurationAccumulated {
         /// How much longer.
         by: Duration,
+        /// Until when that is.
+        at: Timestamp,
     },
     /// Something worth keeping that changes nothing.
     Note {

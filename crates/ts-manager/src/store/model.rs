@@ -100,6 +100,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Most trials at a time that a running experiment may be told to run.
+    ///
+    /// Source: nni v1.9, `tools/nni_cmd/config_schema.py`: `trialConcurrency` is from 1 to 99999.
+    pub const MOST_AT_A_TIME: u32 = 99_999;
+
     /// So many trials at a time, and no other limit.
     pub const fn new(concurrency: u32) -> Self {
         Self {
@@ -167,14 +172,32 @@ pub struct ExperimentRow {
     pub started: Option<Timestamp>,
     /// When it ended; unset again when it is resumed.
     pub ended: Option<Timestamp>,
-    /// Time it has run, over all resumes.
+    /// Time it has run, over all resumes, as far as that is stored; [`duration_at`](Self::duration_at) knows the rest.
     pub duration: Duration,
+    /// Until when that is counted, while a manager counts.
+    pub counted: Option<Timestamp>,
     /// The limits now.
     pub limits: Limits,
     /// Number of the next trial: one more than the greatest so far.
     pub next_sequence_id: u32,
     /// Grows with every stored change.
     pub revision: u64,
+}
+
+/// How often a manager stores for how long it has run.
+pub(crate) const COUNTED_EVERY: Duration = Duration::from_secs(10);
+
+impl ExperimentRow {
+    /// Time it has run until `now`, over all resumes; `is_running`: whether a manager runs it.
+    ///
+    /// What is not stored yet is taken from the clock on the wall, and is no longer than a manager goes without storing it: a
+    /// clock that is set anew is off by 10 s at most.
+    pub fn duration_at(&self, now: Timestamp, is_running: bool) -> Duration {
+        match self.counted {
+            Some(counted) if is_running => self.duration + now.since(counted).min(COUNTED_EVERY),
+            _ => self.duration,
+        }
+    }
 }
 
 /// The first place of metrics that did not come through a journal; no journal grows that long.

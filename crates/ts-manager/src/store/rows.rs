@@ -19,7 +19,8 @@ pub(super) const TRIAL: &str = "SELECT t.sequence_id, t.id, original.id, t.attem
 
 /// Columns of [`experiment`], in its order.
 pub(super) const EXPERIMENT: &str = "SELECT id, created_ms, config_text, config_json, status, message, code_json,
-        started_ms, ended_ms, duration_ms, concurrency, max_trials, max_duration_ms, next_sequence_id, revision
+        started_ms, ended_ms, duration_ms, concurrency, max_trials, max_duration_ms, next_sequence_id, revision,
+        counted_ms
     FROM experiment";
 
 /// Columns of [`metric`], in its order.
@@ -173,6 +174,7 @@ pub(super) fn experiment(row: &Row<'_>) -> Result<ExperimentRow> {
         },
         next_sequence_id: row.get(13)?,
         revision: row.get(14)?,
+        counted: time(row, 15)?,
     })
 }
 

@@ -9,7 +9,11 @@ use ts_core::Result;
 pub(super) const APPLICATION_ID: i32 = 0x4e4e_4973;
 
 /// `MIGRATIONS[n]` leads from version `n` to version `n + 1`. Never edited once released; only appended to.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema_v1.sql"), include_str!("schema_v2.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema_v1.sql"),
+    include_str!("schema_v2.sql"),
+    include_str!("schema_v3.sql"),
+];
 
 /// The version that this build reads and writes.
 pub(super) fn version() -> usize {

@@ -6,10 +6,10 @@ use crate::{
     store::{ExperimentRow, Optimize, StoreReader},
 };
 use serde_json::{Map, Value, json};
-use std::path::Path;
-use ts_core::Result;
+use std::{path::Path, time::Duration};
+use ts_core::{Result, Timestamp};
 
-/// An experiment with its counts and its best trial, all of one state of the store.
+/// An experiment with its counts and its best trial, all of one state of the store; `now` tells for how long it has run.
 ///
 /// # Errors
 /// Those of reading the store.
@@ -18,13 +18,14 @@ pub fn experiment(
     optimize: Optimize,
     directory: &Path,
     manager: Option<ManagerProcess>,
+    now: Timestamp,
 ) -> Result<Value> {
     reader.snapshot(|reader| {
         let row = reader.experiment()?;
         let counts = reader.counts_by_status()?;
         let by_status: Map<String, Value> = counts.iter().map(|(s, n)| (s.to_string(), n.into())).collect();
         let best = reader.best(optimize)?;
-        let mut object = header(&row);
+        let mut object = header(&row, row.duration_at(now, manager.is_some()));
         object["directory"] = json!(directory);
         object["managerRunning"] = json!(manager.is_some());
         object["managerPid"] = json!(manager.and_then(|m| m.pid));
@@ -47,7 +48,7 @@ pub fn experiment(
 }
 
 /// What the experiment's own row says.
-fn header(row: &ExperimentRow) -> Value {
+fn header(row: &ExperimentRow, duration: Duration) -> Value {
     json!({
         "id": row.id,
         "name": row.config["resolved"]["experimentName"],
@@ -56,7 +57,7 @@ fn header(row: &ExperimentRow) -> Value {
         "createdAt": Time(row.created),
         "startedAt": row.started.map(Time),
         "endedAt": row.ended.map(Time),
-        "durationMs": u64::try_from(row.duration.as_millis()).unwrap_or(u64::MAX),
+        "durationMs": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::world::{World, limits, within};
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use ts_core::{ReasonCode, TrialStatus};
+use ts_core::{Clock as _, ReasonCode, TrialStatus};
 use ts_manager::{
     RetryRules,
     control::Request,
@@ -145,6 +145,31 @@ async fn the_time_of_a_trial_and_of_the_experiment_is_limited() {
     assert_eq!(outcome.unwrap().status, ExperimentStatus::Done);
     assert_eq!(world.statuses(), [("EARLY_STOPPED", 3)].into());
     assert!(world.reader().experiment().unwrap().duration >= Duration::from_secs(100));
+}
+
+#[tokio::test]
+async fn for_how_long_it_has_run_is_known_between_two_times_that_it_is_stored() {
+    let clock = TestClock::new();
+    let world = World::with_clock("wait", limits(1, 1), Arc::new(clock.clone()));
+    let manager = world.manager();
+    let handle = manager.handle();
+    let look = async {
+        world.trial_in(TrialStatus::Running).await;
+        let revision = world.reader().revision().unwrap();
+        clock.advance(Duration::from_secs(7));
+        let row = world.reader().experiment().unwrap();
+        assert_eq!(row.revision, revision, "nothing was stored for it");
+        assert_eq!(row.duration_at(clock.now(), true), Duration::from_secs(7));
+        let snapshot = handle.snapshot().borrow().clone();
+        assert_eq!(snapshot.elapsed_at(clock.monotonic()), Duration::from_secs(7));
+        handle.ask(Request::Stop).await.unwrap();
+    };
+    let (outcome, ()) = within(async { tokio::join!(manager.run(), look) }).await;
+    let snapshot = outcome.unwrap().snapshot;
+    let ended = world.reader().experiment().unwrap();
+    clock.advance(Duration::from_secs(7));
+    assert_eq!(ended.duration_at(clock.now(), true), Duration::from_secs(7));
+    assert_eq!(snapshot.elapsed_at(clock.monotonic()), Duration::from_secs(7));
 }
 
 #[tokio::test]

@@ -217,6 +217,9 @@ async fn bodies_are_bounded_and_nonsense_is_answered() {
     for body in [
         &b"{"[..],
         b"[]",
+        b"[[]]",
+        b"{\"limits\":[]}",
+        b"{\"limits\":{\"concurrency\":null}}",
         b"{\"limits\":{\"x\":1}}",
         b"\xff",
         b"",
@@ -224,16 +227,17 @@ async fn bodies_are_bounded_and_nonsense_is_answered() {
     ] {
         send(at, "PATCH", "/api/v2/experiment", &[], body).await.is(400);
     }
-    let zero = send(
-        at,
-        "PATCH",
-        "/api/v2/experiment",
-        &[],
-        b"{\"limits\":{\"concurrency\":0}}",
-    )
-    .await
-    .is(400);
-    assert!(zero.text().contains("at least 1"));
+    for n in ["0", "100000", "4294967296", "1.5", "1e30", "\"1\"", "true"] {
+        let body = format!("{{\"limits\":{{\"concurrency\":{n}}}}}");
+        let refused = send(at, "PATCH", "/api/v2/experiment", &[], body.as_bytes())
+            .await
+            .is(400);
+        assert!(refused.text().contains("from 1 to 99999"), "{}", refused.text());
+    }
+    let path = "/api/v1/nni/experiment?update_type=TRIAL_CONCURRENCY";
+    let body = b"{\"params\":{\"trialConcurrency\":100000}}";
+    let refused = send(at, "PUT", path, &[], body).await.is(500);
+    assert!(refused.text().contains("99999 at most"), "{}", refused.text());
 }
 
 #[tokio::test]

@@ -2,12 +2,16 @@
 
 mod client;
 mod events;
+mod generated;
 mod guard;
+mod logs;
 mod nni;
 mod nni_writes;
 mod openapi;
 mod phases;
 mod pushing;
 mod reading;
+mod requests;
+mod schema;
 mod world;
 mod writing;

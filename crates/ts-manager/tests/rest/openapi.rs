@@ -2,91 +2,12 @@
 
 use crate::{
     client::{Reply, get, send},
+    schema::{resolved, wrong},
     world::{World, config, limits, stored, within, write},
     writing::until,
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-
-/// What of a value is not as a schema says; the part of JSON Schema that the description uses, and no more.
-fn wrong(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
-    let known = [
-        "$ref",
-        "additionalProperties",
-        "default",
-        "description",
-        "enum",
-        "format",
-        "items",
-        "maximum",
-        "minimum",
-        "oneOf",
-        "properties",
-        "required",
-        "type",
-    ];
-    for key in schema.as_object().expect("a schema").keys() {
-        assert!(known.contains(&key.as_str()), "`{key}` is not checked here");
-    }
-    if let Some(name) = schema["$ref"].as_str() {
-        let target = document
-            .pointer(name.strip_prefix('#').unwrap())
-            .expect("a schema of that name");
-        return wrong(document, target, value, at);
-    }
-    if let Some(ways) = schema["oneOf"].as_array() {
-        let tried: Vec<_> = ways.iter().map(|way| wrong(document, way, value, at)).collect();
-        return match tried.iter().filter(|problems| problems.is_empty()).count() {
-            1 => Vec::new(),
-            n => vec![format!("{at}: {n} ways fit: {tried:?}")],
-        };
-    }
-    let mut problems = Vec::new();
-    let is = |name: &Value| match name.as_str().unwrap() {
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "null" => value.is_null(),
-        other => panic!("no type `{other}`"),
-    };
-    let fits = match &schema["type"] {
-        Value::Null => true,
-        Value::Array(types) => types.iter().any(is),
-        one => is(one),
-    };
-    if !fits {
-        return vec![format!("{at}: {value} is not {}", schema["type"])];
-    }
-    if schema["enum"]
-        .as_array()
-        .is_some_and(|allowed| !allowed.contains(value))
-    {
-        problems.push(format!("{at}: {value} is none of {}", schema["enum"]));
-    }
-    if let Some(map) = value.as_object() {
-        for name in schema["required"].as_array().into_iter().flatten() {
-            if !map.contains_key(name.as_str().unwrap()) {
-                problems.push(format!("{at}: {name} is missing"));
-            }
-        }
-        for (name, member) in map {
-            let at = format!("{at}.{name}");
-            match (&schema["properties"][name], &schema["additionalProperties"]) {
-                (Value::Null, Value::Null | Value::Bool(true)) => {}
-                (Value::Null, Value::Bool(false)) => problems.push(format!("{at} is not described")),
-                (Value::Null, all) => problems.extend(wrong(document, all, member, &at)),
-                (own, _) => problems.extend(wrong(document, own, member, &at)),
-            }
-        }
-    }
-    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
-        problems.extend(wrong(document, &schema["items"], item, &format!("{at}[{n}]")));
-    }
-    problems
-}
 
 /// A client that checks every reply.
 struct Checking {
@@ -111,7 +32,8 @@ impl Checking {
             body.to_string().into_bytes()
         };
         let reply = send(self.at, method, real, &[], &body).await;
-        let described = &operation["responses"][reply.status.to_string()]["content"];
+        let described = resolved(&self.document, &operation["responses"][reply.status.to_string()]);
+        let described = &described["content"];
         let content_type = reply.headers["content-type"].split(';').next().unwrap().to_owned();
         let schema = &described[&content_type]["schema"];
         assert!(

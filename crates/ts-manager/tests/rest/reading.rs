@@ -2,7 +2,7 @@
 
 use crate::{
     client::get,
-    world::{World, config, config_v1, id, limits, metric, stored, write},
+    world::{World, config, config_v1, id, limits, metric, stored},
 };
 use serde_json::{Value, json};
 use ts_manager::{
@@ -90,7 +90,11 @@ async fn lists_are_filtered_and_paged() {
     assert_eq!(page("limit=5").await["next"], Value::Null);
     assert_eq!(ids(&page("status=FAILED,WAITING").await["trials"]), ["t1", "t4"]);
     assert_eq!(ids(&page("id=t3,none,t0").await["trials"]), ["t0", "t3"]);
-    assert_eq!(ids(&page("limit=0").await["trials"]), ["t0"], "a page has at least one");
+    assert_eq!(
+        ids(&page("id=").await["trials"]).len(),
+        0,
+        "what is no id names no trial"
+    );
     let brief = page("fields=summary&limit=1").await;
     let mut keys: Vec<&String> = brief["trials"][0].as_object().unwrap().keys().collect();
     keys.sort();
@@ -109,7 +113,18 @@ async fn lists_are_filtered_and_paged() {
         "url",
     ];
     assert_eq!(keys, expected);
-    for bad in ["status=NONE", "limit=x", "unknown=1", "fields=x", "after=-1"] {
+    for bad in [
+        "status=NONE",
+        "status=",
+        "limit=x",
+        "limit=0",
+        "limit=10001",
+        "unknown=1",
+        "fields=x",
+        "after=-1",
+        "after=4294967296",
+        "limit=1&limit=2",
+    ] {
         let error = get(at, &format!("/api/v2/trials?{bad}")).await.is(400).json();
         assert_eq!(error["error"]["kind"], "config", "{error}");
         assert!(error["error"]["message"].is_string());
@@ -145,6 +160,9 @@ async fn metrics_of_one_and_curves_of_many() {
         1
     );
     get(at, "/api/v2/trials/t0/metrics?kind=x").await.is(400);
+    get(at, "/api/v2/trials/t0/metrics?after=9223372036854775808")
+        .await
+        .is(400);
     get(at, "/api/v2/trials/none/metrics").await.is(404);
 
     let curves = get(at, "/api/v2/metrics?limit=2").await.is(200).json();
@@ -166,73 +184,6 @@ async fn metrics_of_one_and_curves_of_many() {
 }
 
 #[tokio::test]
-async fn logs_come_piece_by_piece_and_say_where_the_next_one_begins() {
-    let (world, at, _served) = stored(config()).await;
-    write(&world.trial_directory(0).join("stdout"), b"hello\nworld\n");
-    let piece = get(at, "/api/v2/trials/t0/logs/stdout?limit=6").await.is(200);
-    assert_eq!(piece.text(), "hello\n");
-    assert_eq!(
-        (piece.headers["x-next-offset"].as_str(), piece.headers["x-end"].as_str()),
-        ("6", "false")
-    );
-    let piece = get(at, "/api/v2/trials/t0/logs/stdout?offset=6").await.is(200);
-    assert_eq!(piece.text(), "world\n");
-    assert_eq!(
-        (piece.headers["x-next-offset"].as_str(), piece.headers["x-end"].as_str()),
-        ("12", "true")
-    );
-    assert_eq!(piece.headers["content-type"], "text/plain; charset=utf-8");
-    assert_eq!(piece.headers["x-content-type-options"], "nosniff");
-    write(&world.trial_directory(2).join("stderr"), b"x");
-    let running = get(at, "/api/v2/trials/t2/logs/stderr").await.is(200);
-    assert_eq!(running.headers["x-end"], "false", "a trial that runs may write more");
-    assert_eq!(
-        get(at, "/api/v2/trials/t2/logs/trial").await.is(200).text(),
-        "",
-        "it has not written any yet"
-    );
-    assert_eq!(
-        get(at, "/api/v2/trials/t4/logs/stdout").await.is(200).text(),
-        "",
-        "it has not begun"
-    );
-    get(at, "/api/v2/trials/t0/logs/parameter.cfg").await.is(404);
-    get(at, "/api/v2/trials/t0/logs/..%2f..%2fexperiment.db").await.is(404);
-    get(at, "/api/v2/trials/t0/logs/stdout?offset=99999999999999999999")
-        .await
-        .is(400);
-    get(at, "/api/v2/trials/t0/logs/stdout?offset=18446744073709551615")
-        .await
-        .is(400);
-    assert_eq!(
-        get(at, "/api/v2/trials/t0/logs/stdout?offset=100").await.is(200).text(),
-        ""
-    );
-    let explained = get(at, "/api/v2/trials/t2/explain").await.is(200).json();
-    assert_eq!(explained["summary"], "it runs");
-    assert_eq!(explained["stderrTail"], json!(["x"]));
-}
-
-#[tokio::test]
-async fn a_link_that_a_trial_made_is_not_followed() {
-    let (world, at, _served) = stored(config()).await;
-    let secret = world.dir.path().join("secret");
-    write(&secret, b"hunter2");
-    std::fs::create_dir_all(world.trial_directory(0)).unwrap();
-    for name in ["stdout", "model.onnx"] {
-        std::os::unix::fs::symlink(&secret, world.trial_directory(0).join(name)).unwrap();
-    }
-    for path in [
-        "/api/v2/trials/t0/logs/stdout",
-        "/api/v1/nni/trial-file/t0/stdout",
-        "/api/v1/nni/trial-file/t0/model.onnx",
-    ] {
-        let reply = get(at, path).await.is(500);
-        assert!(!reply.text().contains("hunter2"));
-    }
-}
-
-#[tokio::test]
 async fn what_is_not_there_is_404_with_words_and_what_cannot_be_done_is_405() {
     let (_world, at, _served) = stored(config()).await;
     for path in [
@@ -240,6 +191,7 @@ async fn what_is_not_there_is_404_with_words_and_what_cannot_be_done_is_405() {
         "/api/v2/nothing",
         "/api/v2/trials/none",
         "/api/v2/trials/%00",
+        "/api/v2/trials/%ff",
         "/api/v2/trials/..",
         "/api/v3",
     ] {

@@ -36,7 +36,8 @@ async fn limits_trials_and_the_stop_of_a_running_experiment() {
         let first = listed["trials"][0]["id"].as_str().unwrap().to_owned();
 
         // Two running at a time are as many as the limit of trials lets there be.
-        let patch = json!({"limits": {"concurrency": 2}});
+        // A whole number, however it is written.
+        let patch = json!({"limits": {"concurrency": 2.0}});
         let changed = send(at, "PATCH", "/api/v2/experiment", &[], patch.to_string().as_bytes())
             .await
             .is(200)
@@ -67,6 +68,7 @@ async fn limits_trials_and_the_stop_of_a_running_experiment() {
         );
         post(at, "/api/v2/trials", &json!({"parameters": 1})).await.is(400);
         post(at, "/api/v2/trials", &json!({})).await.is(400);
+        post(at, "/api/v2/trials", &json!([{"x": 9}])).await.is(400);
 
         post(at, &format!("/api/v2/trials/{first}/cancel"), &json!({}))
             .await

@@ -203,11 +203,13 @@ async fn the_experiment_keeps_its_account() {
         now(ExperimentStatus::Running, 5),
         Change::DurationAccumulated {
             by: Duration::from_millis(700),
+            at: Timestamp(6),
         },
         now(ExperimentStatus::Done, 6),
         now(ExperimentStatus::Running, 7),
         Change::DurationAccumulated {
             by: Duration::from_millis(50),
+            at: Timestamp(8),
         },
         Change::LimitsChanged {
             at: Timestamp(8),
@@ -222,10 +224,19 @@ async fn the_experiment_keeps_its_account() {
     let stored = f.reader().experiment().unwrap();
     assert_eq!((stored.started, stored.ended), (Some(Timestamp(5)), None));
     assert_eq!(stored.duration, Duration::from_millis(750));
-    assert_eq!((stored.limits, stored.code), (limits, Some(receipt)));
+    assert_eq!((stored.limits, &stored.code), (limits, &Some(receipt)));
     assert_eq!((stored.revision, stored.status), (revision, ExperimentStatus::Running));
     assert_eq!(stored.config_text, "trialConcurrency: 2\n");
     assert_eq!(stored.config["trialConcurrency"], 2);
+
+    let ran = |at, is_running| stored.duration_at(Timestamp(at), is_running).as_millis();
+    assert_eq!((ran(8, true), ran(108, true)), (750, 850));
+    assert_eq!(ran(108, false), 750, "a manager that was killed counts no more");
+    assert_eq!(ran(0, true), 750, "the clock was set back");
+    assert_eq!(ran(86_400_000, true), 10_750, "the clock was set forward");
+    f.apply(vec![now(ExperimentStatus::Done, 9)]).await;
+    let ended = f.reader().experiment().unwrap();
+    assert_eq!(ended.duration_at(Timestamp(108), true).as_millis(), 750);
 }
 
 #[tokio::test]

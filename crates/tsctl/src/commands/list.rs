@@ -87,7 +87,7 @@ fn read(place: &Place) -> Result<Entry> {
         .unwrap_or_default();
     Ok(Entry {
         created: state.row.created.0,
-        object: json::experiment(&reader, optimize, path, manager)?,
+        object: json::experiment(&reader, optimize, path, manager, now())?,
         cells: vec![
             place.id.to_string(),
             state.row.config["resolved"]["experimentName"]

@@ -12,6 +12,7 @@ use crate::{
     output::Output,
     render::failure,
     session::{self, Ready},
+    web::{self, Front},
 };
 use serde_json::{Value, json};
 use std::{
@@ -21,7 +22,7 @@ use std::{
     process::{Command, Stdio},
 };
 use ts_core::{Error, ErrorKind, Result};
-use ts_manager::{ExperimentDirectory, rest::Port};
+use ts_manager::{ExperimentDirectory, store::StoreReader};
 
 /// Starts a manager of an experiment that exists, waits until it runs, and gives its process id.
 pub(super) fn spawn(directory: &ExperimentDirectory, web: &Listen) -> Result<u32> {
@@ -67,14 +68,15 @@ pub(super) fn spawn(directory: &ExperimentDirectory, web: &Listen) -> Result<u32
 }
 
 /// Runs an experiment as the process that [`spawn`] started.
-pub(super) fn manage(output: &Output, path: &Path, web: &Listen) -> Result<Exit, Failure> {
+pub(super) fn manage(output: &Output, path: &Path, listen: &Listen) -> Result<Exit, Failure> {
     // Fails where the process leads a group already, which a shell's job does; then it is apart from the others anyway.
     let _ = rustix::process::setsid();
     let directory = ExperimentDirectory::at(path);
-    let port = web.wanted().map(|listen| Port::bind(&listen)).transpose();
-    let opened = port.map_err(Failure::from).and_then(|port| {
+    let python = || Ok(web::python(&StoreReader::open(&directory.store())?.experiment()?));
+    let front = Front::wanted(listen, python);
+    let opened = front.map_err(Failure::from).and_then(|front| {
         let mut session = resume::open(output, &directory, crate::cli::NewLimits::default())?;
-        session.port = port;
+        session.front = front;
         Ok(session)
     });
     let session = match opened {
@@ -99,7 +101,7 @@ pub(super) fn manage(output: &Output, path: &Path, web: &Listen) -> Result<Exit,
     match session.run(output, &mut Tell(output))? {
         session::End::Outcome(outcome) => {
             output.say(format_args!("ended: {}", outcome.status));
-            let reader = ts_manager::store::StoreReader::open(&directory.store())?;
+            let reader = StoreReader::open(&directory.store())?;
             Ok(session::meaning(&crate::render::experiment::State::read(
                 &reader, optimize,
             )?))

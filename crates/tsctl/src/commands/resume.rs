@@ -9,21 +9,22 @@ use crate::{
     locate,
     output::Output,
     session::{self, Session},
+    web::{self, Front},
 };
 use std::sync::Arc;
 use ts_core::{Clock, SystemClock};
 use ts_manager::{
     ExperimentDirectory,
-    rest::Port,
     store::{Change, Store},
 };
 
 /// Goes on with an experiment.
 pub(crate) fn resume(environment: &Environment, output: &Output, args: &Resume) -> Result<Exit, Failure> {
     let place = locate::experiment(environment, output, args.of.experiment.as_deref())?;
-    let port = args.web.wanted().map(|listen| Port::bind(&listen)).transpose()?;
+    let python = || Ok(web::python(&place.reader()?.experiment()?));
+    let front = Front::wanted(&args.web, python)?;
     let mut session = open(output, &place.directory, args.limits)?;
-    session.port = port;
+    session.front = front;
     manage::here_or_apart(output, args, &place.id, session)
 }
 
@@ -57,7 +58,7 @@ pub(super) fn open(
         optimize: load::optimize(&loaded.config),
         assembly,
         requests: Vec::new(),
-        port: None,
+        front: None,
         trial_channel: loaded.config.trial_channel,
     })
 }

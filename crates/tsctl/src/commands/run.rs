@@ -10,13 +10,12 @@ use crate::{
     locate::registry,
     output::Output,
     session::{self, End, Session},
-    web,
+    web::{self, Front},
 };
 use tokio::runtime::Runtime;
 use ts_core::{ErrorKind, ExperimentId, IdSource, RandomIds};
 use ts_manager::{
     ExperimentDirectory,
-    rest::Port,
     store::{Limits, NewExperiment, Store},
 };
 
@@ -54,13 +53,17 @@ pub(super) fn detached(
     web: &Listen,
 ) -> Result<Exit, Failure> {
     let pid = manage::spawn(directory, web)?;
-    let url = web.wanted().and_then(|_| web::url(directory));
+    let address = web.wanted().and_then(|_| web::address(directory));
+    let url = address.as_ref().map(|address| &address.url);
     output.data(
         &serde_json::json!({ "experiment": { "id": id, "directory": directory.path(), "managerPid": pid, "url": url } }),
         || format!("{id}\n"),
     )?;
-    if let Some(url) = url {
-        output.say(format_args!("served at {url}"));
+    if let Some(address) = &address {
+        output.say(format_args!("served at {}", address.url));
+        if web.page.open {
+            web::show(directory, address, output);
+        }
     }
     output.say(format_args!("`tsctl status {id} --follow` shows how it goes"));
     Ok(Exit::Success)
@@ -74,9 +77,8 @@ fn create(
     directory: &ExperimentDirectory,
     args: &Run,
 ) -> Result<Session, Failure> {
-    // Before anything is asked or made: a busy port costs nothing then.
-    let port = args.web.wanted().map(|listen| Port::bind(&listen)).transpose()?;
-    web::check_channel(loaded.config.trial_channel, port.as_ref())?;
+    let front = Front::wanted(&args.web, || Ok(loaded.config.python.clone()))?;
+    web::check_channel(loaded.config.trial_channel, front.as_ref())?;
     let runtime = session::runtime()?;
     let assembly = checked(&runtime, output, loaded, id, directory)?;
     directory.create()?;
@@ -98,7 +100,7 @@ fn create(
         optimize: load::optimize(&loaded.config),
         assembly,
         requests: Vec::new(),
-        port,
+        front,
         trial_channel: loaded.config.trial_channel,
     })
 }

@@ -27,8 +27,8 @@ pub(crate) fn status(environment: &Environment, output: &Output, args: &Status) 
     let manager = place.directory.manager();
     let state = State::read(&reader, optimize)?;
     let path = place.directory.path();
-    let mut object = json::experiment(&reader, optimize, path, manager)?;
-    let url = web::url(&place.directory);
+    let mut object = json::experiment(&reader, optimize, path, manager, now())?;
+    let url = web::address(&place.directory).map(|address| address.url);
     object["url"] = json!(url);
     output.data(&json!({ "experiment": object }), || {
         state.page(path, manager, url.as_deref(), now())

@@ -43,6 +43,7 @@ impl State {
         let row = &self.row;
         let name = row.config["resolved"]["experimentName"].as_str().unwrap_or_default();
         let at = |time: Option<Timestamp>| time.map(|t| format!("{t} ({})", span::ago(now, t))).unwrap_or_default();
+        let ran_for = row.duration_at(now, manager.is_some());
         let manager = match manager {
             Some(ManagerProcess { pid: Some(pid), .. }) => format!("process {pid}"),
             Some(_) => "runs".into(),
@@ -60,7 +61,7 @@ impl State {
             ("best", self.best()),
             ("created", at(Some(row.created))),
             ("ended", at(row.ended)),
-            ("ran for", span::short(row.duration)),
+            ("ran for", span::short(ran_for)),
             ("directory", directory.display().to_string()),
         ])
     }

@@ -22,12 +22,8 @@ pub(super) async fn check_status(extract::State(state): extract::State<State>) -
 
 pub(super) async fn get(extract::State(state): extract::State<State>) -> Result<Response, Failure> {
     let row = state.readers.read(StoreReader::experiment).await?;
-    let mut profile = profile::profile(&row, state.directory.path());
-    if let Some(manager) = state.commands.manager() {
-        let elapsed = manager.snapshot().borrow().elapsed.max(row.duration);
-        profile["execDuration"] = json!(elapsed.as_secs());
-    }
-    Ok(document(&profile))
+    let duration = state.duration(&row);
+    Ok(document(&profile::profile(&row, state.directory.path(), duration)))
 }
 
 pub(super) async fn stop(extract::State(state): extract::State<State>) -> Result<Response, Failure> {

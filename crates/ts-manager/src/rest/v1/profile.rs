@@ -3,7 +3,7 @@
 
 use crate::store::ExperimentRow;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// NNI's defaults of schema 1, which its clients expect as numbers: `maxTrialNum`, and `999d` in seconds.
 ///
@@ -16,11 +16,11 @@ pub(super) fn is_v1(row: &ExperimentRow) -> bool {
     row.config["resolved"]["trainingServicePlatform"].is_string()
 }
 
-pub(super) fn profile(row: &ExperimentRow, directory: &Path) -> Value {
+pub(super) fn profile(row: &ExperimentRow, directory: &Path, duration: Duration) -> Value {
     let mut profile = json!({
         "params": params(row),
         "id": row.id,
-        "execDuration": row.duration.as_secs(),
+        "execDuration": duration.as_secs(),
         "logDir": directory,
         "startTime": row.started.map(|at| at.0),
         "nextSequenceId": row.next_sequence_id,

@@ -1,11 +1,12 @@
 //! The experiment: looking at it, changing its limits, stopping it.
 
+use super::Position;
 use crate::{
     control::Request,
     rest::{
         answer,
         error::Failure,
-        input::{Document, Patched},
+        input::{Document, Object, Patched, Whole},
         state::State,
     },
     store::Limits,
@@ -20,46 +21,42 @@ pub(super) async fn get(extract::State(state): extract::State<State>) -> Result<
     Ok(answer::json(StatusCode::OK, &object(&state).await?))
 }
 
-/// The experiment with what is not in the store yet.
 async fn object(state: &State) -> Result<Value> {
     let (optimize, directory) = (state.optimize, state.directory.clone());
+    let now = state.ctx.clock.now();
     let read = move |reader: &crate::store::StoreReader| {
-        view::experiment(reader, optimize, directory.path(), directory.manager())
+        view::experiment(reader, optimize, directory.path(), directory.manager(), now)
     };
-    let mut object = state.readers.read(read).await?;
-    if let Some(manager) = state.commands.manager() {
-        let elapsed = manager.snapshot().borrow().elapsed.as_millis();
-        let stored = object["durationMs"].as_u64().unwrap_or_default();
-        object["durationMs"] = json!(stored.max(u64::try_from(elapsed).unwrap_or(u64::MAX)));
-    }
-    Ok(object)
+    state.readers.read(read).await
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Patch {
-    limits: NewLimits,
+    limits: Object<NewLimits>,
 }
 
 /// What is missing stays; null takes a limit away.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewLimits {
-    concurrency: Option<u32>,
     #[serde(default)]
-    max_trials: Patched<Option<u32>>,
+    concurrency: Patched<Whole<1, { Limits::MOST_AT_A_TIME as u64 }>>,
     #[serde(default)]
-    max_duration_ms: Patched<Option<u64>>,
+    max_trials: Patched<Option<Whole<0, { u32::MAX as u64 }>>>,
+    #[serde(default)]
+    max_duration_ms: Patched<Option<Position>>,
 }
 
 pub(super) async fn patch(
     extract::State(state): extract::State<State>,
-    Document(Patch { limits: new }): Document<Patch>,
+    Document(Object(Patch { limits: Object(new) })): Document<Object<Patch>>,
 ) -> Result<Response, Failure> {
     change_limits(&state, |limits| {
-        limits.concurrency = new.concurrency.unwrap_or(limits.concurrency);
-        limits.max_trials = new.max_trials.or(limits.max_trials);
-        limits.max_duration_ms = new.max_duration_ms.or(limits.max_duration_ms);
+        limits.concurrency = new.concurrency.map(u32::from).or(limits.concurrency);
+        limits.max_trials = new.max_trials.map(|max| max.map(u32::from)).or(limits.max_trials);
+        let max_duration_ms = new.max_duration_ms.map(|max| max.map(Position::get));
+        limits.max_duration_ms = max_duration_ms.or(limits.max_duration_ms);
     })
     .await?;
     Ok(answer::json(StatusCode::OK, &object(&state).await?))
@@ -70,8 +67,12 @@ pub(in crate::rest) async fn change_limits(state: &State, change: impl FnOnce(&m
     let _alone = state.limits.lock().await;
     let mut limits = state.readers.read(|reader| Ok(reader.experiment()?.limits)).await?;
     change(&mut limits);
-    if limits.concurrency == 0 {
-        return Err(Error::new(ErrorKind::Config, "the concurrency must be at least 1").with_key("limits.concurrency"));
+    if !(1..=Limits::MOST_AT_A_TIME).contains(&limits.concurrency) {
+        let message = format!(
+            "the concurrency must be at least 1 and {} at most",
+            Limits::MOST_AT_A_TIME
+        );
+        return Err(Error::new(ErrorKind::Config, message).with_key("limits.concurrency"));
     }
     if limits.max_duration_ms.is_some_and(|ms| i64::try_from(ms).is_err()) {
         return Err(Error::new(ErrorKind::Config, "the duration is too long").with_key("limits.maxDurationMs"));

@@ -1,15 +1,17 @@
 //! Metrics: of one trial in full, of many as numbers for curves.
 
-use super::{LONGEST_PAGE, PAGE};
+use super::{After, PAGE, Position, Rows};
 use crate::{
-    rest::{error::Failure, input::Params, state::State, stream},
+    rest::{
+        error::Failure,
+        input::{Named, Params},
+        state::State,
+        stream,
+    },
     store::{MetricKind, TrialFilter},
     view::Metric,
 };
-use axum::{
-    extract::{self, Path},
-    response::Response,
-};
+use axum::{extract, response::Response};
 use serde::Deserialize;
 use ts_core::{Error, ErrorKind, Result, TrialId};
 
@@ -17,22 +19,23 @@ use ts_core::{Error, ErrorKind, Result, TrialId};
 #[serde(deny_unknown_fields)]
 pub(super) struct OfTrial {
     kind: Option<String>,
-    after: Option<u64>,
-    limit: Option<u32>,
+    after: Option<Position>,
+    limit: Option<Rows>,
 }
 
 pub(super) async fn of_trial(
     extract::State(state): extract::State<State>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     Params(query): Params<OfTrial>,
 ) -> Result<Response, Failure> {
     let id = state.trial(&id).await?.spec.id;
     let kind = query.kind.as_deref().map(kind).transpose()?;
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let after = query.after.map(Position::get);
+    let limit = query.limit.map_or(PAGE, u32::from);
     Ok(stream::json(&state, move |reader, out| {
         let (mut is_first, mut last, mut left, mut has_more) = (true, None, limit, false);
         out.text("{\"metrics\":[")?;
-        reader.each_metric(&id, kind, query.after, limit + 1, |line| {
+        reader.each_metric(&id, kind, after, limit + 1, |line| {
             if left == 0 {
                 has_more = true;
                 return Ok(());
@@ -63,8 +66,8 @@ fn kind(name: &str) -> Result<MetricKind> {
 pub(super) struct Curves {
     /// Ids with commas between them.
     id: Option<String>,
-    after: Option<u32>,
-    limit: Option<u32>,
+    after: Option<After>,
+    limit: Option<Rows>,
 }
 
 /// Numbers of intermediate results; null where a result has none that JSON can hold.
@@ -72,9 +75,9 @@ pub(super) async fn curves(
     extract::State(state): extract::State<State>,
     Params(query): Params<Curves>,
 ) -> Result<Response, Failure> {
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let limit = query.limit.map_or(PAGE, u32::from);
     let mut filter = TrialFilter::all().limit(limit + 1);
-    filter.after = query.after;
+    filter.after = query.after.map(u32::from);
     if let Some(ids) = &query.id {
         filter = filter.with_ids(ids.split(',').filter_map(|id| TrialId::new(id).ok()));
     }

@@ -1,23 +1,19 @@
 //! Trials: lists, one of them, and asking for their end or another attempt.
 
-use super::{LONGEST_PAGE, PAGE};
+use super::{After, PAGE, Rows};
 use crate::{
     control::Request,
     rest::{
         answer,
         error::Failure,
-        input::{Document, Params},
+        input::{Document, Named, Object, Params},
         state::State,
         stream,
     },
     store::TrialFilter,
     view::{self, Brief, Trial},
 };
-use axum::{
-    extract::{self, Path},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{extract, http::StatusCode, response::Response};
 use serde::Deserialize;
 use serde_json::json;
 use ts_core::{Error, ErrorKind, Result, TrialId, TrialStatus};
@@ -29,8 +25,8 @@ pub(super) struct List {
     status: Option<String>,
     /// Ids with commas between them.
     id: Option<String>,
-    after: Option<u32>,
-    limit: Option<u32>,
+    after: Option<After>,
+    limit: Option<Rows>,
     fields: Option<Fields>,
 }
 
@@ -45,7 +41,7 @@ impl List {
     /// The filter, with one trial more than asked for, which tells whether there are more.
     fn filter(&self, limit: u32) -> Result<TrialFilter> {
         let mut filter = TrialFilter::all().limit(limit + 1);
-        filter.after = self.after;
+        filter.after = self.after.map(u32::from);
         if let Some(names) = &self.status {
             filter = filter.in_status(names.split(',').map(status).collect::<Result<Vec<_>>>()?);
         }
@@ -72,7 +68,7 @@ pub(super) async fn list(
     extract::State(state): extract::State<State>,
     Params(query): Params<List>,
 ) -> Result<Response, Failure> {
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let limit = query.limit.map_or(PAGE, u32::from);
     let filter = query.filter(limit)?;
     let fields = query.fields.unwrap_or(Fields::All);
     Ok(stream::json(&state, move |reader, out| {
@@ -110,7 +106,7 @@ pub(super) async fn list(
 
 pub(super) async fn get(
     extract::State(state): extract::State<State>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Response, Failure> {
     let row = state.trial(&id).await?;
     Ok(answer::json(StatusCode::OK, &Trial::from(&row)))
@@ -125,7 +121,7 @@ pub(super) struct New {
 /// Adds a trial with parameters that a person chose.
 pub(super) async fn add(
     extract::State(state): extract::State<State>,
-    Document(New { parameters }): Document<New>,
+    Document(Object(New { parameters })): Document<Object<New>>,
 ) -> Result<Response, Failure> {
     let row = added(&state, parameters.into()).await?;
     Ok(answer::json(StatusCode::CREATED, &Trial::from(&row)))
@@ -142,7 +138,7 @@ pub(in crate::rest) async fn added(state: &State, parameters: serde_json::Value)
 
 pub(super) async fn explain(
     extract::State(state): extract::State<State>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Response, Failure> {
     let row = state.trial(&id).await?;
     let object = state.ctx.tasks.blocking(move || view::explanation(&row)).await;
@@ -151,7 +147,7 @@ pub(super) async fn explain(
 
 pub(super) async fn cancel(
     extract::State(state): extract::State<State>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Response, Failure> {
     let id = state.trial(&id).await?.spec.id;
     asked(&state, id, |trials| Request::Cancel { trials }).await
@@ -159,7 +155,7 @@ pub(super) async fn cancel(
 
 pub(super) async fn retry(
     extract::State(state): extract::State<State>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Response, Failure> {
     let id = state.trial(&id).await?.spec.id;
     asked(&state, id, |trials| Request::Retry { trials }).await
