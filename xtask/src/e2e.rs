@@ -2,6 +2,7 @@
 //!
 //! A component that cannot exist on this machine is skipped by name.
 
+mod api;
 pub(crate) mod azure;
 pub(crate) mod experiment;
 pub(crate) mod k8s;

@@ -32,6 +32,7 @@ files![
     "js/live.js",
     "js/logs.js",
     "js/parameters.js",
+    "js/pieces.js",
     "js/store.js",
     "js/summary.js",
     "js/table.js",

@@ -98,6 +98,24 @@ await run(async (browser) => {
     const length = (await log.textContent()).length;
     await until("the log grows", async () => (await log.textContent()).length > length);
     await until("its end is in sight", () => log.evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 40));
+    await row(3).click();
+    await detail.getByRole("radio", { name: "stdout" }).check();
+    const text = () => log.textContent();
+    await until("the end of a long log", async () => (await text()).endsWith("row 300000\n"));
+    assert.match(await text(), /^row \d+\n/, "it begins at a line");
+    const tail = (await text()).length;
+    await detail.getByRole("button", { name: "Earlier" }).click();
+    await until("more of it", async () => (await text()).length > tail);
+    assert.match(await text(), /^(row \d+\n)+$/, "its pieces fit together");
+    await detail.getByRole("button", { name: "From the beginning" }).click();
+    await until("its beginning", async () => (await text()).startsWith(`trial 3 `));
+    const later = detail.getByRole("button", { name: "Later" });
+    await until("its end again", async () => {
+      if (await later.isVisible()) await later.click();
+      return (await text()).endsWith("row 300000\n");
+    });
+    assert.doesNotMatch(await text(), /^trial 3 /, "the beginning made room");
+    await accessible(page, "a long log");
     await detail.getByRole("tab", { name: "Trial" }).click();
     await row(3).click();
     await until("a result with a note", async () => (await detail.textContent()).includes("window.injected=5"));

@@ -20,7 +20,10 @@ case $NNI_TRIAL_SEQ_ID in
     echo '<img src=x onerror=window.injected=4> gave up' >&2
     exit 3
     ;;
-3) report FINAL 0 '{"default": 0.7, "note": "<img src=x onerror=window.injected=5>"}' ;;
+3)
+    awk 'BEGIN { for (row = 1; row <= 300000; row++) print "row", row }'
+    report FINAL 0 '{"default": 0.7, "note": "<img src=x onerror=window.injected=5>"}'
+    ;;
 4) ;;
 *)
     n=0

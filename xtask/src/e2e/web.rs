@@ -1,11 +1,11 @@
-//! The portal in a real browser: Chromium by Playwright, beside real experiments and beside one of ten thousand trials; and
+//! The HTTP API under a fuzzer, and the portal in a real browser: Chromium by Playwright, beside real experiments and beside one of ten thousand trials; and
 //! NNI's own, as released, on our API.
 //!
 //! Playwright and axe come from Node's package index, the browser from the system's packages; without these it is skipped by
 //! name. Pictures of every page stay in `target/e2e/web/pictures`, for people.
 
 use super::{
-    Place,
+    Place, api,
     packages::{self, Lacking},
     python::{self, RELEASES, Release},
 };
@@ -33,7 +33,8 @@ type Scenario = fn(&Place) -> Result<()>;
 
 /// Runs the scenarios whose names contain `only`.
 pub(super) fn run(place: &Place, report: &mut Report, only: &str) {
-    let scenarios: [(&str, Scenario); 3] = [
+    let scenarios: [(&str, Scenario); 4] = [
+        ("the API under a schema fuzzer", api::fuzzed),
         ("modules alone", modules),
         ("beside a running experiment", beside_an_experiment),
         ("ten thousand trials", ten_thousand),
