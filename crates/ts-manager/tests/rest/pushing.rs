@@ -97,6 +97,32 @@ async fn every_trial_gets_its_own_parameters_and_its_reports_are_kept_when_they_
 }
 
 #[tokio::test]
+async fn further_parameters_come_by_the_same_channel() {
+    let mut world = World::new(config(), limits(1, 1));
+    world.multi_phase = true;
+    during(&world, async |at, _| {
+        let (trial, _) = running(at, 1).await.remove(0);
+        let path = channel(&world, at, &trial);
+        let mut expected = Vec::new();
+        for index in 0..3 {
+            put(at, &path, REQUEST).await.is(200);
+            let got = get(at, &path).await.is(200).json();
+            let packed: Value = serde_json::from_str(got["parameter"].as_str().unwrap()).unwrap();
+            assert_eq!(packed["parameter_index"], index);
+            let (id, x) = (&packed["parameter_id"], &packed["parameters"]["x"]);
+            let body = json!({"parameter_id": id, "type": "FINAL", "sequence": 0, "value": x.to_string()});
+            let said = json!({"type": "metric", "metric": body.to_string()}).to_string();
+            put(at, &path, &said).await.is(200);
+            expected.push(x.as_f64());
+        }
+        let row = world.store().reader().unwrap().trial(&trial).unwrap().unwrap();
+        let results: Vec<_> = row.phases.iter().map(|phase| phase.final_number).collect();
+        assert_eq!(results, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_asks_for_parameters_waits_until_they_are_asked_for_and_learns_of_the_end() {
     let world = World::new(config(), limits(1, 3));
     during(&world, async |at, cluster| {

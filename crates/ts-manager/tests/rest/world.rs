@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) directory: ExperimentDirectory,
     pub(crate) ctx: Ctx,
     pub(crate) id: ExperimentId,
+    /// Whether trials may ask for further parameters.
+    pub(crate) multi_phase: bool,
 }
 
 impl World {
@@ -77,6 +79,7 @@ impl World {
             directory,
             ctx,
             id,
+            multi_phase: false,
         }
     }
 
@@ -90,7 +93,8 @@ impl World {
     }
 
     pub(crate) fn manager_on(&self, cluster: &MemoryCluster, command: &str) -> Manager {
-        let spec = ExperimentSpec::new(self.id.clone(), CodeDirectory::new(self.directory.log()), command);
+        let mut spec = ExperimentSpec::new(self.id.clone(), CodeDirectory::new(self.directory.log()), command);
+        spec.multi_phase = self.multi_phase;
         let algorithm = AlgorithmSpec::named("tuner", "Random", 7);
         Manager::new(Parts {
             service: Arc::new(MemoryService::new(cluster, self.id.clone(), &self.ctx)),
