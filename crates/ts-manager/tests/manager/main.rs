@@ -4,7 +4,7 @@
 mod crash;
 mod faults;
 mod lifecycle;
-mod mute;
+mod listening;
 mod phases;
 mod reports;
 #[cfg(feature = "otel")]

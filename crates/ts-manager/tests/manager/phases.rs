@@ -52,6 +52,18 @@ fn assert_right(world: &World, trials: &[TrialRow], context: &str) {
         let of: Vec<_> = metrics.iter().map(|metric| metric.parameter_index).collect();
         assert_eq!(of, [0, 1, 2], "{context}");
     }
+    let told = world.told.lock().unwrap();
+    let mut known = HashSet::new();
+    for (parameters, value) in told.iter() {
+        let packed: Value = serde_json::from_str(parameters).expect("JSON");
+        assert_eq!(
+            packed["parameters"]["x"].to_string(),
+            *value,
+            "{context}: told with another's parameters"
+        );
+        known.insert(packed["parameter_id"].to_string());
+    }
+    assert_eq!(known.len(), ids.len(), "{context}: each result is told");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! A platform, an experiment directory and the manager over them, made anew as often as a test crashes it.
 
-use crate::mute::Mute;
+use crate::listening::{Listening, Told};
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ts_core::{Clock, CodeDirectory, Ctx, ExperimentId, ExperimentSpec, SystemClock, TrialId, TrialStatus, Warnings};
@@ -33,6 +33,8 @@ pub(crate) struct World {
     pub(crate) multi_phase: bool,
     /// Whether the source leaves running trials without an answer.
     pub(crate) mute: bool,
+    /// The results that sources were told, those of earlier runs included.
+    pub(crate) told: Told,
     /// Points of the search space, none for a tuner that never ends.
     pub(crate) points: Option<u32>,
     _dir: tempfile::TempDir,
@@ -62,6 +64,7 @@ impl World {
             faults: FaultPlan::new(),
             multi_phase: false,
             mute: false,
+            told: Told::default(),
             points: None,
             _dir: dir,
         }
@@ -97,7 +100,11 @@ impl World {
             Some(n) => ("GridSearch", json!({"x": {"_type": "quniform", "_value": [1, n, 1]}})),
         };
         let source = source::build(&AlgorithmSpec::named("tuner", name, 7), &space, &mut Warnings::new()).unwrap();
-        if self.mute { Box::new(Mute(source)) } else { source }
+        Box::new(Listening {
+            inner: source,
+            mute: self.mute,
+            told: Arc::clone(&self.told),
+        })
     }
 
     pub(crate) async fn run(&self) -> Outcome {
