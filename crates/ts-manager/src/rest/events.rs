@@ -257,6 +257,70 @@ mod tests {
         text.lines().filter_map(|line| line.strip_prefix("event: ")).collect()
     }
 
+    /// One of each kind; another kind does not compile until it is here too.
+    fn notices() -> Vec<Notice> {
+        let (trial, sequence_id) = (ts_core::TrialId::new("t0").unwrap(), 0);
+        let all = vec![
+            Notice::Trial {
+                trial: trial.clone(),
+                sequence_id,
+                status: ts_core::TrialStatus::Running,
+                why: None,
+                result: None,
+            },
+            Notice::Intermediate {
+                trial: trial.clone(),
+                sequence_id,
+                value: "1".into(),
+            },
+            Notice::Parameters {
+                trial,
+                sequence_id,
+                index: 1,
+            },
+            Notice::Warning("x".into()),
+        ];
+        for notice in &all {
+            match notice {
+                Notice::Trial { .. } | Notice::Intermediate { .. } | Notice::Parameters { .. } | Notice::Warning(_) => {
+                }
+            }
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn every_event_is_described() {
+        let (sender, received) = broadcast::channel(8);
+        let (_snapshots, seen) = watch::channel(Snapshot::new(ExperimentStatus::Running));
+        let mut live = Live {
+            notices: received,
+            snapshots: seen,
+            begun: true,
+            ended: false,
+            clock: Arc::new(ts_core::SystemClock::new()),
+            _permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+        };
+        for notice in notices() {
+            sender.send(notice).unwrap();
+        }
+        let piece = live.next().await.unwrap();
+        let mut told = names(&piece);
+        told.push("reset");
+        let document: serde_json::Value = serde_json::from_slice(include_bytes!("v2/openapi.json")).unwrap();
+        let content = &document["paths"]["/api/v2/events"]["get"]["responses"]["200"]["content"];
+        let described = &content["text/event-stream"]["schema"]["properties"]["event"]["enum"];
+        told.sort_unstable();
+        let mut described: Vec<&str> = described
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|name| name.as_str())
+            .collect();
+        described.sort_unstable();
+        assert_eq!(told, described);
+    }
+
     #[tokio::test]
     async fn who_cannot_keep_up_is_told_to_read_anew_and_nothing_is_kept_for_it() {
         let (notices, received) = broadcast::channel(4);
