@@ -8,6 +8,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, time::Duration};
+use ts_manager::store::Limits;
 
 /// Runs hyper-parameter experiments on local machines and clusters, with the configuration files of NNI.
 #[derive(Debug, Parser)]
@@ -145,7 +146,7 @@ pub(crate) struct NewLimits {
     #[arg(long, value_name = "N")]
     pub(crate) max_trials: Option<u32>,
     /// Most trials at a time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(Limits::MOST_AT_A_TIME)))]
     pub(crate) concurrency: Option<u32>,
     /// Most time that the experiment runs, such as 90m or 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -312,7 +313,7 @@ pub(crate) enum Update {
         /// Experiment
         experiment: String,
         /// The new limit
-        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(Limits::MOST_AT_A_TIME)))]
         value: u32,
     },
     /// Most trials in total

@@ -18,8 +18,8 @@ use super::{
 use crate::Platform;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// Most trials, and most trials at a time.
-const MOST: u32 = 99_999;
+/// Most trials, and most trials at a time. Schema 2 has the bound for the latter, too: more of them come before any has begun.
+pub(super) const MOST: u32 = 99_999;
 
 #[expect(clippy::too_many_lines, reason = "one line per key, in the order of the model")]
 pub(super) fn read(

@@ -14,6 +14,7 @@ use super::{
     search_space,
     section::{Key, Section},
     source::{ConfigSource, Schema},
+    v1::MOST,
 };
 use crate::{GpuCount, Platform};
 use std::{
@@ -47,7 +48,7 @@ pub(super) fn read(
         s.note_default("trialCodeDirectory", source.base_dir.to_string_lossy().into_owned());
     }
     let code_directory = s.path("trialCodeDirectory").unwrap_or_else(|| source.base_dir.clone());
-    let trial_concurrency = s.required_u32("trialConcurrency", 1..=u32::MAX);
+    let trial_concurrency = s.required_u32("trialConcurrency", 1..=MOST);
     let trial_gpus = common::gpu_count(s, "trialGpuNumber".into());
     let max_experiment_duration = s.duration("maxExperimentDuration");
     let max_trial_number = s.u32("maxTrialNumber", 1..=u32::MAX);
@@ -312,7 +313,7 @@ fn member(
 /// Keys that a platform has only beside others.
 fn share(s: &mut Section<'_>) -> Share {
     Share {
-        concurrency: s.u32("trialConcurrency", 1..=u32::MAX),
+        concurrency: s.u32("trialConcurrency", 1..=MOST),
         weight: s.u32("weight", 1..=1000),
     }
 }

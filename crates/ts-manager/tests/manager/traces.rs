@@ -314,7 +314,7 @@ async fn the_next_manager_goes_on_with_the_trace() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whenever_the_manager_dies_no_span_is_told_twice() {
-    for stride in [17, 211] {
+    for stride in [97, 211] {
         let world = World::new("intermediate 1; final 3; exit 0", limits(4, 6));
         let spans = Arc::new(Spans::default());
         let mut polls = stride;
@@ -342,7 +342,12 @@ async fn whenever_the_manager_dies_no_span_is_told_twice() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), n, "stride {stride}: {:?}", spans.counts());
-        assert!(!spans.named(names::TRIAL).is_empty());
+        // Those of trials may all be lost: each time the manager may die between the store's answer and the word of it.
+        assert_eq!(
+            spans.named(names::EXPERIMENT).len(),
+            1,
+            "of the run that came to its end"
+        );
     }
 }
 
