@@ -109,8 +109,8 @@ pub(crate) enum News {
     Gone(TrialId),
     /// A pod's log was read to its end, and whether into the files of a service that only looks on.
     Heard(String, bool, crate::relay::Spoken),
-    /// What a trial left on the storage was read, and whether for the files of a service that only looks on.
-    Rest(TrialId, bool, crate::rest::Left),
+    /// What a trial left on the storage was read.
+    Rest(crate::rest::Wanted, crate::rest::Left),
     /// A pod has the code, or why it has not.
     Delivered(String, Result<()>),
 }
@@ -316,9 +316,9 @@ impl Core {
     }
 
     /// Has the rest of a trial read from the storage; [`News::Rest`] says when it is.
-    pub(crate) fn want_rest(&self, trial: &TrialId) {
+    pub(crate) fn want_rest(&self, wanted: crate::rest::Wanted) {
         // Without a reader there is nobody to tell either: the service is being dropped.
-        let _ = self.rests.send((trial.clone(), self.is_apart(trial)));
+        let _ = self.rests.send(wanted);
     }
 
     /// Whether what a trial says is kept apart.

@@ -36,8 +36,15 @@ pub(crate) struct Left {
     pub(crate) logs: Option<Logs>,
 }
 
-/// A trial whose rest is wanted, and whether for the files of a service that only looks on.
-pub(crate) type Wanted = (TrialId, bool);
+/// A trial whose rest is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) trial: TrialId,
+    /// Whether for the files of a service that only looks on.
+    pub(crate) is_apart: bool,
+    /// Number of the request.
+    pub(crate) request: u64,
+}
 
 /// Lines of a journal.
 pub(crate) struct Piece {
@@ -58,9 +65,9 @@ pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<Wanted>)
                 continue;
             };
             if !error.is_retryable() {
-                let (trial, is_apart) = wanted.remove(0);
-                tracing::warn!(%trial, %error, "what the trial left on the storage cannot be read; it stays there");
-                core.tell(News::Rest(trial, is_apart, Left::default()));
+                let of = wanted.remove(0);
+                tracing::warn!(trial = %of.trial, %error, "what the trial left on the storage cannot be read; it stays there");
+                core.tell(News::Rest(of, Left::default()));
                 continue;
             }
             failures += 1;
@@ -74,22 +81,22 @@ pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<Wanted>)
 async fn read_all(core: &Core, wanted: &mut Vec<Wanted>, inbox: &mut UnboundedReceiver<Wanted>) -> Result<()> {
     let ready = core.ready().await;
     let Some(storage) = &core.config.storage else {
-        for (trial, is_apart) in wanted.drain(..) {
-            core.tell(News::Rest(trial, is_apart, Left::default()));
+        for of in wanted.drain(..) {
+            core.tell(News::Rest(of, Left::default()));
         }
         return Ok(());
     };
     volume::with_pod(core, storage, &ready.cluster, future::ready(Ok(())), async |pod, ()| {
         loop {
-            while let Ok(trial) = inbox.try_recv() {
-                wanted.push(trial);
+            while let Ok(of) = inbox.try_recv() {
+                wanted.push(of);
             }
-            let Some((trial, is_apart)) = wanted.first().cloned() else {
+            let Some(of) = wanted.first().cloned() else {
                 return Ok(());
             };
-            let left = read(core, &ready.cluster, pod, &trial).await?;
+            let left = read(core, &ready.cluster, pod, &of.trial).await?;
             wanted.remove(0);
-            core.tell(News::Rest(trial, is_apart, left));
+            core.tell(News::Rest(of, left));
         }
     })
     .await

@@ -113,8 +113,8 @@ pub(crate) enum Finding {
 /// What a trial has left on the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// It is being read.
-    Wanted,
+    /// It is being read, as this request of all asks for it.
+    Wanted(u64),
     /// It is here; how the command ended, if that was there.
     Here(Option<Exit>),
 }
@@ -129,6 +129,8 @@ pub(crate) struct Scene {
     events: HashMap<TrialId, HeldUp>,
     /// What is known of the rests of trials on the storage, and whether it is kept apart.
     rests: HashMap<TrialId, (bool, Rest)>,
+    /// Requests for rests so far.
+    n_wanted: u64,
     /// When the object of a trial was first seen to have ended.
     ended: HashMap<TrialId, Duration>,
 }
@@ -269,6 +271,13 @@ impl Scene {
     pub(crate) fn rest(&self, trial: &TrialId, is_apart: bool) -> Option<Rest> {
         let (apart, rest) = self.rests.get(trial)?;
         (*apart == is_apart).then_some(*rest)
+    }
+
+    /// Has a trial's rest count as wanted; the number of the request.
+    pub(crate) fn want_rest(&mut self, trial: &TrialId, is_apart: bool) -> u64 {
+        self.n_wanted += 1;
+        self.enter_rest(trial, is_apart, Rest::Wanted(self.n_wanted));
+        self.n_wanted
     }
 
     pub(crate) fn enter_rest(&mut self, trial: &TrialId, is_apart: bool, rest: Rest) {

@@ -4,7 +4,7 @@ use super::Observer;
 use crate::{
     core::{Core, Place},
     pods::Wait,
-    rest,
+    rest::{self, Wanted},
     scene::{Finding, Object, Rest},
     submit,
 };
@@ -91,10 +91,14 @@ impl Observer {
         }
         match self.scene.rest(trial, is_apart) {
             Some(Rest::Here(_)) => false,
-            Some(Rest::Wanted) => true,
+            Some(Rest::Wanted(_)) => true,
             None => {
-                self.scene.enter_rest(trial, is_apart, Rest::Wanted);
-                core.want_rest(trial);
+                let request = self.scene.want_rest(trial, is_apart);
+                core.want_rest(Wanted {
+                    trial: trial.clone(),
+                    is_apart,
+                    request,
+                });
                 true
             }
         }

@@ -5,11 +5,10 @@ use crate::{
     core::News,
     deliver, names,
     relay::{self, PodLog, Source, Spoken},
-    rest::{self, Left},
+    rest::{self, Left, Wanted},
     scene::{Object, Rest},
 };
 use std::{sync::Arc, time::Duration};
-use ts_core::TrialId;
 
 /// Wait before what could not be kept, for want of room as a rule, is read again.
 const READ_AGAIN: Duration = Duration::from_secs(10);
@@ -102,9 +101,9 @@ impl Observer {
                     self.look(&trial);
                 }
             }
-            News::Rest(trial, is_apart, left) => {
-                self.enter_left(&trial, is_apart, left);
-                self.look(&trial);
+            News::Rest(of, left) => {
+                self.enter_left(&of, left);
+                self.look(&of.trial);
             }
             News::Delivered(uid, result) => {
                 let Some(pod) = self.scene.pods.get_mut(&uid) else {
@@ -120,10 +119,11 @@ impl Observer {
     }
 
     /// Adds what was on the storage to what is here, unless something came from a pod since that was compared.
-    fn enter_left(&mut self, trial: &TrialId, is_apart: bool, left: Left) {
+    fn enter_left(&mut self, of: &Wanted, left: Left) {
         let core = &self.core;
-        if core.is_apart(trial) != is_apart {
-            // It was taken over meanwhile.
+        let (trial, is_apart) = (&of.trial, of.is_apart);
+        if core.is_apart(trial) != is_apart || self.scene.rest(trial, is_apart) != Some(Rest::Wanted(of.request)) {
+            // It was taken over, or began after all: pods tell all of it, and what was read may be old.
             return;
         }
         if let Some(logs) = left.logs {
@@ -137,10 +137,10 @@ impl Observer {
                 Ok(false) => return self.scene.forget_rest(trial),
                 Err(error) => {
                     tracing::warn!(%trial, %error, "what the trial left on the storage is read again");
-                    let (core, trial) = (Arc::clone(core), trial.clone());
+                    let (core, of) = (Arc::clone(core), of.clone());
                     self.spawner.spawn(async move {
                         core.ctx.clock.sleep(READ_AGAIN).await;
-                        core.want_rest(&trial);
+                        core.want_rest(of);
                     });
                     return;
                 }
