@@ -45,7 +45,7 @@ mod writer;
 pub use change::{Applied, Change, Outcome};
 pub use health::StoreHealth;
 pub use lines::{MetricLine, Template, TrialHead, TrialLine};
-pub(crate) use model::COUNTED_EVERY;
+pub(crate) use model::{COUNTED_EVERY, parameters_of};
 pub use model::{
     ExperimentRow, ExperimentStatus, FIRST_REPORT, Limits, LoggedEvent, Metric, MetricKind, NewExperiment, Optimize,
     PastTrial, Phase, StatusCounts, TrialFilter, TrialRow,

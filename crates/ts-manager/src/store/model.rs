@@ -291,10 +291,25 @@ pub struct TrialRow {
     pub final_value: Option<String>,
     /// Number of that metric.
     pub final_number: Option<f64>,
+    /// Index of the parameters that it is of; 0 while there is none.
+    pub final_index: u32,
     /// How many of its requests for parameters named no index.
     pub n_requests: u32,
     /// All its parameters in the order of their indices, if it asked for further ones; else empty.
     pub phases: Vec<Phase>,
+}
+
+impl TrialRow {
+    /// Packed parameters of the trial's result; while it has none, those that it began with.
+    pub fn parameters(&self) -> &str {
+        parameters_of(&self.spec.parameters.text, &self.phases, self.final_index)
+    }
+}
+
+/// The parameters of a trial with this index; `first` are those that it began with.
+pub(crate) fn parameters_of<'a>(first: &'a str, phases: &'a [Phase], index: u32) -> &'a str {
+    let of = phases.iter().find(|phase| phase.index == index);
+    of.and_then(|phase| phase.parameters.as_deref()).unwrap_or(first)
 }
 
 /// A trial of an earlier run, from which a parameter source is rebuilt.

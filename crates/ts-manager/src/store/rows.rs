@@ -13,7 +13,7 @@ pub(super) const TRIAL: &str = "SELECT t.sequence_id, t.id, original.id, t.attem
         t.parameter_index, t.status, t.reason_json, t.cancel_reason, t.submitted, t.url, t.created_ms, t.submitted_ms,
         t.started_ms, t.ended_ms, t.journal_base, t.journal_offset, t.journal_check, t.n_metrics, t.newest_seq,
         t.newest_ms, t.newest_kind, t.newest_sequence, t.newest_value, t.newest_number, t.newest_index, t.final_value,
-        t.final_number, t.n_requests, t.n_phases
+        t.final_number, t.n_requests, t.n_phases, t.final_index
     FROM trial t JOIN template ON template.number = t.template
     LEFT JOIN trial original ON original.sequence_id = t.retry_of";
 
@@ -127,6 +127,7 @@ pub(super) fn trial(row: &Row<'_>) -> Result<(TrialRow, bool)> {
         newest,
         final_value: row.get(27)?,
         final_number: row.get(28)?,
+        final_index: row.get(31)?,
         n_requests: row.get(29)?,
         phases: Vec::new(),
     };

@@ -137,7 +137,7 @@ pub struct Trial<'a> {
     pub attempt: u32,
     /// The trial that this one tries again.
     pub retry_of: Option<&'a str>,
-    /// Packed parameters as the source gave them.
+    /// Packed parameters of the result; while there is none, those that it began with.
     pub parameters: JsonText<'a>,
     /// The command.
     pub command: &'a str,
@@ -175,7 +175,7 @@ impl<'a> From<&'a TrialRow> for Trial<'a> {
             cancel_requested: row.cancel_requested,
             attempt: row.attempt,
             retry_of: row.retry_of.as_ref().map(ts_core::TrialId::as_str),
-            parameters: JsonText(&row.spec.parameters.text),
+            parameters: JsonText(row.parameters()),
             command: &row.spec.command,
             url: row.url.as_deref(),
             created_at: Time(row.created_at),
@@ -203,7 +203,7 @@ impl<'a> Trial<'a> {
             cancel_requested: line.cancel_requested,
             attempt: line.attempt,
             retry_of: line.retry_of,
-            parameters: JsonText(line.parameters),
+            parameters: JsonText(of_result(line, phases)),
             command: template.map_or("", |t| &t.command),
             url: line.url,
             created_at: Time(line.created_at),
@@ -232,7 +232,7 @@ pub struct Brief<'a> {
     pub status: TrialStatus,
     /// Why it waits or ended so.
     pub reason: Option<Why<'a>>,
-    /// Packed parameters as the source gave them.
+    /// Packed parameters of the result; while there is none, those that it began with.
     pub parameters: JsonText<'a>,
     /// When it was stored.
     pub created_at: Time,
@@ -250,14 +250,20 @@ pub struct Brief<'a> {
     pub url: Option<&'a str>,
 }
 
-impl<'a> From<&'a TrialLine<'_>> for Brief<'a> {
-    fn from(line: &'a TrialLine<'_>) -> Self {
+fn of_result<'a>(line: &'a TrialLine<'_>, phases: &'a [store::Phase]) -> &'a str {
+    let index = line.last_final.map_or(0, |result| result.parameter_index);
+    store::parameters_of(line.parameters, phases, index)
+}
+
+impl<'a> Brief<'a> {
+    /// From a line of a list and the trial's phases.
+    pub fn of_line(line: &'a TrialLine<'_>, phases: &'a [store::Phase]) -> Self {
         Self {
             id: line.id,
             sequence_id: line.sequence_id,
             status: line.status,
             reason: line.reason.as_ref().map(Why::from),
-            parameters: JsonText(line.parameters),
+            parameters: JsonText(of_result(line, phases)),
             created_at: Time(line.created_at),
             started_at: line.started_at.map(Time),
             ended_at: line.ended_at.map(Time),

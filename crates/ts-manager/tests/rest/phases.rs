@@ -2,9 +2,10 @@
 
 use crate::{
     client::get,
-    world::{config, stored},
+    world::{config, id, stored},
 };
 use serde_json::{Value, json};
+use ts_manager::store::Change;
 
 #[tokio::test]
 async fn nnis_clients_see_all_parameters_and_of_which_a_metric_is() {
@@ -62,8 +63,23 @@ async fn our_own_shows_phases_where_there_are_any() {
     assert_eq!(phases[1]["parameters"]["parameters"], json!({"x": 9}));
     assert_eq!(phases[2]["parameters"]["parameters"], Value::Null);
     assert_eq!(trial["finalNumber"], 0.25, "the better one");
+    assert_eq!(
+        trial["parameters"]["parameters"],
+        json!({"x": 2.5}),
+        "of the better one"
+    );
     let metrics = read("/trials/t2/metrics?kind=FINAL").await;
     assert!(metrics["metrics"][0].get("parameterIndex").is_none());
     assert_eq!(metrics["metrics"][1]["parameterIndex"], 1);
     assert!(read("/trials/t0").await.get("phases").is_none());
+    let chosen = Change::ResultChosen { trial: id(2), index: 1 };
+    world.store().apply(vec![chosen]).await.unwrap();
+    for path in ["/trials?id=t2&fields=all", "/trials?id=t2&fields=summary"] {
+        let trial = &read(path).await["trials"][0];
+        assert_eq!(
+            (&trial["finalNumber"], &trial["parameters"]["parameters"]),
+            (&json!(0.75), &json!({"x": 9}))
+        );
+    }
+    assert_eq!(read("/trials/t2").await["parameters"]["parameters"], json!({"x": 9}));
 }

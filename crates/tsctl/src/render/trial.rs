@@ -102,9 +102,9 @@ pub(crate) fn run_time(row: &TrialRow, now: Timestamp) -> String {
         .unwrap_or_default()
 }
 
-/// The parameters proper, without what NNI packs around them.
+/// The parameters proper, those of the result if there are several, without what NNI packs around them.
 pub(crate) fn parameters(row: &TrialRow) -> String {
-    let text = &row.spec.parameters.text;
+    let text = row.parameters();
     let packed: Option<serde_json::Value> = serde_json::from_str(text).ok();
     match packed.as_ref().and_then(|packed| packed.get("parameters")) {
         Some(inner) => inner.to_string(),

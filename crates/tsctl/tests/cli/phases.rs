@@ -26,6 +26,8 @@ fn each_set_of_parameters_is_shown_and_exported_with_its_own_result() {
     let mut expected = Vec::new();
     for trial in &trials {
         assert_eq!(trial["status"], "SUCCEEDED", "{trial}");
+        let own = &trial["parameters"]["parameters"]["x"];
+        assert_eq!(trial["finalNumber"].as_f64(), own.as_f64(), "of the result: {trial}");
         let phases = trial["phases"].as_array().expect("phases");
         assert_eq!(phases.len(), 2, "{trial}");
         for phase in phases {
@@ -34,6 +36,10 @@ fn each_set_of_parameters_is_shown_and_exported_with_its_own_result() {
             expected.push((trial["id"].clone(), x.clone()));
         }
     }
+    let page = lab.run(&["status", id]).exits(0).stdout;
+    let best = page.lines().find(|line| line.starts_with("best")).expect("a best one");
+    let number = best.split_whitespace().nth(1).expect("a number");
+    assert!(best.ends_with(&format!("{{\"x\":{number}}}")), "{best}");
     let exported: Value = lab.run(&["export", id]).exits(0).json();
     let rows: Vec<_> = exported
         .as_array()

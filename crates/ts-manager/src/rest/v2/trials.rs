@@ -86,13 +86,13 @@ pub(super) async fn list(
             }
             left -= 1;
             last = Some(line.sequence_id);
+            let phases = reader.phases_of(&line)?;
             match fields {
                 Fields::All => {
-                    let phases = reader.phases_of(&line)?;
                     let template = templates.get(&line.template);
                     out.item(&mut is_first, &Trial::of_line(&line, template, &phases))
                 }
-                Fields::Summary => out.item(&mut is_first, &Brief::from(&line)),
+                Fields::Summary => out.item(&mut is_first, &Brief::of_line(&line, &phases)),
             }
         })?;
         out.text("],\"next\":")?;
