@@ -249,7 +249,7 @@ fn faults_are_reported_with_their_place() {
             V2,
             "trialConcurrency: 4",
             "trialConcurrency: 0",
-            "5:19 trialConcurrency: `0` is out of range: 1 to 4294967295",
+            "5:19 trialConcurrency: `0` is out of range: 1 to 99999",
         ),
         (
             V2,
