@@ -149,8 +149,11 @@ mod tests {
 
     fn script(folder: &Path, name: &str, text: &str) -> Program {
         let file = folder.join(name);
-        std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
-        Command::new("chmod").arg("+x").arg(&file).status().unwrap();
+        // Not written by us: a program that another test starts meanwhile would hold it open, and what is open does not run.
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod +x "$0""#;
+        let mut written = Command::new("sh");
+        written.args(["-c", write]).arg(&file).arg(text);
+        assert!(written.status().unwrap().success());
         Program {
             name: name.to_owned(),
             file,

@@ -8,7 +8,7 @@
 use super::{
     answer,
     error::{Failure, no_trial},
-    input,
+    input::{self, Named},
     state::State,
     stored::Token,
 };
@@ -16,7 +16,7 @@ use crate::{control::Request, notice::Notice};
 use axum::{
     Router,
     body::Body,
-    extract::{self, Path},
+    extract,
     http::StatusCode,
     response::{IntoResponse as _, Response},
     routing::get,
@@ -59,7 +59,7 @@ enum Said {
 /// Answered once it is stored.
 async fn send(
     extract::State(state): extract::State<State>,
-    Path((secret, id)): Path<(String, String)>,
+    Named((secret, id)): Named<(String, String)>,
     body: Body,
 ) -> Result<Response, Failure> {
     let trial = known(&state, &secret, &id)?;
@@ -87,7 +87,7 @@ async fn send(
 /// The parameters that were asked for last.
 async fn receive(
     extract::State(state): extract::State<State>,
-    Path((secret, id)): Path<(String, String)>,
+    Named((secret, id)): Named<(String, String)>,
 ) -> Result<Response, Failure> {
     let trial = known(&state, &secret, &id)?;
     // Listened to before the store is read, so that nothing falls between the two.

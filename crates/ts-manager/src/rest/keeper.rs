@@ -6,14 +6,13 @@
 use super::{
     answer::{self, JSON},
     error::no_trial,
-    input::Document,
+    input::{Document, Named},
     state::State,
     v1::{Failure, Refused},
 };
 use crate::{control::Request, store::TrialRow};
 use axum::{
-    Router,
-    extract::{self, Path},
+    Router, extract,
     http::StatusCode,
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -60,7 +59,7 @@ struct Version {
 /// Another version than ours is worth a word, and no reason to end the trial.
 async fn version(
     extract::State(state): extract::State<State>,
-    Path(of): Path<(String, String)>,
+    Named(of): Named<(String, String)>,
     body: Body<Version>,
 ) -> Result<Response, Failure> {
     let Document(Version { tag, msg }) = body?;
@@ -89,7 +88,7 @@ struct Line {
 /// A line of the trial or of its keeper: a metric if the trial says one, else kept in a file.
 async fn line(
     extract::State(state): extract::State<State>,
-    Path(of): Path<(String, String)>,
+    Named(of): Named<(String, String)>,
     body: Body<Line>,
 ) -> Result<Response, Failure> {
     let Document(Line { tag, msg }) = body?;
@@ -118,7 +117,7 @@ struct Metrics {
 
 async fn metrics(
     extract::State(state): extract::State<State>,
-    Path(of): Path<(String, String)>,
+    Named(of): Named<(String, String)>,
     body: Body<Metrics>,
 ) -> Result<Response, Failure> {
     let Document(Metrics { job_id, metrics }) = body?;

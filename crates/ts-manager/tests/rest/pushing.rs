@@ -165,6 +165,7 @@ async fn a_channel_opens_for_its_secret_only_and_takes_nothing_else() {
         }
         put(at, &path.replace(trial.as_str(), "other"), REQUEST).await.is(404);
         put(at, &path.replace(trial.as_str(), "..%2F.."), REQUEST).await.is(404);
+        put(at, &path.replace(trial.as_str(), "%ff"), REQUEST).await.is(404);
         for wrong in [
             "",
             "{}",
