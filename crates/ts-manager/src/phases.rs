@@ -110,16 +110,16 @@ impl Phases {
 
     /// The parameters that a metric with this id is of: an id that was not given, or none, means the newest.
     pub(crate) fn of(&self, id: Option<&serde_json::Value>) -> (u32, Arc<str>) {
+        if !self.are_several() {
+            // Nearly every metric: nothing is to be chosen, so no text is read.
+            return (0, Arc::clone(&self.first));
+        }
         let usable = || self.entries.iter().rev().filter_map(Entry::usable);
-        let newest = usable().next();
-        let named = match (id, self.entries.len()) {
-            (None, _) | (_, 1) => None,
-            (Some(id), _) => {
-                let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-                usable().find(|(_, text)| parameter_id(text).as_ref() == Some(&id))
-            }
-        };
-        let (index, text) = named.or(newest).unwrap_or((0, &self.first));
+        let named = id.and_then(|id| {
+            let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+            usable().find(|(_, text)| parameter_id(text).as_ref() == Some(&id))
+        });
+        let (index, text) = named.or_else(|| usable().next()).unwrap_or((0, &self.first));
         (index, Arc::clone(text))
     }
 
