@@ -150,15 +150,16 @@ fn fitting(document: &Value, schema: &Value) -> BoxedStrategy<Value> {
     }
 }
 
-/// Values that a schema does not allow, in a body or as text; none where it allows everything.
-fn flawed(document: &Value, part: &Part) -> Option<BoxedStrategy<Value>> {
-    let schema = resolved(document, &part.schema).clone();
+/// Values that a schema does not allow, in a body or as text; none where it allows everything. What a narrowed description leaves
+/// out is no flaw for the server.
+fn flawed(document: &Value, narrowed: &Value, part: &Part) -> Option<BoxedStrategy<Value>> {
     if part.place == "body" {
-        let (document, schema) = (document.clone(), schema);
-        let misfits = prop_oneof![any_json(), spoiled(&document, &schema)]
+        let (document, schema) = (document.clone(), part.schema.clone());
+        let misfits = prop_oneof![any_json(), spoiled(narrowed, &part.schema)]
             .prop_filter("it fits", move |value| !wrong(&document, &schema, value, "").is_empty());
         return Some(misfits.boxed());
     }
+    let schema = resolved(document, &part.schema);
     if let Some(values) = schema["enum"].as_array() {
         let values = values.clone();
         return Some(
@@ -184,7 +185,7 @@ fn flawed(document: &Value, part: &Part) -> Option<BoxedStrategy<Value>> {
                 schema: schema["items"].clone(),
                 ..part.clone()
             };
-            let bad = flawed(document, &item)?;
+            let bad = flawed(document, narrowed, &item)?;
             let good = vec(fitting(document, &schema["items"]), 0..3);
             let mixed = (good, bad).prop_map(|(mut items, bad)| {
                 items.push(bad);
@@ -237,8 +238,9 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// Requests of an operation, of which `ids` are trials.
-pub(crate) fn asked(document: &Value, operation: &Operation, ids: &[String]) -> BoxedStrategy<Asked> {
+/// Requests of an operation, of which `ids` are trials: fitting ones as `narrowed` allows, which asks for less than `document`
+/// does, and ones that `document` does not allow.
+pub(crate) fn asked(document: &Value, narrowed: &Value, operation: &Operation, ids: &[String]) -> BoxedStrategy<Asked> {
     let parts = Part::all(operation);
     let good: Vec<BoxedStrategy<Option<Value>>> = parts
         .iter()
@@ -249,7 +251,7 @@ pub(crate) fn asked(document: &Value, operation: &Operation, ids: &[String]) -> 
                     1 => ".*".prop_map(Value::from),
                 ]
                 .boxed(),
-                _ => fitting(document, &part.schema),
+                _ => fitting(narrowed, &part.schema),
             };
             if part.is_required {
                 value.prop_map(Some).boxed()
@@ -260,7 +262,7 @@ pub(crate) fn asked(document: &Value, operation: &Operation, ids: &[String]) -> 
         .collect();
     let mut ways = vec![(2, asked_with(operation, &parts, good.clone(), true))];
     for (at, part) in parts.iter().enumerate() {
-        if let Some(bad) = flawed(document, part) {
+        if let Some(bad) = flawed(document, narrowed, part) {
             let mut values = good.clone();
             values[at] = bad.prop_map(Some).boxed();
             ways.push((1, asked_with(operation, &parts, values, false)));
