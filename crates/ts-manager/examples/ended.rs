@@ -11,7 +11,7 @@ use ts_core::{
 };
 use ts_manager::{
     ExperimentDirectory,
-    store::{Change, ExperimentStatus, Limits, MetricKind, NewExperiment, Store},
+    store::{Change, ExperimentStatus, Limits, MetricKind, MetricPlace, NewExperiment, Store},
 };
 use ts_testkit::TestClock;
 
@@ -161,7 +161,7 @@ fn metric(trial: &TrialId, at: Timestamp, step: u32, kind: MetricKind, number: f
     Change::Metric {
         trial: trial.clone(),
         at,
-        cursor,
+        place: MetricPlace::Journal(cursor),
         kind,
         sequence: if kind == MetricKind::Final { 0 } else { step },
         value: number.to_string(),

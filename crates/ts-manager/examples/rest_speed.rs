@@ -24,7 +24,7 @@ use ts_manager::{
     control::Request,
     rest::{Api, Listen, OverSocket, Port, serve},
     source::{self, AlgorithmSpec},
-    store::{Change, Limits, MetricKind, NewExperiment, Optimize, Store},
+    store::{Change, Limits, MetricKind, MetricPlace, NewExperiment, Optimize, Store},
 };
 use ts_testkit::memory::{MemoryCluster, MemoryService};
 
@@ -215,11 +215,11 @@ async fn fill(directory: &ExperimentDirectory, ctx: &Ctx, n_trials: u32, n_metri
             changes.push(Change::Metric {
                 trial: id.clone(),
                 at: Timestamp(2),
-                cursor: JournalCursor {
+                place: MetricPlace::Journal(JournalCursor {
                     base: 0,
                     offset: u64::from(seq) * 100,
                     check: 0,
-                },
+                }),
                 kind: if is_last {
                     MetricKind::Final
                 } else {

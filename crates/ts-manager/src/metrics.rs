@@ -5,7 +5,7 @@ use crate::{
     manager::{Manager, describe},
     notice::Notice,
     source::Observation,
-    store::{Change, MetricKind, Optimize},
+    store::{Change, MetricKind, MetricPlace, Optimize},
     turn::Turn,
 };
 use std::sync::Arc;
@@ -78,30 +78,22 @@ impl Manager {
         let sequence = u32::try_from(metric.sequence).unwrap_or(u32::MAX);
         let (parameter_index, parameters) = live.phases.of(metric.parameter_id.as_ref());
         let (trial, value) = (id.clone(), metric.value.to_string());
-        turn.changes.push(match way {
-            Way::Journal(cursor) => Change::Metric {
-                trial,
-                at,
-                cursor,
-                kind,
-                sequence,
-                value,
-                number,
-                parameter_index,
-            },
+        let place = match way {
+            Way::Journal(cursor) => MetricPlace::Journal(cursor),
             Way::Apart => {
                 live.next_report += 1;
-                Change::MetricReported {
-                    trial,
-                    at,
-                    seq: live.next_report - 1,
-                    kind,
-                    sequence,
-                    value,
-                    number,
-                    parameter_index,
-                }
+                MetricPlace::Apart(live.next_report - 1)
             }
+        };
+        turn.changes.push(Change::Metric {
+            trial,
+            at,
+            place,
+            kind,
+            sequence,
+            value,
+            number,
+            parameter_index,
         });
         let is_final = kind == MetricKind::Final;
         if is_final {

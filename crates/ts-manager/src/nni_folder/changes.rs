@@ -1,7 +1,7 @@
 //! NNI's history as changes of our store.
 
 use super::{NniExperiment, NniTrial};
-use crate::store::{Change, ExperimentStatus};
+use crate::store::{Change, ExperimentStatus, MetricPlace};
 use ts_core::{
     CancelReason, ExperimentSpec, JournalCursor, Metric, Parameters, Reason, ReasonCode, Timestamp, TrialSpec,
     TrialStatus,
@@ -95,11 +95,11 @@ fn trial_changes(
         changes.push(Change::Metric {
             trial: id.clone(),
             at: metric.at,
-            cursor: JournalCursor {
+            place: MetricPlace::Journal(JournalCursor {
                 base: 0,
                 offset,
                 check: 0,
-            },
+            }),
             kind: metric.kind,
             sequence: metric.sequence,
             number: Metric::new(kind, metric.value.as_str()).number(),

@@ -2,7 +2,7 @@
 //!
 //! Transactions, waiting and answering belong to `writer`.
 
-use super::{Applied, Change, ExperimentStatus, Limits, MetricKind, Outcome, error::Failure, phases};
+use super::{Applied, Change, ExperimentStatus, Limits, MetricKind, MetricPlace, Outcome, error::Failure, phases};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
         Change::Metric {
             trial,
             at,
-            cursor,
+            place,
             kind,
             sequence,
             value,
@@ -65,30 +65,7 @@ fn apply(db: &Connection, change: &Change) -> Result<Outcome, Failure> {
         } => {
             let metric = NewMetric {
                 at: *at,
-                seq: cursor.seq(),
-                cursor: Some(*cursor),
-                kind: *kind,
-                sequence: *sequence,
-                value,
-                number: number.filter(|n| !n.is_nan()),
-                parameter_index: *parameter_index,
-            };
-            metric_read(db, trial, &metric)
-        }
-        Change::MetricReported {
-            trial,
-            at,
-            seq,
-            kind,
-            sequence,
-            value,
-            number,
-            parameter_index,
-        } => {
-            let metric = NewMetric {
-                at: *at,
-                seq: *seq,
-                cursor: None,
+                place: *place,
                 kind: *kind,
                 sequence: *sequence,
                 value,
@@ -260,9 +237,7 @@ fn cancel_requested(db: &Connection, id: &TrialId, at: Timestamp, reason: Cancel
 /// A metric on its way in.
 pub(super) struct NewMetric<'a> {
     at: Timestamp,
-    pub(super) seq: u64,
-    /// Where its journal goes on, if it came through one.
-    cursor: Option<JournalCursor>,
+    pub(super) place: MetricPlace,
     kind: MetricKind,
     sequence: u32,
     pub(super) value: &'a str,
@@ -272,7 +247,7 @@ pub(super) struct NewMetric<'a> {
 
 fn metric_read(db: &Connection, id: &TrialId, m: &NewMetric<'_>) -> Result<Outcome, Failure> {
     let known = find(db, id)?;
-    let seq = m.seq;
+    let seq = m.place.seq();
     let kind = m.kind.as_str();
     let inserted = db
         .prepare_cached("INSERT INTO metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING")?
@@ -318,7 +293,7 @@ fn metric_read(db: &Connection, id: &TrialId, m: &NewMetric<'_>) -> Result<Outco
         .execute(params![known.sequence_id, seq, m.value, m.number, m.parameter_index])?;
         phases::result(db, known.sequence_id, m)?;
     }
-    if let Some(cursor) = m.cursor {
+    if let MetricPlace::Journal(cursor) = m.place {
         advance(db, &known, cursor)?;
     }
     Ok(Outcome::Stored)

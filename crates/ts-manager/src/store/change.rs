@@ -78,33 +78,14 @@ pub enum Change {
         /// Their index.
         index: u32,
     },
-    /// A metric was read from the journal. The same `cursor.seq()` again is not stored again.
+    /// A metric came. Another one of the same place is not stored.
     Metric {
         /// The trial.
         trial: TrialId,
         /// When it was read.
         at: Timestamp,
-        /// Position behind it, where reading goes on.
-        cursor: JournalCursor,
-        /// Intermediate or final.
-        kind: MetricKind,
-        /// The trial's own number of it.
-        sequence: u32,
-        /// JSON text as the trial wrote it.
-        value: String,
-        /// What it is compared by.
-        number: Option<f64>,
-        /// Index of the parameters that it is of.
-        parameter_index: u32,
-    },
-    /// A metric came by another way than the journal. The same `seq` again is not stored again.
-    MetricReported {
-        /// The trial.
-        trial: TrialId,
-        /// When it came.
-        at: Timestamp,
-        /// Its place behind everything in the journal: from [`FIRST_REPORT`](super::FIRST_REPORT), one by one.
-        seq: u64,
+        /// Where it stands among those of the trial.
+        place: MetricPlace,
         /// Intermediate or final.
         kind: MetricKind,
         /// The trial's own number of it.
@@ -200,6 +181,27 @@ impl Change {
             spec,
             at,
             retry_of: None,
+        }
+    }
+}
+
+/// Where a metric stands among those of its trial, and so how it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricPlace {
+    /// In the journal: the position behind it, where reading goes on.
+    Journal(JournalCursor),
+    /// Behind everything in the journal, since it came by another way: a number from
+    /// [`FIRST_REPORT`](super::FIRST_REPORT) on, one by one.
+    Apart(u64),
+}
+
+impl MetricPlace {
+    /// The place as a number, which grows from metric to metric.
+    #[must_use]
+    pub fn seq(self) -> u64 {
+        match self {
+            Self::Journal(cursor) => cursor.seq(),
+            Self::Apart(seq) => seq,
         }
     }
 }

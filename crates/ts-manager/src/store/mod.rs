@@ -42,7 +42,7 @@ mod schema;
 mod store_file;
 mod writer;
 
-pub use change::{Applied, Change, Outcome};
+pub use change::{Applied, Change, MetricPlace, Outcome};
 pub use health::StoreHealth;
 pub use lines::{MetricLine, Template, TrialHead, TrialLine};
 pub(crate) use model::{COUNTED_EVERY, parameters_of};

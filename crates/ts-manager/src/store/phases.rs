@@ -91,21 +91,22 @@ pub(super) fn requested(db: &Connection, id: &TrialId, request: &Request) -> Res
 
 /// Makes a row for further parameters, and one for the first ones; `false` if it is there.
 fn open(db: &Connection, trial: u32, index: u32, at: Timestamp) -> Result<bool, Failure> {
-    db.prepare_cached(
-        "INSERT INTO phase SELECT sequence_id, 0, created_ms, created_ms, parameters, 1, final_seq, final_value, final_number
-         FROM trial WHERE sequence_id = ?1 ON CONFLICT DO NOTHING",
-    )?
-    .execute((trial,))?;
-    let n = db
+    let first = db
+        .prepare_cached(
+            "INSERT INTO phase SELECT sequence_id, 0, created_ms, created_ms, parameters, 1, final_seq, final_value, final_number
+             FROM trial WHERE sequence_id = ?1 ON CONFLICT DO NOTHING",
+        )?
+        .execute((trial,))?;
+    let further = db
         .prepare_cached(
             "INSERT INTO phase (trial, parameter_index, requested_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?
         .execute(params![trial, index, at.0])?;
-    db.prepare_cached(
-        "UPDATE trial SET n_phases = (SELECT count(*) FROM phase WHERE trial = ?1) WHERE sequence_id = ?1",
-    )?
-    .execute((trial,))?;
-    Ok(n > 0)
+    if first + further > 0 {
+        db.prepare_cached("UPDATE trial SET n_phases = n_phases + ?2 WHERE sequence_id = ?1")?
+            .execute((trial, first + further))?;
+    }
+    Ok(further > 0)
 }
 
 pub(super) fn given(db: &Connection, id: &TrialId, at: Timestamp, parameters: &Parameters) -> Result<Outcome, Failure> {
@@ -138,7 +139,7 @@ pub(super) fn result(db: &Connection, trial: u32, m: &apply::NewMetric<'_>) -> R
         "UPDATE phase SET final_seq = ?3, final_value = ?4, final_number = ?5
          WHERE trial = ?1 AND parameter_index = ?2 AND coalesce(final_seq, -1) < ?3",
     )?
-    .execute(params![trial, m.parameter_index, m.seq, m.value, m.number])?;
+    .execute(params![trial, m.parameter_index, m.place.seq(), m.value, m.number])?;
     Ok(())
 }
 

@@ -177,7 +177,7 @@ impl Observer for Traces {
                         live.cancel_requested(*reason, *at, &self.config.span_limits);
                     }
                 }
-                Change::Metric { trial, .. } | Change::MetricReported { trial, .. } => {
+                Change::Metric { trial, .. } => {
                     if let Some(live) = self.trials.get_mut(trial) {
                         live.metric();
                     }

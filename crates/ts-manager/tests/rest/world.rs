@@ -11,7 +11,7 @@ use ts_manager::{
     ExperimentDirectory, Manager, ManagerHandle, Parts, RetryRules,
     rest::{Api, Listen, OverSocket, Port, Served, serve},
     source::{self, AlgorithmSpec},
-    store::{Change, ExperimentStatus, Limits, MetricKind, NewExperiment, Optimize, Store},
+    store::{Change, ExperimentStatus, Limits, MetricKind, MetricPlace, NewExperiment, Optimize, Store},
 };
 use ts_testkit::memory::{MemoryCluster, MemoryService};
 
@@ -271,11 +271,11 @@ pub(crate) fn metric(trial: &TrialId, seq: u64, kind: MetricKind, sequence: u32,
     Change::Metric {
         trial: trial.clone(),
         at: Timestamp(4_000 + i64::try_from(seq).unwrap()),
-        cursor: JournalCursor {
+        place: MetricPlace::Journal(JournalCursor {
             base: 0,
             offset: seq,
             check: 0,
-        },
+        }),
         kind,
         sequence,
         value: value.into(),

@@ -4,7 +4,8 @@ use super::{Fixture, created, cursor, id, metric, spec, status};
 use std::time::Duration;
 use ts_core::{CancelReason, Error, ErrorKind, Prepared, Reason, ReasonCode, Timestamp, TrialStatus as S};
 use ts_manager::store::{
-    Change, ExperimentStatus, Limits, MetricKind as K, Optimize, Outcome as O, StoreHealth, TrialFilter,
+    Change, ExperimentStatus, Limits, MetricKind as K, MetricPlace as P, Optimize, Outcome as O, StoreHealth,
+    TrialFilter,
 };
 
 #[tokio::test]
@@ -129,7 +130,7 @@ async fn values_that_json_cannot_write_survive() {
     let nan = Change::Metric {
         trial: id(0),
         at: Timestamp(1),
-        cursor: cursor(9),
+        place: P::Journal(cursor(9)),
         kind: K::Final,
         sequence: 0,
         value: r#"{"default": NaN, "k": "it's"}"#.into(),

@@ -12,7 +12,7 @@ use ts_core::{
     CodeDirectory, ExperimentId, ExperimentSpec, JournalCursor, Parameters, SystemClock, Timestamp, TrialId, TrialSpec,
     TrialStatus,
 };
-use ts_manager::store::{Applied, Change, Limits, MetricKind, NewExperiment, Store, StoreReader, file_in};
+use ts_manager::store::{Applied, Change, Limits, MetricKind, MetricPlace, NewExperiment, Store, StoreReader, file_in};
 
 /// A directory of its own with a store in it.
 struct Fixture {
@@ -93,7 +93,7 @@ fn metric(number: u32, seq: u64, kind: MetricKind, value: f64) -> Change {
     Change::Metric {
         trial: id(number),
         at: Timestamp(i64::try_from(seq).expect("small")),
-        cursor: cursor(seq),
+        place: MetricPlace::Journal(cursor(seq)),
         kind,
         sequence: u32::try_from(seq).expect("small"),
         value: value.to_string(),

@@ -2,7 +2,7 @@
 
 use super::{Fixture, created, cursor, id, metric};
 use ts_core::{Parameters, Timestamp};
-use ts_manager::store::{Change, FIRST_REPORT, MetricKind as K, Outcome as O};
+use ts_manager::store::{Change, FIRST_REPORT, MetricKind as K, MetricPlace as P, Outcome as O};
 
 fn asked(index: u32, at: Option<u64>, is_counted: bool) -> Change {
     Change::ParametersRequested {
@@ -30,7 +30,7 @@ fn of(change: Change, index: u32) -> Change {
         Change::Metric {
             trial,
             at,
-            cursor,
+            place,
             kind,
             sequence,
             value,
@@ -39,7 +39,7 @@ fn of(change: Change, index: u32) -> Change {
         } => Change::Metric {
             trial,
             at,
-            cursor,
+            place,
             kind,
             sequence,
             value,
@@ -123,10 +123,10 @@ async fn each_phase_has_its_result_and_the_chosen_one_is_the_trials() {
 #[tokio::test]
 async fn a_metric_beside_the_journal_is_stored_once_and_leaves_the_journal_where_it_is() {
     let f = Fixture::new();
-    let reported = || Change::MetricReported {
+    let reported = || Change::Metric {
         trial: id(0),
         at: Timestamp(9),
-        seq: FIRST_REPORT,
+        place: P::Apart(FIRST_REPORT),
         kind: K::Final,
         sequence: 0,
         value: "7".into(),

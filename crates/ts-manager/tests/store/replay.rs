@@ -49,8 +49,8 @@ proptest! {
                             prop_assert_eq!(outcome == O::Stored, before.may_become(*status));
                             if outcome == O::Stored { statuses.insert(t, *status); }
                         }
-                        Change::Metric { trial, cursor, .. } if *trial == id(t) => {
-                            let new = seqs.entry(t).or_default().insert(cursor.seq());
+                        Change::Metric { trial, place, .. } if *trial == id(t) => {
+                            let new = seqs.entry(t).or_default().insert(place.seq());
                             prop_assert_eq!(outcome, if new { O::Stored } else { O::Repeated });
                         }
                         _ => {}
