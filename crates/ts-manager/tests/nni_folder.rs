@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use ts_core::{CodeDirectory, ErrorKind, ExperimentSpec, SystemClock, Timestamp, TrialStatus};
 use ts_manager::{
     nni_folder::{NniExperiment, database_in},
-    store::{ExperimentStatus, Limits, MetricKind, NewExperiment, Store, StoreReader, TrialFilter},
+    store::{ExperimentStatus, Limits, MetricKind, NewExperiment, Optimize, Store, StoreReader, TrialFilter},
 };
 
 const VERSIONS: [&str; 3] = [
@@ -56,7 +56,9 @@ async fn stored(experiment: &NniExperiment, directory: &Path) -> StoreReader {
     let new = NewExperiment::new(experiment.id.clone(), experiment.started, "", Limits::new(1));
     let store = Store::create(&path, &new, std::sync::Arc::new(SystemClock::new())).expect("a store");
     let spec = ExperimentSpec::new(experiment.id.clone(), CodeDirectory::new("/code"), "true");
-    let changes = experiment.changes(&spec, Timestamp(1_700_000_000_000), |trial| trial.log_path.clone());
+    let changes = experiment.changes(&spec, Optimize::Maximize, Timestamp(1_700_000_000_000), |trial| {
+        trial.log_path.clone()
+    });
     store.apply(changes).await.expect("stored");
     StoreReader::open(&path).expect("readable")
 }
@@ -132,8 +134,8 @@ fn what_the_platform_said_is_kept() {
     assert_eq!(experiment.trials[1].message.as_deref(), Some("exit code 3"));
 }
 
-#[test]
-fn phases_odd_rows_and_doubled_numbers() {
+#[tokio::test]
+async fn phases_odd_rows_and_doubled_numbers() {
     let sql = format!(
         "{}{}",
         VERSIONS[0],
@@ -150,7 +152,8 @@ fn phases_odd_rows_and_doubled_numbers() {
         insert into MetricData values (1600000035000, 'ddddd', null, 'REQUEST_PARAMETER', 0, '""');
         "#
     );
-    let experiment = Lab::new(&sql).read().expect("a folder of NNI");
+    let lab = Lab::new(&sql);
+    let experiment = lab.read().expect("a folder of NNI");
     let trial = experiment.trials.last().expect("four trials");
     assert_eq!((trial.id.as_str(), trial.sequence_id), ("ddddd", 3));
     assert_eq!(trial.parameters.len(), 2, "{trial:?}");
@@ -167,6 +170,23 @@ fn phases_odd_rows_and_doubled_numbers() {
         "without an id of the newest parameters"
     );
     assert_eq!(experiment.left_out.len(), 4, "{:?}", experiment.left_out);
+
+    let reader = stored(&experiment, &lab.scratch).await;
+    let row = reader.trial(&trial.id).expect("readable").expect("there");
+    let phases: Vec<_> = row
+        .phases
+        .iter()
+        .map(|phase| (phase.index, phase.delivered, phase.final_number))
+        .collect();
+    assert_eq!(phases, [(0, true, Some(0.75)), (1, true, Some(0.5))]);
+    assert!(
+        row.phases[1]
+            .parameters
+            .as_deref()
+            .is_some_and(|text| text.starts_with(r#"{"parameter_id": 4"#)),
+        "{row:?}"
+    );
+    assert_eq!(row.final_number, Some(0.75), "the best of both, not the last");
 }
 
 /// A writer that is ended in the middle leaves a log beside the file; what it holds counts, and stays.

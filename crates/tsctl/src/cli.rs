@@ -90,7 +90,7 @@ pub(crate) enum Command {
     Migrate(Migrate),
     /// Write an experiment into one file
     Save(Save),
-    /// Bring back an experiment from the file of `save`
+    /// Bring back an experiment from the file of `save`, or from an archive of NNI's `nnictl experiment save`
     Load(Load),
     /// Take over an experiment of NNI from its folder, to look at it or to go on with it
     Import(Import),
@@ -443,14 +443,18 @@ pub(crate) struct Save {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Load {
-    /// A file of `save`
+    /// A file of `save`, or an archive of `nnictl experiment save`
     pub(crate) file: PathBuf,
     /// Directory that gets a directory for it. Default: `~/nni-experiments`
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
-    /// Where the code goes, if the file has it. Default: where it was, if nothing is there
+    /// Where the code goes, if the file has it; no other file is overwritten. Default: where it was, if nothing is there. Of an
+    /// archive of NNI: where the experiment looks for its code from now on
     #[arg(long, value_name = "DIR")]
     pub(crate) code: Option<PathBuf>,
+    /// Of an archive of NNI: the file that gets the search space. Default: one beside the experiment's store
+    #[arg(long, value_name = "FILE")]
+    pub(crate) search_space: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

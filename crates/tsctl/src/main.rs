@@ -13,6 +13,7 @@ mod follow;
 mod load;
 mod locate;
 mod log;
+mod nni_archive;
 mod nni_home;
 mod nni_params;
 mod nni_portal;
@@ -25,6 +26,7 @@ mod secrets;
 mod session;
 #[cfg(feature = "otel")]
 mod telemetry;
+mod undo;
 mod web;
 
 use clap::Parser;

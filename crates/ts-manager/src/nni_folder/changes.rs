@@ -1,18 +1,24 @@
 //! NNI's history as changes of our store.
 
 use super::{NniExperiment, NniTrial};
-use crate::store::{Change, ExperimentStatus, MetricPlace};
+use crate::{
+    phases::Phases,
+    store::{Change, ExperimentStatus, MetricKind, MetricPlace, Optimize},
+};
+use std::sync::Arc;
 use ts_core::{
     CancelReason, ExperimentSpec, JournalCursor, Metric, Parameters, Reason, ReasonCode, Timestamp, TrialSpec,
     TrialStatus,
 };
 
 impl NniExperiment {
-    /// Everything that happened, for the store of a new experiment. `spec` is what the configuration says of its trials; `url` says
-    /// where a person finds the files of a trial. The experiment ends as stopped at `now`, unless NNI noted its end.
+    /// Everything that happened, for the store of a new experiment. `spec` is what the configuration says of its trials;
+    /// `optimize` says which result of a trial with several phases is the trial's; `url` says where a person finds the files of a
+    /// trial. The experiment ends as stopped at `now`, unless NNI noted its end.
     pub fn changes(
         &self,
         spec: &ExperimentSpec,
+        optimize: Optimize,
         now: Timestamp,
         url: impl Fn(&NniTrial) -> Option<String>,
     ) -> Vec<Change> {
@@ -23,6 +29,7 @@ impl NniExperiment {
         }];
         for trial in &self.trials {
             trial_changes(trial, spec, now, url(trial), &mut changes);
+            choose_result(trial, optimize, &mut changes);
         }
         for (at, results) in &self.imported {
             changes.push(Change::ResultsImported {
@@ -86,11 +93,16 @@ fn trial_changes(
             at: trial.started.unwrap_or(trial.submitted),
             parameters: next,
         });
+        // NNI notes them once the platform has them. Source: nni v1.9, `nnimanager.ts`, `onTunerCommand`.
+        changes.push(Change::ParametersDelivered {
+            trial: id.clone(),
+            index,
+        });
     }
     for (metric, offset) in trial.metrics.iter().zip(1..) {
         let kind = match metric.kind {
-            crate::store::MetricKind::Final => ts_core::MetricKind::Final,
-            crate::store::MetricKind::Intermediate => ts_core::MetricKind::Periodical,
+            MetricKind::Final => ts_core::MetricKind::Final,
+            MetricKind::Intermediate => ts_core::MetricKind::Periodical,
         };
         changes.push(Change::Metric {
             trial: id.clone(),
@@ -121,6 +133,29 @@ fn trial_changes(
         status,
         reason,
     });
+}
+
+/// Of several phases the best result is the trial's; NNI's is the one that came last.
+fn choose_result(trial: &NniTrial, optimize: Optimize, changes: &mut Vec<Change>) {
+    let mut parameters = trial.parameters.iter().map(|text| Arc::from(text.as_str())).zip(0..);
+    let Some((first, _)) = parameters.next() else { return };
+    let mut phases = Phases::new(first);
+    for (text, index) in parameters {
+        phases.ask(index);
+        phases.give(index, text);
+    }
+    let finals = trial.metrics.iter().filter(|metric| metric.kind == MetricKind::Final);
+    let chosen = finals.fold(None, |_, metric| {
+        let value = metric.value.as_str();
+        let number = Metric::new(ts_core::MetricKind::Final, value).number();
+        Some(phases.result(metric.parameter_index, value.into(), number, optimize))
+    });
+    if let Some(index) = chosen.filter(|_| phases.are_several()) {
+        changes.push(Change::ResultChosen {
+            trial: trial.id.clone(),
+            index,
+        });
+    }
 }
 
 /// How it ended. What NNI saw run and never end is ended here: nobody can find it any more.

@@ -1,13 +1,16 @@
-//! `save` and `load`: an experiment as one file, a compressed tar archive with what it was saved from as its first entry.
+//! `save` and `load`: an experiment as one file, a compressed tar archive with what it was saved from as its first entry. Archives
+//! of NNI are loaded by `load_nni`.
 //!
 //! What belongs to a running manager (lock, socket, tokens) stays out; links are followed, so that the file is whole by itself.
 
+use super::load_nni;
 use crate::{
     cli::{Load, Save},
     environment::Environment,
     exit::Exit,
     load::{Failure, Loaded},
     locate::{self, Place, registry},
+    nni_archive,
     output::Output,
     session,
 };
@@ -145,6 +148,18 @@ pub(crate) fn load(environment: &Environment, output: &Output, args: &Load) -> R
             return Err(error.with_help("name a directory by `--to`").into());
         }
     };
+    if is_zip(&args.file)? {
+        return load_nni::load(environment, output, args, &parent);
+    }
+    if args.search_space.is_some() {
+        let error = Error::new(
+            ErrorKind::Unsupported,
+            "an experiment of `tsctl save` keeps its search space",
+        );
+        return Err(error
+            .with_help("leave out `--search-space`; `tsctl update searchspace` changes it while the experiment runs")
+            .into());
+    }
     let mut loading = Loading {
         environment,
         args,
@@ -176,6 +191,15 @@ pub(crate) fn load(environment: &Environment, output: &Output, args: &Load) -> R
     Ok(Exit::Success)
 }
 
+/// Whether it is an archive of NNI, whatever its name.
+fn is_zip(file: &Path) -> Result<bool> {
+    let mut magic = Vec::new();
+    let opened = File::open(file).map_err(|e| Error::io("read", file, e))?;
+    let read = opened.take(nni_archive::MAGIC.len() as u64).read_to_end(&mut magic);
+    read.map_err(|e| Error::io("read", file, e))?;
+    Ok(magic == nni_archive::MAGIC)
+}
+
 struct Loading<'a> {
     environment: &'a Environment,
     args: &'a Load,
@@ -189,13 +213,6 @@ struct Loading<'a> {
 impl Loading<'_> {
     fn run(&mut self) -> Result<Label> {
         let file = &self.args.file;
-        let mut opened = File::open(file).map_err(|e| Error::io("read", file, e))?;
-        let mut magic = [0; 2];
-        if opened.read_exact(&mut magic).is_ok() && magic == *b"PK" {
-            let message = format!("`{}` is an archive of NNI", file.display());
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .with_help("unpack it with `unzip`, then `tsctl import` the experiment's folder"));
-        }
         let opened = File::open(file).map_err(|e| Error::io("read", file, e))?;
         let mut archive = tar::Archive::new(GzDecoder::new(io::BufReader::new(opened)));
         let mut label: Option<Label> = None;
@@ -220,7 +237,7 @@ impl Loading<'_> {
 
     fn damaged(&self, cause: impl std::fmt::Display) -> Error {
         let message = format!("`{}` cannot be loaded: {cause}", self.args.file.display());
-        Error::new(ErrorKind::Io, message).with_help("name a whole file of `tsctl save`")
+        Error::new(ErrorKind::Io, message).with_help("name a whole file of `tsctl save` or of `nnictl experiment save`")
     }
 
     /// Refuses what is there already, and makes the directory.

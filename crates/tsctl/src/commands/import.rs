@@ -5,9 +5,10 @@ use crate::{
     cli::Import,
     environment::Environment,
     exit::Exit,
-    load::{Failure, Loaded},
+    load::{self, Failure, Loaded},
     locate::{self, registry},
-    nni_home, nni_params,
+    nni_home,
+    nni_params::{self, Moves},
     output::Output,
     platforms::PLATFORMS,
     session,
@@ -19,13 +20,13 @@ use std::{
     sync::Arc,
 };
 use ts_core::{
-    CodeDirectory, Error, ErrorKind, ExperimentSpec, LogKind, Result, SystemClock, Warning,
+    CodeDirectory, Error, ErrorKind, ExperimentId, ExperimentSpec, LogKind, Result, SystemClock, Warning,
     config::{ConfigSource, migrate, parse, without_secrets},
 };
 use ts_manager::{
     ExperimentDirectory,
     nni_folder::{NniExperiment, NniTrial},
-    store::{FILE_NAME, Limits, NewExperiment, Store},
+    store::{FILE_NAME, Limits, NewExperiment, Optimize, Store},
 };
 
 /// Imports an experiment.
@@ -39,7 +40,7 @@ pub(crate) fn import(environment: &Environment, output: &Output, args: &Import) 
     }
     let parent = parent(environment, args)?;
     let experiment = read(&folder, &parent)?;
-    refuse_known(environment, &experiment)?;
+    refuse_known(environment, &experiment.id)?;
     nni_home::refuse_running(environment, experiment.id.as_str())?;
     let directory = ExperimentDirectory::new(&parent, &experiment.id);
     if directory.path().exists() {
@@ -49,23 +50,37 @@ pub(crate) fn import(environment: &Environment, output: &Output, args: &Import) 
             .into());
     }
     directory.create()?;
-    let made = make(environment, &experiment, &directory);
+    let made = make(environment, &experiment, &directory, &Moves::default());
     let warnings = made.inspect_err(|_| {
         // Half an experiment helps nobody; what cannot be removed is reported by the next import.
         let _ = std::fs::remove_dir_all(directory.path());
     })?;
     registry(environment)?.add(&experiment.id, directory.path())?;
-    for warning in &warnings {
+    tell(output, &experiment, &directory, &warnings, json!({ "from": folder }))?;
+    Ok(Exit::Success)
+}
+
+/// Says what was taken over; `more` is what else the document says.
+pub(super) fn tell(
+    output: &Output,
+    experiment: &NniExperiment,
+    directory: &ExperimentDirectory,
+    warnings: &[Warning],
+    more: Value,
+) -> Result<()> {
+    for warning in warnings {
         output.warning(warning);
     }
     let n_metrics: usize = experiment.trials.iter().map(|trial| trial.metrics.len()).sum();
-    let document = json!({
+    let mut document = json!({
         "experiment": { "id": experiment.id, "directory": directory.path() },
-        "from": folder,
         "trials": experiment.trials.len(),
         "metrics": n_metrics,
         "warnings": warnings.iter().map(|warning| &warning.message).collect::<Vec<_>>(),
     });
+    if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
+        document.extend(more);
+    }
     output.data(&document, || format!("{}\n", experiment.id))?;
     output.say(format_args!(
         "{} trials with {n_metrics} metrics are in `{}`; `tsctl resume {}` goes on with them",
@@ -73,7 +88,7 @@ pub(crate) fn import(environment: &Environment, output: &Output, args: &Import) 
         directory.path().display(),
         experiment.id
     ));
-    Ok(Exit::Success)
+    Ok(())
 }
 
 /// The directory that gets the experiment's.
@@ -99,37 +114,34 @@ fn read(folder: &Path, parent: &Path) -> Result<NniExperiment> {
     read
 }
 
-fn refuse_known(environment: &Environment, experiment: &NniExperiment) -> Result<()> {
+/// Refuses an experiment that is there already, of whatever origin.
+pub(super) fn refuse_known(environment: &Environment, id: &ExperimentId) -> Result<()> {
     let known = locate::all(environment)?;
-    let Some(place) = known
-        .into_iter()
-        .find(|place| place.id == experiment.id && place.exists())
-    else {
+    let Some(place) = known.into_iter().find(|place| place.id == *id && place.exists()) else {
         return Ok(());
     };
     let message = format!(
-        "experiment {} is there already: `{}`",
-        experiment.id,
+        "experiment {id} is there already: `{}`",
         place.directory.path().display()
     );
     Err(Error::new(ErrorKind::Conflict, message).with_help(format!(
-        "`tsctl resume {0}` goes on with it; `tsctl gc {0} --yes` removes it, so that it can be imported again",
-        experiment.id
+        "`tsctl resume {id}` goes on with it; `tsctl gc {id} --yes` removes it, so that it can be taken over again",
     )))
 }
 
 /// Fills the directory: configuration, links to logs, store.
-fn make(
+pub(super) fn make(
     environment: &Environment,
     experiment: &NniExperiment,
     directory: &ExperimentDirectory,
+    moves: &Moves,
 ) -> Result<Vec<Warning>> {
     let mut warnings: Vec<Warning> = experiment
         .left_out
         .iter()
         .map(|what| Warning::new(format!("not taken over: {what}")))
         .collect();
-    let configuration = Configuration::write(environment, experiment, directory.path(), &mut warnings)?;
+    let configuration = Configuration::write(environment, experiment, directory.path(), moves, &mut warnings)?;
     let new = NewExperiment::new(
         experiment.id.clone(),
         experiment.started,
@@ -142,9 +154,8 @@ fn make(
     for trial in &experiment.trials {
         urls.insert(trial.id.clone(), url(experiment, trial, directory.path())?);
     }
-    let changes = experiment.changes(&configuration.spec, now(), |trial| {
-        urls.get(&trial.id).cloned().flatten()
-    });
+    let url_of = |trial: &NniTrial| urls.get(&trial.id).cloned().flatten();
+    let changes = experiment.changes(&configuration.spec, configuration.optimize, now(), url_of);
     session::runtime()?.block_on(store.apply(changes))?;
     Ok(warnings)
 }
@@ -155,6 +166,7 @@ struct Configuration {
     stored: Value,
     limits: Limits,
     spec: ExperimentSpec,
+    optimize: Optimize,
 }
 
 impl Configuration {
@@ -164,9 +176,10 @@ impl Configuration {
         environment: &Environment,
         experiment: &NniExperiment,
         directory: &Path,
+        moves: &Moves,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self> {
-        let files = nni_params::files(&experiment.params);
+        let files = nni_params::files(&experiment.params, moves);
         warnings.extend(files.notes.iter().map(|note| Warning::new(note.clone())));
         if let Some(space) = &files.search_space {
             write_private(&directory.join(nni_params::SPACE_FILE), space)?;
@@ -204,6 +217,7 @@ impl Configuration {
                 stored_text: loaded.stored_text(),
                 stored: loaded.stored(),
                 limits: loaded.limits(),
+                optimize: load::optimize(&loaded.config),
                 spec,
             });
         }
@@ -221,6 +235,9 @@ impl Configuration {
             CodeDirectory::new(text_of("trialCodeDirectory")),
             text_of("trialCommand"),
         );
+        let algorithms =
+            ["tuner", "advisor", "assessor"].map(|key| &experiment.params[key]["classArgs"]["optimize_mode"]);
+        let mode = algorithms.into_iter().find_map(|mode| Optimize::parse(mode.as_str()?));
         Ok(Self {
             stored_text: without_secrets(&text, &parsed.secrets, &path),
             stored: json!({
@@ -230,6 +247,7 @@ impl Configuration {
                 "resolved": resolved,
             }),
             limits,
+            optimize: mode.unwrap_or(Optimize::Maximize),
             spec,
         })
     }
@@ -249,7 +267,7 @@ fn url(experiment: &NniExperiment, trial: &NniTrial, directory: &Path) -> Result
     let said = trial.log_path.as_deref();
     let said_path = said.map(|path| path.strip_prefix("file://localhost:").unwrap_or(path));
     let said_path = said_path.filter(|path| path.starts_with('/')).map(PathBuf::from);
-    // The last is that of NNI 3.0.
+    // Its own folder first: what NNI says is where that was. The second is that of NNI 3.0.
     let places = [
         experiment.folder.join("trials").join(trial.id.as_str()),
         experiment
@@ -259,7 +277,9 @@ fn url(experiment: &NniExperiment, trial: &NniTrial, directory: &Path) -> Result
     ];
     let own = directory.join("trials").join(trial.id.as_str());
     let mut has_any = false;
-    for place in said_path.clone().into_iter().chain(places) {
+    // What came in an archive names places of another machine, and everything of it is in the directory.
+    let elsewhere = said_path.clone().filter(|_| !experiment.folder.starts_with(directory));
+    for place in places.into_iter().chain(elsewhere) {
         for kind in [LogKind::Stdout, LogKind::Stderr, LogKind::Trial] {
             has_any |= link(&place, kind, &own)?;
         }

@@ -11,6 +11,7 @@ mod gc;
 mod import;
 mod learn;
 mod list;
+mod load_nni;
 mod logs;
 mod manage;
 mod migrate;

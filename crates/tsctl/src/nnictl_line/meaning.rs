@@ -234,21 +234,15 @@ impl Experiment {
                 .flag("--code", save_code_dir)
                 .tsctl(),
             Self::Load {
-                search_space_path: Some(_),
-                ..
-            } => Meaning::Instead(
-                "a loaded experiment keeps its search space",
-                "leave out `--searchSpacePath`; `nnictl update searchspace` changes it while the experiment runs",
-            ),
-            Self::Load {
                 path,
                 code_dir,
                 log_dir,
-                ..
+                search_space_path,
             } => words(&["load"])
                 .add(Some(path))
                 .option("--code", code_dir)
                 .option("--to", log_dir)
+                .option("--search-space", search_space_path)
                 .tsctl(),
         }
     }

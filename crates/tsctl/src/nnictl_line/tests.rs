@@ -64,6 +64,10 @@ fn every_command_of_nnictl_is_known() {
             "nnictl experiment load --path p.tgz --codeDir c --logDir l",
             "load p.tgz --code c --to l",
         ),
+        (
+            "nnictl experiment load -p p.zip -c c -l l -s s.json",
+            "load p.zip --code c --to l --search-space s.json",
+        ),
         ("nnictl log trial ID --trial_id T", "logs T --experiment ID"),
         ("nnictl log trial", "trials"),
     ] {

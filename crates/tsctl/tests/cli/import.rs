@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const V1_9: &str = include_str!("../../../ts-manager/tests/fixtures/nni_v1_9.sql");
-const V2_10: &str = include_str!("../../../ts-manager/tests/fixtures/nni_v2_10.sql");
-const V3_0: &str = include_str!("../../../ts-manager/tests/fixtures/nni_v3_0.sql");
+pub(crate) const V1_9: &str = include_str!("../../../ts-manager/tests/fixtures/nni_v1_9.sql");
+pub(crate) const V2_10: &str = include_str!("../../../ts-manager/tests/fixtures/nni_v2_10.sql");
+pub(crate) const V3_0: &str = include_str!("../../../ts-manager/tests/fixtures/nni_v3_0.sql");
 
 /// An experiment folder with the logs of its first trial.
-fn folder(lab: &Lab, name: &str, sql: &str, trials: &str) -> PathBuf {
+pub(crate) fn folder(lab: &Lab, name: &str, sql: &str, trials: &str) -> PathBuf {
     let folder = lab.path(name);
     fs::create_dir_all(folder.join("db")).expect("made");
     fs::create_dir_all(lab.path("code")).expect("made");
@@ -29,7 +29,8 @@ fn folder(lab: &Lab, name: &str, sql: &str, trials: &str) -> PathBuf {
     folder
 }
 
-fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// Every file below a directory with its content.
+pub(crate) fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();

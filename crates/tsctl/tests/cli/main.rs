@@ -9,6 +9,7 @@ mod detached;
 mod ending;
 mod import;
 mod lab;
+mod load_nni;
 mod looking;
 mod migrate;
 mod migrate_models;

@@ -4,7 +4,7 @@ use crate::lab::{Lab, Ran, in_status};
 use std::fs;
 
 /// Runs a command line of `nnictl` through a link to tsctl.
-fn nnictl(lab: &Lab, line: &str) -> Ran {
+pub(crate) fn nnictl(lab: &Lab, line: &str) -> Ran {
     let program = lab.path("bin/nnictl");
     if !program.is_symlink() {
         fs::create_dir_all(lab.path("bin")).expect("made");
@@ -109,7 +109,9 @@ fn an_experiment_goes_into_a_file_and_comes_back() {
         !lab.path(&format!("nni-experiments/{id}")).exists(),
         "nothing is left of it"
     );
-    fs::write(lab.path("nni.zip"), "PK\u{3}\u{4}").expect("written");
-    let zip = lab.run(&["load", "nni.zip"]).exits(8);
-    assert!(zip.stderr.contains("tsctl import"), "{zip:#?}");
+    let kept = nnictl(
+        &lab,
+        "experiment load --path saved.tar.gz --codeDir code --searchSpacePath s.json",
+    );
+    assert!(kept.exits(8).stderr.contains("keeps its search space"));
 }
