@@ -1,4 +1,5 @@
 //! An experiment that NNI's own manager ran, imported and continued: every trial as it recorded itself, and NNI's folder untouched.
+//! Then the same from the archive that `nnictl experiment save` makes of it.
 
 use super::{
     Place,
@@ -52,8 +53,56 @@ pub(super) fn run(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
     let folder = folders.join(&id);
     let before = contents(&folder)?;
     experiment.run(&["import", &id])?;
+    compare_and_go_on(&experiment, version, &id, &folder)?;
+    ensure!(contents(&folder)? == before, "NNI's folder is not as it was");
+    archived(place, &experiment, &nni, version, &id)?;
+    Ok(Outcome::Passed)
+}
+
+/// Loads the experiment from NNI's archive, as a user of tsctl does and as one of `nnictl` does.
+fn archived(place: &Place, experiment: &Experiment, nni: &Nni<'_>, version: &str, id: &str) -> Result<()> {
+    let home = experiment.home();
+    let saved = home.join("saved");
+    nni.nnictl(&["experiment", "save", id, "--path", &saved.to_string_lossy()])?;
+    let archive = saved.join(format!("nni_experiment_{id}.zip"));
+    let archive = archive.to_string_lossy();
+    let places = ["loaded", "loaded-by-nnictl"].map(|name| home.join(name));
+    let [to, to_by_nnictl] = places.each_ref().map(|path| path.to_string_lossy());
+
+    let load = ["load", &*archive, "--to", &*to];
+    let refused = experiment.refused(&load)?;
+    ensure!(refused.contains("is there already"), "{refused}");
+    experiment.run(&["gc", id, "--yes"])?;
+    experiment.run(&load)?;
+    compare_and_go_on(experiment, version, id, &places[0].join(id).join("nni"))?;
+
+    experiment.run(&["gc", id, "--yes"])?;
+    let link = home.join("nnictl");
+    std::os::unix::fs::symlink(&place.tsctl, &link)?;
+    // NNI saves no code of an experiment in schema 2: its user brings that along.
+    let code = home.join("code");
+    fs::create_dir(&code)?;
+    fs::copy(place.root.join("xtask/e2e/nni/trial.py"), code.join("trial.py"))?;
+    let (code, space) = (code.to_string_lossy(), home.join("space.json"));
+    let mut nnictl = Command::new(&link);
+    nnictl.args(["experiment", "load", "--path", &*archive, "--codeDir", &*code]);
+    nnictl
+        .args(["--logDir", &*to_by_nnictl, "--searchSpacePath"])
+        .arg(&space);
+    nnictl.env("HOME", home).env_remove("XDG_STATE_HOME");
+    shell::output(&mut nnictl)?;
+    let space: Value = serde_json::from_str(&fs::read_to_string(space)?)?;
+    let given: Value = serde_json::from_str(&fs::read_to_string(place.root.join("xtask/e2e/nni/search_space.json"))?)?;
+    ensure!(space == given, "the search space became {space}");
+    let config = fs::read_to_string(places[1].join(id).join("config.yml"))?;
+    ensure!(config.contains(&*code), "the code is not where it was put: {config}");
+    compare_and_go_on(experiment, version, id, &places[1].join(id).join("nni"))
+}
+
+/// Compares every trial with its own record below `folder`, and runs some more.
+fn compare_and_go_on(experiment: &Experiment, version: &str, id: &str, folder: &Path) -> Result<()> {
     let mut records = HashMap::new();
-    find_records(&folder, &mut records)?;
+    find_records(folder, &mut records)?;
     let trials = experiment.trials()?;
     let n_trials = trials.len();
     for (at, trial) in trials.iter().enumerate() {
@@ -82,7 +131,7 @@ pub(super) fn run(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
     }
     ensure!(records.len() >= ENOUGH, "only {} trials left a record", records.len());
     let all = n_trials + MORE;
-    experiment.run(&["resume", &id, "--max-trials", &all.to_string()])?;
+    experiment.run(&["resume", id, "--max-trials", &all.to_string()])?;
     let trials = experiment.trials()?;
     ensure!(trials.len() == all, "{} trials instead of {all}", trials.len());
     for trial in &trials[n_trials..] {
@@ -93,8 +142,7 @@ pub(super) fn run(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
             trial["status"]
         );
     }
-    ensure!(contents(&folder)? == before, "NNI's folder is not as it was");
-    Ok(Outcome::Passed)
+    Ok(())
 }
 
 /// NNI's command line in a home of its own.
