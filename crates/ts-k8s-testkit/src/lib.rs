@@ -8,4 +8,4 @@ mod server;
 pub use kubelet::{Kubelet, SharedVolume};
 pub use node::{Exec, Node, PodRef};
 pub use operators::{Generation, InstallError, Minor, Operators, Options, install_crds};
-pub use server::{ApiServer, CustomKind, Fault, Matcher, Request, Rule, Setting, User};
+pub use server::{ApiServer, CustomKind, Fault, Gate, Matcher, Request, Rule, Setting, User};

@@ -187,3 +187,7 @@ pub(crate) fn failed(said: &str) -> Error {
         error
     }
 }
+
+#[cfg(test)]
+#[path = "talk_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use super::auth::User;
 use super::connection::{Peer, Port, Switch};
 use super::controllers;
 use super::faults::{Armed, Fault, Matcher};
+use super::gate::{Gate, Hold};
 use super::handler;
 use super::kinds::{self, CustomKind, Kind};
 use super::log::Request;
@@ -222,6 +223,13 @@ impl ApiServer {
         }
     }
 
+    /// From now on, requests that match wait at the gate.
+    pub fn hold(&self, matcher: Matcher) -> Gate {
+        let (hold, gate) = Hold::new(matcher);
+        self.shared.world().holds.push(hold);
+        gate
+    }
+
     /// No more faults.
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
@@ -244,6 +252,11 @@ impl ApiServer {
         self.shared
             .watches
             .send_modify(|state| *state = (state.0 + 1, EndOfWatches::Close));
+    }
+
+    /// Breaks the connections of all commands in containers, without a word.
+    pub fn cut_commands(&self) {
+        self.shared.commands.send_modify(|n| *n += 1);
     }
 
     /// The server goes down: all connections are reset, new ones refused. What is stored stays.

@@ -132,6 +132,7 @@ impl Session {
             code,
         } = exec;
         let mut stdin = channels.stdin.then_some(stdin);
+        let mut cuts = shared.commands.subscribe();
         for channel in [STDOUT, STDERR, ERROR] {
             if channels.carries(channel) && socket.send(frame(channel, &[])).await.is_err() {
                 return;
@@ -141,6 +142,7 @@ impl Session {
         loop {
             tokio::select! {
                 () = shared.stop.cancelled() => return,
+                _ = cuts.changed() => return,
                 said = output.next() => match said {
                     Some((channel, bytes)) if open && channels.carries(channel) => {
                         open = socket.send(frame(channel, &bytes)).await.is_ok();
@@ -183,7 +185,8 @@ fn frame(channel: u8, bytes: &[u8]) -> Message {
 
 async fn hear(stdin: &mut Option<tokio::sync::mpsc::Sender<Option<Bytes>>>, closes: bool, bytes: Bytes) {
     match bytes.first() {
-        Some(&STDIN) if bytes.len() > 1 => {
+        // Also of no bytes, which the command does not notice.
+        Some(&STDIN) => {
             if let Some(open) = stdin
                 && open.send(Some(bytes.slice(1..))).await.is_err()
             {

@@ -22,6 +22,8 @@ pub enum Fault {
     CutBody,
     /// All is done, and the connection is cut behind so many bytes of the answer's body, which may be a stream.
     CutAfter(usize),
+    /// All is done, and behind so many bytes of the answer's body nothing comes any more, nor does the connection end.
+    StallAfter(usize),
     /// Nothing is done; a proxy in between answers with a web page and status 502.
     Html,
 }
@@ -87,7 +89,7 @@ impl Matcher {
         }
     }
 
-    fn matches(&self, request: &Request) -> bool {
+    pub(crate) fn matches(&self, request: &Request) -> bool {
         let holds = |part: &Option<String>, text: &str| part.as_deref().is_none_or(|part| text.contains(part));
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         is(&self.verb, &request.verb)

@@ -5,6 +5,7 @@ use super::call::{Call, Place, Query};
 use super::connection::Peer;
 use super::failure::Failure;
 use super::faults::{self, Fault};
+use super::gate::{self, Turn};
 use super::log::Request;
 use super::shared::Shared;
 use super::{create, delete, discovery, exec, logs, pods, read, review, update, watch};
@@ -37,7 +38,15 @@ pub(crate) async fn handle(
     );
     let path = parts.uri.path().to_owned();
     let place = Place::parse(&path).filter(|place| !place.plural.is_empty());
-    let (number, user, fault) = note(&shared, &parts, &query, place.as_ref());
+    let Noted {
+        number,
+        user,
+        fault,
+        turn,
+    } = note(&shared, &parts, &query, place.as_ref());
+    if let Some(turn) = turn {
+        turn.come().await;
+    }
     match &fault {
         Some(Fault::Status { code, retry_after }) => {
             return told(&shared, number, overloaded(*code, *retry_after).response());
@@ -48,7 +57,7 @@ pub(crate) async fn handle(
             return std::future::pending().await;
         }
         Some(Fault::Hang) => return std::future::pending().await,
-        Some(Fault::ResetAfter | Fault::CutBody | Fault::CutAfter(_)) | None => {}
+        Some(Fault::ResetAfter | Fault::CutBody | Fault::CutAfter(_) | Fault::StallAfter(_)) | None => {}
     }
     let answer = if let Ok(bytes) = body::to_bytes(body, MOST_BODY).await {
         answer(&shared, &mut parts, query, place, user, bytes).await
@@ -63,13 +72,22 @@ pub(crate) async fn handle(
             std::future::pending().await
         }
         Some(Fault::CutBody) => told(&shared, number, cut(response).await),
-        Some(Fault::CutAfter(length)) => told(&shared, number, cut_after(response, length)),
+        Some(Fault::CutAfter(length)) => told(&shared, number, begin_of(response, length, false)),
+        Some(Fault::StallAfter(length)) => told(&shared, number, begin_of(response, length, true)),
         _ => told(&shared, number, response),
     }
 }
 
-/// Logs the request, and takes the fault that waits for it.
-fn note(shared: &Shared, parts: &Parts, query: &Query, place: Option<&Place>) -> (u64, Option<User>, Option<Fault>) {
+/// A request that is in the log.
+struct Noted {
+    number: u64,
+    user: Option<User>,
+    fault: Option<Fault>,
+    turn: Option<Turn>,
+}
+
+/// Logs the request, and takes the fault and the gate that wait for it.
+fn note(shared: &Shared, parts: &Parts, query: &Query, place: Option<&Place>) -> Noted {
     let mut world = shared.world();
     let header = parts
         .headers
@@ -92,7 +110,13 @@ fn note(shared: &Shared, parts: &Parts, query: &Query, place: Option<&Place>) ->
         status: 0,
     };
     let fault = faults::take(&mut world.faults, &request);
-    (world.note(request), user, fault)
+    let turn = gate::take(&mut world.holds, &request);
+    Noted {
+        number: world.note(request),
+        user,
+        fault,
+        turn,
+    }
 }
 
 /// Notes the status of the answer. The log may have been cleared meanwhile.
@@ -255,6 +279,12 @@ fn overloaded(code: u16, retry_after: Option<u32>) -> Failure {
             "Timeout: request did not complete within the allotted timeout",
         ),
         401 => ("Unauthorized", "Unauthorized"),
+        // `checkQuotas` in `plugin/pkg/admission/resourcequota/controller.go`, where others were faster each time.
+        409 => (
+            "Conflict",
+            "Operation cannot be fulfilled on resourcequotas \"counts\": the object has been modified; please apply your \
+             changes to the latest version and try again",
+        ),
         _ => ("", "the server said no"),
     };
     let mut failure = Failure::new(code, reason, message);
@@ -285,14 +315,17 @@ async fn cut(response: Response) -> Response {
     Response::from_parts(parts, Body::from_stream(broken))
 }
 
-/// So much of the answer as it comes, and then no more.
-fn cut_after(response: Response, length: usize) -> Response {
+/// So much of the answer as it comes, and then no more: it is cut, or nothing says that.
+fn begin_of(response: Response, length: usize, is_silent: bool) -> Response {
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     let begin = Some((body.into_data_stream(), length));
-    let pieces = stream::unfold(begin, |state| async {
+    let pieces = stream::unfold(begin, move |state| async move {
         let (mut pieces, left) = state?;
         if left == 0 {
+            if is_silent {
+                std::future::pending::<()>().await;
+            }
             sent().await;
             return Some((Err(std::io::Error::other("the answer was cut")), None));
         }

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     world: Mutex<World>,
     /// Counts the ends of watches, and how the last one was.
     pub(crate) watches: watch::Sender<(u64, EndOfWatches)>,
+    /// Counts how often the connections of commands were broken.
+    pub(crate) commands: watch::Sender<u64>,
     /// Ends all that runs for the server.
     pub(crate) stop: CancellationToken,
 }
@@ -32,6 +34,7 @@ impl Shared {
             setting,
             world: Mutex::new(world),
             watches: watch::Sender::new((0, EndOfWatches::Close)),
+            commands: watch::Sender::default(),
             stop: CancellationToken::new(),
         }
     }

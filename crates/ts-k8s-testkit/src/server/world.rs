@@ -3,6 +3,7 @@
 use super::auth::User;
 use super::failure::Failure;
 use super::faults::Armed;
+use super::gate::Hold;
 use super::kinds::{self, Kind};
 use super::log::Request;
 use super::store::{Key, Store};
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) users: Vec<User>,
     pub(crate) denials: Vec<Denial>,
     pub(crate) faults: Vec<Armed>,
+    pub(crate) holds: Vec<Hold>,
     /// Numbered, since a test may forget some while others wait for their answers.
     pub(crate) requests: Vec<(u64, Request)>,
     requested: u64,
@@ -47,6 +49,7 @@ impl World {
             users,
             denials: Vec::new(),
             faults: Vec::new(),
+            holds: Vec::new(),
             requests: Vec::new(),
             requested: 0,
             node: None,

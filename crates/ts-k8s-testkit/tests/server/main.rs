@@ -3,6 +3,7 @@
 mod access;
 mod deletion;
 mod faults;
+mod gates;
 mod lists;
 mod objects;
 mod pods;

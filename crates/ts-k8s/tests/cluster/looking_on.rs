@@ -56,7 +56,7 @@ impl Look {
 }
 
 /// A trial that says `first`, waits for the gate, and says `last`.
-fn talk(world: &Stored, client: &Client<'_>) -> TrialSpec {
+pub(crate) fn talk(world: &Stored, client: &Client<'_>) -> TrialSpec {
     let mut trial = client.trial(&Behavior::RunUntilCanceled { metrics: vec![] });
     let gate = world.world.path("gates/g");
     trial.command = format!(
