@@ -73,16 +73,23 @@ pub(crate) fn of_status(what: &str, status: &Status) -> Error {
             format!("the cluster refused the credentials to {what}: {said}"),
         )
         .with_help("tokens and client certificates expire: renew those of your kubeconfig"),
-        403 if said.contains("exceeded quota") => error(ErrorKind::NoCapacity, said)
-            .with_help("wait, or raise the quota of the namespace (`kubectl describe quota`)")
-            .with_retry(Retry::NotApplied {
-                after: after.or(Some(Duration::from_secs(5))),
-            }),
+        403 if said.contains("exceeded quota") || said.contains("status unknown for quota") => {
+            error(ErrorKind::NoCapacity, said)
+                .with_help("wait, or raise the quota of the namespace (`kubectl describe quota`)")
+                .with_retry(Retry::NotApplied {
+                    after: after.or(Some(Duration::from_secs(5))),
+                })
+        }
         400 | 403 if said.contains("admission webhook") => error(
             ErrorKind::Rejected,
             format!("an admission webhook of the cluster refused to {what}: {said}"),
         )
         .with_help("the webhook's own text says what it wants; ask whoever runs the cluster"),
+        403 if is_admission(&said) => error(
+            ErrorKind::Rejected,
+            format!("the rules of the cluster do not admit it: cannot {what}: {said}"),
+        )
+        .with_help("the cluster's own words name the rule; what it asks of pods can be said in `podTemplate`"),
         403 => error(ErrorKind::Denied, format!("not allowed to {what}: {said}"))
             .with_help("`tsctl doctor FILE` lists the permissions that are missing"),
         404 if said.contains(NO_SUCH_KIND) => error(
@@ -91,6 +98,10 @@ pub(crate) fn of_status(what: &str, status: &Status) -> Error {
         )
         .with_help("install the operator and its CRDs, or choose another platform"),
         404 => error(ErrorKind::NotFound, format!("cannot {what}: {said}")),
+        // Somebody else wrote at that moment what this would have written, such as the count of a quota.
+        409 if status.reason == "Conflict" => {
+            error(ErrorKind::Conflict, format!("cannot {what} now: {said}")).with_retry(Retry::NotApplied { after })
+        }
         409 => error(ErrorKind::Conflict, format!("cannot {what}: {said}")),
         410 => error(ErrorKind::Conflict, format!("cannot {what}: {said}")).with_retry(Retry::NotApplied { after }),
         429 => error(
@@ -113,6 +124,14 @@ pub(crate) fn of_status(what: &str, status: &Status) -> Error {
             format!("the API server answered with HTTP {code} to the request to {what}: {said}"),
         ),
     }
+}
+
+/// Whether it is admission that refuses, and not an authorizer: that says who cannot do what.
+///
+/// Source: kubernetes v1.20, `apiserver/pkg/endpoints/handlers/responsewriters/errors.go`, `forbiddenMessage`;
+/// `apiserver/pkg/admission/errors.go`, `NewForbidden`.
+fn is_admission(said: &str) -> bool {
+    said.contains(" is forbidden: ") && !(said.contains("User ") && said.contains(" cannot "))
 }
 
 /// The error of an answer of which only the code is known, and what it means here.
@@ -168,6 +187,18 @@ mod tests {
             (401, "Unauthorized", K::Auth, Retry::Never),
             (
                 403,
+                "pods \"a\" is forbidden: status unknown for quota: q, resources: pods",
+                K::NoCapacity,
+                retry(Some(5)),
+            ),
+            (
+                403,
+                "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true",
+                K::Rejected,
+                Retry::Never,
+            ),
+            (
+                403,
                 "pods is forbidden: User \"u\" cannot list",
                 K::Denied,
                 Retry::Never,
@@ -208,6 +239,22 @@ mod tests {
             let error = of_status("create a job", &status(code, said));
             assert_eq!((error.kind(), error.retry()), (kind, advice), "{code} {said}");
         }
+    }
+
+    #[test]
+    fn whoever_came_second_may_come_again() {
+        let second = Status {
+            reason: "Conflict".to_owned(),
+            ..status(
+                409,
+                "Operation cannot be fulfilled on resourcequotas \"q\": the object has been modified",
+            )
+        };
+        let error = of_status("create a job", &second);
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Conflict, Retry::NotApplied { after: None })
+        );
     }
 
     #[test]

@@ -108,6 +108,8 @@ pub(crate) async fn validate(config: &KubernetesConfig, spec: &ExperimentSpec) -
     };
     match api.create(&dry, &object).await {
         Ok(_) => {}
+        // Webhooks of the first version of their interface may refuse to look at what is only tried.
+        Err(kube::Error::Api(status)) if status.message.contains("does not support dry run") => {}
         // Full now does not mean full when trials start.
         Err(kube::Error::Api(status)) if status.message.contains("exceeded quota") => {
             warnings.push(Warning::new(format!("no trial could start now: {}", status.message)));

@@ -1,6 +1,9 @@
 //! The cluster will not have an object: its name is taken, the quota is used up, a webhook says no.
 
-use crate::faults::{World, gated, metrics, reborn, until_reason};
+use crate::{
+    faults::{World, gated, metrics, reborn, until_reason},
+    world::MANAGER,
+};
 use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
 use kube::{
     Api,
@@ -8,6 +11,7 @@ use kube::{
 };
 use serde_json::json;
 use ts_core::{CleanupScope, ReasonCode, TrialStatus};
+use ts_k8s_testkit::{Fault, Matcher};
 use ts_testkit::conformance::{Client, Fixture as _};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,5 +117,44 @@ async fn waits_for_the_webhook(world: World, dies: bool) {
     world.server.allow("jobs");
     world.open_gate("go").await;
     assert_eq!(watch.until_end(&trial.id).await.bodies(), metrics(0..4));
+    client.finish().await;
+}
+
+/// Google's clusters count the jobs of each namespace by a quota, whose status all who create something write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_quota_others_write_at_the_same_moment_is_created_a_moment_later() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    let mut watch = client.watch();
+    let creation = Matcher::any().user(MANAGER).verb("create").resource("jobs");
+    let conflict = Fault::Status {
+        code: 409,
+        retry_after: None,
+    };
+    world.server.fault(creation, conflict, 2);
+    let trial = client.submit(&gated(0)).await;
+    world.open_gate("go").await;
+    let end = watch.until_end(&trial.id).await;
+    assert_eq!(
+        (end.status(), end.bodies()),
+        (
+            Some(TrialStatus::Succeeded),
+            metrics(0..4).iter().map(String::as_str).collect()
+        )
+    );
+    client.finish().await;
+}
+
+/// Source of the words: kubernetes v1.20, `apiserver/pkg/admission/plugin/webhook/errors/statuserror.go`, `NewDryRunUnsupportedErr`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_takes_no_dry_run_hinders_no_experiment() {
+    let world = World::fresh().await;
+    let client = Client::start(&world).await;
+    world
+        .server
+        .deny("jobs", 400, "admission webhook \"x\" does not support dry run");
+    let warnings = client.service.validate(&client.spec).await;
+    assert!(warnings.is_ok(), "{warnings:?}");
+    world.server.allow("jobs");
     client.finish().await;
 }
