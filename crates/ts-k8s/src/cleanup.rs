@@ -54,7 +54,7 @@ async fn settle(core: &Core) {
     };
     tokio::select! {
         () = settled => {}
-        () = core.ctx.clock.sleep(core.config.grace_period + PATIENCE) => {
+        () = core.ctx.clock.sleep(core.config.longest_grace() + PATIENCE) => {
             tracing::warn!("the cluster has not removed all that was to be removed; `tsctl gc` does it later");
         }
     }
@@ -76,7 +76,7 @@ async fn end_all(running: &Arc<Running>, trials: &BTreeSet<TrialId>, report: &mu
     };
     tokio::select! {
         () = ended => {}
-        () = core.ctx.clock.sleep(core.config.grace_period + PATIENCE) => {
+        () = core.ctx.clock.sleep(core.config.longest_grace() + PATIENCE) => {
             for trial in trials.iter().filter(|trial| is_live(trial)) {
                 report.failures.push((trial.to_string(), still_there(&format!("trial `{trial}`"))));
             }
@@ -202,7 +202,7 @@ async fn pods_gone(core: &Core, ready: &Ready, selector: &str) -> Result<()> {
         if left.items.is_empty() {
             return Ok(());
         }
-        if waited > core.config.grace_period + PATIENCE {
+        if waited > core.config.longest_grace() + PATIENCE {
             return Err(still_there(&format!("{} pods", left.items.len())));
         }
         let are_going = left.items.iter().all(|pod| pod.metadata.deletion_timestamp.is_some());

@@ -291,6 +291,21 @@ impl KubernetesConfig {
         }
     }
 
+    /// The longest time that a pod of a trial may take to end, also by a template of the user's.
+    pub(crate) fn longest_grace(&self) -> Duration {
+        const SECONDS: &str = "/spec/terminationGracePeriodSeconds";
+        let of_template = self.pods.template.iter().filter_map(|pod| pod.pointer(SECONDS));
+        let roles = self
+            .framework_template
+            .iter()
+            .filter_map(|own| own.pointer("/spec/taskRoles"));
+        let roles = roles.filter_map(serde_json::Value::as_array).flatten();
+        let of_roles = roles.filter_map(|role| role.pointer("/task/pod")?.pointer(SECONDS));
+        let seconds = of_template.chain(of_roles).filter_map(serde_json::Value::as_u64);
+        let longest = seconds.map(Duration::from_secs).max().unwrap_or_default();
+        longest.max(self.grace_period)
+    }
+
     /// How many pods a trial has in all.
     pub(crate) fn n_pods(&self) -> u32 {
         self.roles.iter().map(|role| role.replicas).sum()

@@ -1,6 +1,10 @@
 //! What a pod shows: where it is on its way, what holds it up, and how its trial's container ended.
 
-use crate::{names, object::CODE_CONTAINER, status::of_time};
+use crate::{
+    names,
+    object::{CODE_CONTAINER, POD_NAME},
+    status::of_time,
+};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use ts_core::{Reason, ReasonCode, Timestamp, TrialId};
 
@@ -23,6 +27,8 @@ pub(crate) struct PodView {
     /// Name of the trial's container.
     pub(crate) container: String,
     pub(crate) main: Main,
+    /// The init container that failed, so that the trial's was never started.
+    pub(crate) failed_init: Option<FailedInit>,
     /// Whether its init container waits for the code.
     pub(crate) wants_code: bool,
     pub(crate) node: Option<String>,
@@ -63,6 +69,14 @@ impl ContainerEnd {
     }
 }
 
+/// An init container that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FailedInit {
+    pub(crate) name: String,
+    pub(crate) code: i32,
+    pub(crate) message: String,
+}
+
 /// A word of the platform and what it says with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeldUp {
@@ -77,8 +91,7 @@ impl PodView {
         let trial = names::of_label(labels.get(names::TRIAL)?)?;
         let spec = pod.spec.as_ref()?;
         // Webhooks may put containers before ours.
-        let is_ours =
-            |c: &&k8s_openapi::api::core::v1::Container| c.env.iter().flatten().any(|e| e.name == "NNI_POD_NAME");
+        let is_ours = |c: &&k8s_openapi::api::core::v1::Container| c.env.iter().flatten().any(|e| e.name == POD_NAME);
         let container = spec.containers.iter().find(is_ours).or(spec.containers.first())?;
         let status = pod.status.as_ref();
         let statuses = status.and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
@@ -88,8 +101,10 @@ impl PodView {
         let main_status = statuses.iter().find(|s| s.name == container.name);
         let phase = status.and_then(|s| s.phase.as_deref()).unwrap_or_default();
         let mut main = main_status.map_or(Main::Waiting, main_of);
+        let mut failed_init = None;
         let is_over = matches!(phase, "Succeeded" | "Failed");
         if is_over && !matches!(main, Main::Ended(_)) {
+            failed_init = init_statuses.iter().find_map(failed_init_of);
             // Evicted and refused pods may have no state of their containers.
             main = Main::Ended(ContainerEnd {
                 code: -1,
@@ -110,6 +125,7 @@ impl PodView {
             index: index_of(pod),
             container: container.name.clone(),
             main,
+            failed_init,
             wants_code: code.is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())),
             node: spec.node_name.clone(),
             held_up: held_up(pod, init_statuses.iter().chain(statuses)),
@@ -164,6 +180,15 @@ fn main_of(status: &ContainerStatus) -> Main {
         });
     }
     Main::Waiting
+}
+
+fn failed_init_of(status: &ContainerStatus) -> Option<FailedInit> {
+    let end = status.state.as_ref()?.terminated.as_ref()?;
+    (end.exit_code != 0).then(|| FailedInit {
+        name: status.name.clone(),
+        code: end.exit_code,
+        message: end.message.clone().unwrap_or_default(),
+    })
 }
 
 fn held_up<'a>(pod: &Pod, containers: impl Iterator<Item = &'a ContainerStatus>) -> Option<HeldUp> {

@@ -2,7 +2,7 @@
 
 use crate::{
     core::Place,
-    pods::{ContainerEnd, Main},
+    pods::{ContainerEnd, FailedInit, Main},
     relay::Exit,
     scene::Pod,
     status::Failure,
@@ -137,8 +137,13 @@ pub(crate) fn gone(pods: &[&Pod], exit: Option<Exit>, known: &Known<Place>, now:
 /// The end of a command that was not ended by the removal of its pod.
 fn by_itself(exit: Option<Exit>, now: Timestamp, tail: &str) -> Option<End> {
     let exit = exit.filter(|exit| !BY_KUBELET.contains(&exit.code))?;
+    Some(of_command(exit, now, tail))
+}
+
+/// The end of a command.
+pub(crate) fn of_command(exit: Exit, now: Timestamp, tail: &str) -> End {
     let at = Some(exit.at).filter(|at| *at > 0).map_or(now, Timestamp);
-    Some(of_exit(exit.code, tail, at))
+    of_exit(exit.code, tail, at)
 }
 
 /// A job that failed because of a pod that nobody saw, and that is gone: a Job keeps its pods, so somebody removed it.
@@ -252,6 +257,12 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
     if end.is_unknown() {
         return lost(pod, at);
     }
+    if let Some(init) = &pod.view.failed_init {
+        return failed(
+            Reason::new(ReasonCode::StartFailed, of_init(pod, init), at)
+                .unblocked_by("`kubectl logs` of the pod with `-c` and the name of that container shows what it said"),
+        );
+    }
     if is_start_failure(end) {
         let text = format!(
             "the container of pod `{}` could not be started: {}",
@@ -282,6 +293,19 @@ fn of_pod(pod: &Pod, at: Timestamp, tail: &str) -> End {
     of_exit(end.code, tail, at)
 }
 
+fn of_init(pod: &Pod, init: &FailedInit) -> String {
+    let FailedInit { name, code, message } = init;
+    let mut text = format!(
+        "the trial was not begun: init container `{name}` of pod `{}` failed (exit code {code})",
+        pod.view.name
+    );
+    if let Some(last) = message.trim().lines().next_back() {
+        text.push_str(": ");
+        text.push_str(last);
+    }
+    text
+}
+
 fn is_start_failure(end: &ContainerEnd) -> bool {
     matches!(end.reason.as_str(), "ContainerCannotRun" | "StartError")
 }
@@ -290,8 +314,9 @@ fn code_of(pod: &Pod) -> Option<i32> {
     if let Some(exit) = pod.exit() {
         return Some(exit.code);
     }
-    match &pod.view.main {
-        Main::Ended(end) => Some(end.code),
+    match (&pod.view.main, &pod.view.failed_init) {
+        (Main::Ended(_), Some(init)) => Some(init.code),
+        (Main::Ended(end), None) => Some(end.code),
         _ => None,
     }
 }

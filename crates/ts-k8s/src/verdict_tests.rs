@@ -79,3 +79,39 @@ fn a_node_that_lost_a_container_does_not_know_how_it_ended() {
     assert_eq!(end.status, TrialStatus::Failed, "{end:?}");
     assert!(said(&end).contains('5'), "{end:?}");
 }
+
+/// A pod whose init container ended so; that of the trial never began.
+fn not_begun(code: i32, is_going: bool) -> PodView {
+    let mut pod = json!({
+        "metadata": {"name": "a-0", "uid": "a-0", "labels": {"trialId": "t1", "nniRole": "worker"}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "trial", "env": [{"name": "NNI_POD_NAME"}]}]},
+        "status": {
+            "phase": "Failed",
+            "initContainerStatuses": [
+                {"name": "fine", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                    "state": {"terminated": ended(0, "Completed", "2026-01-01T00:00:01Z")}},
+                {"name": "frameworkbarrier", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                    "state": {"terminated": {"exitCode": code, "message": "waited for 600 s\n"}}},
+            ],
+            "containerStatuses": [{"name": "trial", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "PodInitializing"}}}],
+        },
+    });
+    if is_going {
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:01Z".into();
+    }
+    PodView::of(&serde_json::from_value(pod).expect("a pod")).expect("one of ours")
+}
+
+#[test]
+fn an_init_container_that_failed_is_named() {
+    let end = failure_of(vec![not_begun(201, false)], None);
+    assert_eq!(end.status, TrialStatus::Failed, "{end:?}");
+    for word in ["`frameworkbarrier`", "`a-0`", "201", "waited for 600 s"] {
+        assert!(said(&end).contains(word), "{word}: {end:?}");
+    }
+    assert!(!not_begun(201, false).has_begun(), "there is no log of the trial");
+    // Somebody has removed the pod.
+    let end = failure_of(vec![not_begun(143, true)], None);
+    assert_eq!(end.status, TrialStatus::SysCanceled, "{end:?}");
+}

@@ -7,7 +7,7 @@ use crate::{
     core::Core,
     deliver::{self, Target},
     error, exec, names,
-    object::{Owner, code_dir, experiment_dir, ready_mark, storage_mount, storage_volume},
+    object::{Owner, code_dir, experiment_dir, like_trials, ready_mark, storage_mount, storage_volume},
 };
 use futures_util::{StreamExt as _, future};
 use k8s_openapi::api::core::v1::Pod;
@@ -139,16 +139,14 @@ fn pod(core: &Core, storage: &Storage, name: &str, owner: Option<&Owner>) -> Val
     if let Some(account) = &pods.service_account {
         spec["serviceAccountName"] = account.clone().into();
     }
-    // Files belong to whom the trials run as.
-    let context = pods.template.as_ref().and_then(|t| t.pointer("/spec/securityContext"));
-    if let Some(context) = context {
-        spec["securityContext"] = context.clone();
-    }
     let owners: Vec<Value> = owner.into_iter().map(Owner::reference).collect();
-    json!({
+    let mut pod = json!({
         "metadata": {"name": name, "labels": anchor::labels(core), "ownerReferences": owners},
         "spec": spec,
-    })
+    });
+    // Files belong to whom the trials run as.
+    like_trials(&mut pod, &core.config);
+    pod
 }
 
 async fn until_running(cluster: &Cluster, name: &str) -> Result<()> {

@@ -11,7 +11,11 @@ use ts_core::Result;
 /// The barrier waits until every task has an address and leaves them in this folder.
 const BARRIER_DIR: &str = "/mnt/frameworkbarrier";
 const BARRIER_VOLUME: &str = "frameworkbarrier-volume";
+const BARRIER: &str = "frameworkbarrier";
 const BARRIER_IMAGE: &str = "frameworkcontroller/frameworkbarrier";
+/// After how many seconds FrameworkController ends a pod by force, and how much later than the kubelet.
+const FORCED_END: &str = "podGracefulDeletionTimeoutSec";
+const FORCED_LATER: u64 = 60;
 /// Port of the first role; the next ones follow.
 const FIRST_PORT: u32 = 4000;
 
@@ -36,7 +40,7 @@ pub(super) fn spec(b: &Blueprint<'_>) -> Result<Value> {
                 "minSucceededTaskCount": role.completion.min_succeeded,
             },
             "task": {
-                "podGracefulDeletionTimeoutSec": seconds(b.config.grace_period) + 60,
+                FORCED_END: seconds(b.config.longest_grace()) + FORCED_LATER,
                 "pod": pod,
             },
         });
@@ -62,6 +66,8 @@ fn role_of<'a>(template: &'a Value, role: &Role) -> Option<&'a Value> {
 
 /// Ours over the user's role: what NNI's template mode replaces is replaced, the rest is the user's.
 fn over(users: &Value, mut ours: Value) -> Value {
+    keep_times(users, &mut ours);
+    keep_barrier(users, &mut ours);
     let users_container = users.pointer("/task/pod/spec/containers/0");
     if let (Some(users), Some(ours)) = (users_container, ours.pointer_mut("/task/pod/spec/containers/0")) {
         // The one container of the user's role is ours, whatever its name.
@@ -89,13 +95,45 @@ fn over(users: &Value, mut ours: Value) -> Value {
     }
     let mut merged = users.clone();
     merge::strategic(&mut merged, &ours);
+    pod::same_user(&mut merged["task"]["pod"]["spec"]);
     merged
+}
+
+/// How long a pod may take to end is the user's, where it is said.
+fn keep_times(users: &Value, ours: &mut Value) {
+    if let Some(seconds) = users.pointer("/task/pod/spec/terminationGracePeriodSeconds") {
+        ours["task"]["pod"]["spec"]["terminationGracePeriodSeconds"] = seconds.clone();
+        if let Some(seconds) = seconds.as_u64() {
+            ours["task"][FORCED_END] = (seconds + FORCED_LATER).into();
+        }
+    }
+    if let Some(seconds) = users.pointer("/task").and_then(|task| task.get(FORCED_END)) {
+        ours["task"][FORCED_END] = seconds.clone();
+    }
+}
+
+/// The barrier is of the user's image: a cluster may have no other registry.
+fn keep_barrier(users: &Value, ours: &mut Value) {
+    const INIT: &str = "/task/pod/spec/initContainers";
+    let is_barrier = |container: &&Value| container["name"] == BARRIER;
+    let barrier = users.pointer(INIT).and_then(Value::as_array);
+    let Some(image) = barrier.and_then(|list| list.iter().find(is_barrier)?.get("image")) else {
+        return;
+    };
+    let barriers = ours.pointer_mut(INIT).and_then(Value::as_array_mut);
+    for barrier in barriers
+        .into_iter()
+        .flatten()
+        .filter(|container| container["name"] == BARRIER)
+    {
+        barrier["image"] = image.clone();
+    }
 }
 
 /// Two and more tasks find each other by the barrier, which reads the Framework and so needs a service account that may.
 fn add_barrier(b: &Blueprint<'_>, pod: &mut Value) {
     let mount = json!({"name": BARRIER_VOLUME, "mountPath": BARRIER_DIR});
-    let barrier = json!({"name": "frameworkbarrier", "image": BARRIER_IMAGE, "volumeMounts": [mount]});
+    let barrier = json!({"name": BARRIER, "image": BARRIER_IMAGE, "volumeMounts": [mount]});
     let spec = &mut pod["spec"];
     push(&mut spec["volumes"], json!({"name": BARRIER_VOLUME, "emptyDir": {}}));
     push(&mut spec["initContainers"], barrier);

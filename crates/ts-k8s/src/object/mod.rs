@@ -1,5 +1,6 @@
 //! From a trial to the object that is created for it: pure functions, one file per family of kinds.
 
+mod aside;
 mod framework;
 mod job;
 mod kubeflow;
@@ -7,8 +8,9 @@ mod merge;
 mod pod;
 mod train_job;
 
+pub(crate) use aside::like_trials;
 pub(crate) use pod::{
-    CODE_CONTAINER, RECEIVE, WORK_DIR, azure_secret, code_dir, experiment_dir, ready_mark, registry_secret,
+    CODE_CONTAINER, POD_NAME, RECEIVE, WORK_DIR, azure_secret, code_dir, experiment_dir, ready_mark, registry_secret,
     storage_mount, storage_volume, trial_dir,
 };
 pub(crate) use train_job::{bare_runtime, runtime};
@@ -87,6 +89,26 @@ impl Blueprint<'_> {
         if let Some(owner) = self.owner {
             metadata["ownerReferences"] = json!([owner.reference()]);
         }
+        self.with_users(metadata)
+    }
+
+    /// Ours over the labels and annotations of a Framework of the user's.
+    fn with_users(&self, ours: Value) -> Value {
+        let Some(users) = self
+            .config
+            .framework_template
+            .as_ref()
+            .and_then(|own| own.get("metadata"))
+        else {
+            return ours;
+        };
+        let mut metadata = json!({});
+        for part in ["labels", "annotations"] {
+            if let Some(map) = users.get(part).filter(|map| map.is_object()) {
+                metadata[part] = map.clone();
+            }
+        }
+        merge::strategic(&mut metadata, &ours);
         metadata
     }
 }

@@ -225,7 +225,9 @@ fn tasks_of_a_framework_find_each_other_by_its_barrier() {
 #[test]
 fn a_framework_of_the_users_own_keeps_what_is_not_ours() {
     let mut config = config(JobKind::Framework, vec![role("worker", 1)]);
-    config.framework_template = Some(json!({"spec": {
+    let metadata =
+        json!({"name": "theirs", "namespace": "x", "labels": {"team": "a", "app": "b"}, "annotations": {"c": "d"}});
+    config.framework_template = Some(json!({"metadata": metadata, "spec": {
         "retryPolicy": {"maxRetryCount": 2},
         "taskRoles": [{"name": "worker", "task": {"retryPolicy": {"fancyRetryPolicy": true}, "pod": {"spec": {
             "hostNetwork": true,
@@ -234,6 +236,19 @@ fn a_framework_of_the_users_own_keeps_what_is_not_ours() {
         }}}}],
     }}));
     let object = made(&config);
+    let metadata = &object["metadata"];
+    assert_eq!(
+        (&metadata["name"], metadata.get("namespace")),
+        (&json!("nniexpexp1trialtr1"), None)
+    );
+    assert_eq!(
+        (
+            &metadata["labels"]["team"],
+            &metadata["labels"]["app"],
+            &metadata["annotations"]["c"]
+        ),
+        (&json!("a"), &json!("nni-kubernetes-trial"), &json!("d"))
+    );
     assert_eq!(object["spec"]["retryPolicy"]["maxRetryCount"], 2);
     let task = &object["spec"]["taskRoles"][0]["task"];
     assert_eq!(task["retryPolicy"]["fancyRetryPolicy"], true);
@@ -256,6 +271,80 @@ fn a_framework_of_the_users_own_keeps_what_is_not_ours() {
         .map(|m| &m["mountPath"])
         .collect();
     assert_eq!(paths, ["/data", "/tmp/nni"]);
+}
+
+#[test]
+fn a_framework_of_the_users_own_keeps_its_barrier_and_its_times() {
+    let mut config = config(JobKind::Framework, vec![role("worker", 2)]);
+    config.grace_period = Duration::from_secs(5);
+    let made_of = |task: Value| {
+        let mut config = config.clone();
+        config.framework_template = Some(json!({"spec": {"taskRoles": [{"name": "worker", "task": task}]}}));
+        (
+            made(&config)["spec"]["taskRoles"][0]["task"].clone(),
+            config.longest_grace(),
+        )
+    };
+    let pod = |times: Value| {
+        let mut spec = json!({
+            "containers": [{"name": "mine", "image": "own:2"}],
+            "initContainers": [{"name": "frameworkbarrier", "image": "registry.local/barrier:1", "env": [{"name": "A"}]}],
+        });
+        merge::strategic(&mut spec, &times);
+        json!({"spec": spec})
+    };
+    let (task, grace) = made_of(json!({"podGracefulDeletionTimeoutSec": 1800, "pod": pod(json!({}))}));
+    assert_eq!(task["podGracefulDeletionTimeoutSec"], 1800);
+    assert_eq!(task["pod"]["spec"]["terminationGracePeriodSeconds"], 5);
+    assert_eq!(grace, Duration::from_secs(5));
+    let barriers: Vec<&Value> = task["pod"]["spec"]["initContainers"]
+        .as_array()
+        .expect("containers")
+        .iter()
+        .filter(|container| container["name"] == "frameworkbarrier")
+        .collect();
+    let [barrier] = barriers.as_slice() else {
+        panic!("{barriers:?}")
+    };
+    assert_eq!(
+        barrier["image"], "registry.local/barrier:1",
+        "no other registry may be there"
+    );
+    assert_eq!(barrier["env"], json!([{"name": "A"}]));
+    let (task, grace) = made_of(json!({"pod": pod(json!({"terminationGracePeriodSeconds": 300}))}));
+    assert_eq!(
+        task["podGracefulDeletionTimeoutSec"], 360,
+        "not before the pod's own time"
+    );
+    assert_eq!(task["pod"]["spec"]["terminationGracePeriodSeconds"], 300);
+    assert_eq!(grace, Duration::from_mins(5));
+}
+
+#[test]
+fn the_code_is_taken_by_whom_the_trial_runs_as() {
+    let code_of = |pod: &Value| {
+        let containers = pod["initContainers"].as_array().expect("containers");
+        let code = containers.iter().find(|container| container["name"] == CODE_CONTAINER);
+        code.expect("one that waits for the code")["securityContext"].clone()
+    };
+    let user = json!({"runAsUser": 1000});
+    let mut job = config(JobKind::Job, vec![role("worker", 1)]);
+    let template = |own: Value| json!({"spec": {"containers": [{"name": "trial", "securityContext": user}], "initContainers": own}});
+    job.pods.template = Some(template(json!([])));
+    assert_eq!(code_of(&made(&job)["spec"]["template"]["spec"]), user);
+    job.pods.template = Some(template(json!([{"name": "code", "securityContext": {"runAsUser": 0}}])));
+    assert_eq!(
+        code_of(&made(&job)["spec"]["template"]["spec"]),
+        json!({"runAsUser": 0})
+    );
+    let mut framework = config(JobKind::Framework, vec![role("worker", 1)]);
+    framework.framework_template = Some(
+        json!({"spec": {"taskRoles": [{"name": "worker", "task": {"pod": {"spec": {
+            "containers": [{"name": "mine", "image": "own:2", "securityContext": user}],
+        }}}}]}}),
+    );
+    let made = made(&framework);
+    assert_eq!(code_of(&made["spec"]["taskRoles"][0]["task"]["pod"]["spec"]), user);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) const CODE_CONTAINER: &str = "code";
 pub(crate) const RECEIVE: &str = include_str!("../pod/receive.sh");
 /// What runs in the trial's container.
 const TRIAL: &str = include_str!("../pod/trial.sh");
+/// Variable by which the trial's container is told from those that others put beside it.
+pub(crate) const POD_NAME: &str = "NNI_POD_NAME";
 /// Volume behind [`WORK_DIR`].
 const WORK_VOLUME: &str = "nni-work";
 /// Volume of the shared storage; NNI's name.
@@ -113,7 +115,29 @@ pub(super) fn template(b: &Blueprint<'_>, role: &Role) -> Result<Value> {
         // What pods are found by stays ours.
         merge::strategic(&mut template, &json!({"metadata": {"labels": b.labels(Some(role))}}));
     }
+    same_user(&mut template["spec"]);
     Ok(template)
+}
+
+/// Has the code taken by whom the trial runs as, unless a template says otherwise: nobody else's files could the trial change, and
+/// a cluster that asks something of one container asks it of all.
+pub(super) fn same_user(spec: &mut Value) {
+    let containers = spec["containers"].as_array().into_iter().flatten();
+    let context = containers
+        .filter(|container| is_of_trial(container))
+        .find_map(|container| container.get("securityContext"));
+    let Some(context) = context.cloned() else { return };
+    let containers = spec["initContainers"].as_array_mut().into_iter().flatten();
+    for code in containers.filter(|container| container["name"] == CODE_CONTAINER) {
+        if code.get("securityContext").is_none() {
+            code["securityContext"] = context.clone();
+        }
+    }
+}
+
+fn is_of_trial(container: &Value) -> bool {
+    let env = container["env"].as_array().into_iter().flatten();
+    env.into_iter().any(|variable| variable["name"] == POD_NAME)
 }
 
 /// Name of the Secret with the credentials of a role's registry.
@@ -125,7 +149,7 @@ fn main_container(b: &Blueprint<'_>, role: &Role) -> Result<Value> {
     let pods = &b.config.pods;
     let (script, parameters) = script(b, role)?;
     let mut env: Vec<Value> =
-        vec![json!({"name": "NNI_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})];
+        vec![json!({"name": POD_NAME, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})];
     if role.gpus == 0 {
         // Images made for GPUs ask for all of them; old device plugins gave them even to pods that wanted none.
         env.push(json!({"name": "CUDA_VISIBLE_DEVICES", "value": ""}));

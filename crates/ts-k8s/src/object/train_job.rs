@@ -54,6 +54,7 @@ pub(crate) fn runtime(b: &Blueprint<'_>, base: &Value) -> Result<Value> {
     };
     let job = &mut job["template"]["spec"];
     merge::strategic(&mut job["template"], &pod::template(b, &b.config.roles[0])?);
+    pod::same_user(&mut job["template"]["spec"]);
     job["backoffLimit"] = 0.into();
     // A trial runs once. A Job or JobSet that is removed after some time is made anew (kubeflow/trainer#3737).
     remove(job, "ttlSecondsAfterFinished");
