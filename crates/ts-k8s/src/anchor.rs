@@ -59,14 +59,22 @@ pub(crate) async fn find(core: &Core, cluster: &Cluster) -> Result<Option<Owner>
     Ok(uid.map(|uid| Owner { name, uid }))
 }
 
-/// Makes the Secrets anew if one of them is gone: without it no pod can mount the storage, or be pulled.
+/// Makes the Secrets anew if one of them is gone: without it no pod can mount the storage, or be pulled. Whether one is there is
+/// told by a creation that is only tried, since reading Secrets is no right that we ask for.
 pub(crate) async fn restore_secrets(core: &Core, cluster: &Cluster) -> Result<()> {
     let api: Api<Secret> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
     for name in secret_names(core) {
-        let found = api.get_metadata_opt(&name).await;
-        let found = found.map_err(|e| error::of_api(&format!("look at Secret `{name}`"), e))?;
-        if found.is_none() {
-            return ensure_secrets(core, cluster).await;
+        let empty: Secret = object(json!({"metadata": {"name": name}}))?;
+        match api.create(&dry, &empty).await {
+            Ok(_) => return ensure_secrets(core, cluster).await,
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
+            // The quota is asked first: another one would not be admitted either.
+            Err(kube::Error::Api(status)) if status.message.contains("exceeded quota") => {}
+            Err(e) => return Err(error::of_api(&format!("look whether Secret `{name}` is there"), e)),
         }
     }
     Ok(())

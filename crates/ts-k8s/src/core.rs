@@ -16,7 +16,10 @@ use crate::{
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -133,6 +136,10 @@ pub(crate) struct Core {
     news: mpsc::UnboundedSender<News>,
     is_needed: Notify,
     owner: tokio::sync::Mutex<Option<Owner>>,
+    /// Whether somebody may have removed the owner.
+    is_owner_in_doubt: AtomicBool,
+    /// Whether the Secrets have gone with it.
+    has_lost_secrets: AtomicBool,
     spools: Mutex<HashMap<String, Arc<Spool>>>,
     pub(crate) writes: Semaphore,
     pub(crate) deliveries: Semaphore,
@@ -164,6 +171,8 @@ impl Running {
             news,
             is_needed: Notify::new(),
             owner: tokio::sync::Mutex::default(),
+            is_owner_in_doubt: AtomicBool::default(),
+            has_lost_secrets: AtomicBool::default(),
             spools: Mutex::default(),
             writes: Semaphore::new(WRITES),
             deliveries: Semaphore::new(DELIVERIES),
@@ -303,11 +312,32 @@ impl Core {
     /// The owner of all that the experiment has in the cluster; made if it is not there.
     pub(crate) async fn owner(&self, cluster: &Cluster) -> Result<Owner> {
         let mut owner = self.owner.lock().await;
+        if owner.is_some() && self.is_owner_in_doubt.load(Relaxed) {
+            if crate::anchor::find(self, cluster).await? != *owner {
+                *owner = None;
+                self.has_lost_secrets.store(true, Relaxed);
+            }
+            self.is_owner_in_doubt.store(false, Relaxed);
+        }
         if let Some(owner) = &*owner {
             return Ok(owner.clone());
         }
         let made = crate::anchor::ensure(self, cluster).await?;
         Ok(owner.insert(made).clone())
+    }
+
+    /// Has the owner looked for before it is used again: an object that belongs to what is not there is removed at once.
+    pub(crate) fn doubt_owner(&self) {
+        self.is_owner_in_doubt.store(true, Relaxed);
+    }
+
+    /// Makes the Secrets anew if they have gone with their owner.
+    pub(crate) async fn restore_secrets(&self, cluster: &Cluster) -> Result<()> {
+        if self.has_lost_secrets.load(Relaxed) {
+            crate::anchor::restore_secrets(self, cluster).await?;
+            self.has_lost_secrets.store(false, Relaxed);
+        }
+        Ok(())
     }
 
     /// Forgets the owner, which was removed.

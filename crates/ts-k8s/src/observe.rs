@@ -2,9 +2,11 @@
 //!
 //! Here is the connection: how it is made, how it is seen to be gone. What the watches bring is entered by `seen`, what pods need
 //! is done by `serve`, what a trial is by all that is told by `look`, that none
-//! runs twice is seen to by `again`, and what no watch brings is sought by `sweep`.
+//! runs twice is seen to by `again`, that others beside it do not keep it from ending by `beside`, and what no watch brings is
+//! sought by `sweep`.
 
 mod again;
+mod beside;
 mod look;
 mod seen;
 mod serve;

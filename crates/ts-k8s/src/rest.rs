@@ -60,11 +60,15 @@ pub(crate) async fn serve(core: Arc<Core>, mut inbox: UnboundedReceiver<Wanted>)
     while let Some(first) = inbox.recv().await {
         let mut wanted = vec![first];
         let (policy, mut failures) = (RetryPolicy::new(), 0);
+        let began = core.ctx.clock.monotonic();
         while !wanted.is_empty() {
             let Err(error) = read_all(&core, &mut wanted, &mut inbox).await else {
                 continue;
             };
-            if !error.is_retryable() {
+            let elapsed = core.ctx.clock.monotonic().saturating_sub(began);
+            // A pod that did not run here and now, for its image or a node, may a little later; nothing else has what is read by it.
+            let may_run = error.kind() == ErrorKind::Rejected && elapsed < core.config.start_timeout;
+            if !error.is_retryable() && !may_run {
                 let of = wanted.remove(0);
                 tracing::warn!(trial = %of.trial, %error, "what the trial left on the storage cannot be read; it stays there");
                 core.tell(News::Rest(of, Left::default()));

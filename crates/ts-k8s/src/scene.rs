@@ -22,6 +22,11 @@ use ts_core::{
 /// How long what is left of an ended job may take to end, too, beside the grace that pods have.
 const LEFTOVER: Duration = Duration::from_mins(1);
 
+/// How long a warning of a node counts. What goes on is told again, of one pod at least every 5 min.
+///
+/// Source: client-go v0.20, `tools/record/events_cache.go`, `defaultSpamQPS`.
+const WARNING: Duration = Duration::from_mins(6);
+
 /// How long the pods of an ended job may be unseen before it counts as one that never had any.
 const UNSEEN_PODS: Duration = Duration::from_secs(5);
 
@@ -110,6 +115,18 @@ pub(crate) enum Finding {
     Over(End),
 }
 
+/// A warning about the object of a trial or one of its pods.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) event: HeldUp,
+    /// When the cluster told it last, in whole seconds as it counts the ages of pods.
+    pub(crate) at: Option<Timestamp>,
+    /// When it was seen; monotonic.
+    pub(crate) seen: Duration,
+    /// Whether it was told just then, and not found among older ones.
+    pub(crate) is_live: bool,
+}
+
 /// What a trial has left on the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
@@ -126,13 +143,15 @@ pub(crate) struct Scene {
     pub(crate) pods: HashMap<String, Pod>,
     of_trial: HashMap<TrialId, BTreeSet<String>>,
     names: Names,
-    events: HashMap<TrialId, HeldUp>,
+    events: HashMap<TrialId, Told>,
     /// What is known of the rests of trials on the storage, and whether it is kept apart.
     rests: HashMap<TrialId, (bool, Rest)>,
     /// Requests for rests so far.
     n_wanted: u64,
     /// When the object of a trial was first seen to have ended.
     ended: HashMap<TrialId, Duration>,
+    /// When all commands of a trial were first seen to have ended, while its pods go on.
+    ended_beside: HashMap<TrialId, Duration>,
 }
 
 impl Scene {
@@ -197,8 +216,15 @@ impl Scene {
         missing.map(|(trial, _)| trial.clone()).collect()
     }
 
-    pub(crate) fn enter_event(&mut self, trial: &TrialId, event: HeldUp) {
-        self.events.insert(trial.clone(), event);
+    /// Enters a warning, unless a later one is known. Lists have them in no order, and bring again what is known.
+    pub(crate) fn enter_event(&mut self, trial: &TrialId, told: Told) {
+        let is_old = self.events.get(trial).is_some_and(|known| {
+            let is_same = (&known.event, known.at) == (&told.event, told.at);
+            (is_same && !told.is_live) || told.at < known.at
+        });
+        if !is_old {
+            self.events.insert(trial.clone(), told);
+        }
     }
 
     /// The trial whose object or pod has this name.
@@ -294,6 +320,7 @@ impl Scene {
         self.objects.remove(trial);
         self.events.remove(trial);
         self.ended.remove(trial);
+        self.ended_beside.remove(trial);
         self.names.forget(trial);
         self.rests.remove(trial);
         for uid in self.of_trial.remove(trial).into_iter().flatten() {
@@ -341,7 +368,9 @@ impl Scene {
         }
         match self.object(trial, known) {
             Some(Object::There(JobState::Running)) => Finding::Running(now),
-            Some(Object::There(JobState::Waiting(why))) => Finding::Waiting(self.wait(trial, why.as_deref(), now)),
+            Some(Object::There(JobState::Waiting(why))) => {
+                Finding::Waiting(self.wait(trial, why.as_deref(), now, elapsed))
+            }
             _ => Finding::Unclear,
         }
     }
@@ -356,6 +385,28 @@ impl Scene {
     pub(crate) fn running(&self, trial: &TrialId) -> Option<Timestamp> {
         let begun = self.pods_of(trial).filter(|pod| pod.view.has_begun());
         begun.filter_map(|pod| pod.view.started()).min()
+    }
+
+    /// How the commands of a trial ended, and since when, if all of its `n_pods` have and a pod goes on with other containers.
+    pub(crate) fn ended_beside(
+        &mut self,
+        trial: &TrialId,
+        n_pods: usize,
+        elapsed: Duration,
+    ) -> Option<(Exit, Duration)> {
+        let pods: Vec<&Pod> = self.pods_of(trial).filter(|pod| !pod.is_gone).collect();
+        let ended = pods.iter().filter(|pod| matches!(pod.view.main, Main::Ended(_)));
+        let exits: Vec<Exit> = ended.filter_map(|pod| pod.exit()).collect();
+        let is_so = exits.len() >= n_pods && exits.len() == pods.len() && pods.iter().any(|pod| !pod.view.is_over);
+        // The first that failed, else the last that did not.
+        let failed = exits.iter().filter(|exit| exit.code != 0).min_by_key(|exit| exit.at);
+        let exit = failed.or(exits.iter().max_by_key(|exit| exit.at)).copied();
+        let Some(exit) = exit.filter(|_| is_so) else {
+            self.ended_beside.remove(trial);
+            return None;
+        };
+        let since = *self.ended_beside.entry(trial.clone()).or_insert(elapsed);
+        Some((exit, since))
     }
 
     /// Pods of an ended job that its operator leaves running.
@@ -374,7 +425,7 @@ impl Scene {
         left.map(|pod| pod.view.name.clone()).collect()
     }
 
-    fn wait(&self, trial: &TrialId, why: Option<&str>, now: Timestamp) -> Wait {
+    fn wait(&self, trial: &TrialId, why: Option<&str>, now: Timestamp, elapsed: Duration) -> Wait {
         if let Some(why) = why {
             let reason = Reason::new(ReasonCode::Queued, format!("the job is suspended: {why}"), now)
                 .unblocked_by("its queue lets it go, or whoever suspended it resumes it");
@@ -386,12 +437,16 @@ impl Scene {
         let pods = || self.pods_of(trial).filter(|pod| !pod.is_gone);
         let held_up = || pods().filter_map(|pod| pod.view.held_up.as_ref());
         let is_told = |h: &&HeldUp| !matches!(h.word.as_str(), "" | "ContainerCreating" | "PodInitializing");
-        // What the scheduler could not do is past once it has done it.
-        let is_scheduled = pods().next().is_some() && pods().all(|pod| pod.view.node.is_some());
-        let is_current = |event: &&HeldUp| event.word != "FailedScheduling" || !is_scheduled;
-        let event = self.events.get(trial).filter(is_current);
-        let best = held_up().find(is_told).or(event).or(held_up().next());
-        match best {
+        if let Some(held_up) = held_up().find(is_told) {
+            return reason_of(held_up, now);
+        }
+        if let Some(told) = self.current_event(trial, elapsed) {
+            let mut wait = reason_of(&told.event, now);
+            // Nobody knows whether what was found among older ones is so still.
+            wait.is_hopeless &= told.is_live || is_of_creation(&told.event);
+            return wait;
+        }
+        match held_up().next() {
             Some(held_up) => reason_of(held_up, now),
             None => Wait {
                 reason: Reason::new(ReasonCode::Starting, "the job has no pod yet", now)
@@ -399,6 +454,19 @@ impl Scene {
                 is_hopeless: false,
             },
         }
+    }
+
+    /// The last warning about a trial, if what it tells of is not past.
+    fn current_event(&self, trial: &TrialId, elapsed: Duration) -> Option<&Told> {
+        let told = self.events.get(trial)?;
+        let pods = || self.pods_of(trial).filter(|pod| !pod.is_gone);
+        let is_past = match told.event.word.as_str() {
+            // What could not be done is past once it is done.
+            "FailedScheduling" => pods().next().is_some() && pods().all(|pod| pod.view.node.is_some()),
+            _ if is_of_creation(&told.event) => pods().any(|pod| pod.view.created >= told.at),
+            _ => elapsed.saturating_sub(told.seen) > WARNING,
+        };
+        (!is_past).then_some(told)
     }
 
     /// How the command ended, by its only pod or by what it left.
@@ -426,6 +494,11 @@ impl Scene {
             _ => verdict::gone(&pods, self.exit_of(trial, known), known, now, tail),
         }
     }
+}
+
+/// Whether a pod could not be made.
+fn is_of_creation(event: &HeldUp) -> bool {
+    matches!(event.word.as_str(), "FailedCreate" | "FailedCreatePod")
 }
 
 fn phase_of(view: &PodView) -> Phase {

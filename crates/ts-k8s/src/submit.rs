@@ -223,6 +223,7 @@ fn refused(core: &Core, error: &Error) -> End {
 
 async fn create_once(core: &Core, ready: &Ready, job: &Job) -> Result<()> {
     let owner = core.owner(&ready.cluster).await?;
+    core.restore_secrets(&ready.cluster).await?;
     let version = &ready.served.resource.version;
     let blueprint = blueprint(&core.config, &job.spec, &job.digest, version, Some(&owner));
     if let Some(base) = &ready.runtime {

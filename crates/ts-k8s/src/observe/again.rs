@@ -28,6 +28,8 @@ impl Observer {
         let said = tail(&core.mirror_of(trial).paths(trial).log(LogKind::Stderr), STDERR_TAIL);
         let end = verdict::replaced(first, now, &said.unwrap_or_default());
         core.registry.update(trial, |known| known.extra.given_up = Some(end));
+        // Whoever has removed the pod may have removed what all belongs to.
+        core.doubt_owner();
         submit::remove_later(&self.spawner, trial.clone());
     }
 

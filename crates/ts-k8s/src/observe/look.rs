@@ -32,11 +32,13 @@ impl Observer {
         let (now, elapsed) = (core.ctx.clock.now(), core.ctx.clock.monotonic());
         let finding = self
             .scene
-            .look(trial, &known, core.config.grace_period, now, elapsed, || {
+            .look(trial, &known, core.config.longest_grace(), now, elapsed, || {
                 stderr_tail(&core, trial)
             });
         if !matches!(finding, Finding::Over(_)) {
             self.scene.forget_rest(trial);
+        } else if self.is_gone_unasked(trial, &known) {
+            core.doubt_owner();
         }
         match finding {
             Finding::Unclear => {}
@@ -102,6 +104,13 @@ impl Observer {
                 true
             }
         }
+    }
+
+    /// Whether somebody else has removed the object of a trial of ours.
+    fn is_gone_unasked(&self, trial: &TrialId, known: &Known<Place>) -> bool {
+        let place = &known.extra;
+        let is_asked = known.cancel.is_some() || place.given_up.is_some() || place.is_looked_on;
+        !is_asked && self.scene.object(trial, known) == Some(&Object::Gone)
     }
 
     /// Whether nobody here can say anything of a trial of another service.

@@ -4,13 +4,25 @@ use super::Observer;
 use crate::{
     names,
     pods::{HeldUp, PodView},
-    scene::Object,
+    scene::{Object, Told},
     status,
 };
 use k8s_openapi::api::core::v1::{Event as Warning, Pod};
 use kube::{ResourceExt as _, api::DynamicObject, runtime::watcher::Event};
 use std::collections::HashSet;
-use ts_core::TrialId;
+use ts_core::{Timestamp, TrialId};
+
+/// When a warning was told last, in whole seconds: older senders give no more, newer ones a series.
+fn last_told(event: &Warning) -> Option<Timestamp> {
+    let of_series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref());
+    let precise = of_series.or(event.event_time.as_ref()).map(|time| time.0);
+    let last = event.last_timestamp.as_ref().map(|time| time.0);
+    let last = last.max(precise)?;
+    Some(Timestamp(last.as_second() * 1000))
+}
 
 /// Which list is being read, and what it held so far.
 #[derive(Debug, Default)]
@@ -101,18 +113,27 @@ impl Observer {
 
     /// Enters what a watch says.
     pub(super) fn warning(&mut self, event: Event<Warning>) {
-        let (Event::InitApply(event) | Event::Apply(event)) = event else {
-            return;
+        let (event, is_live) = match event {
+            Event::InitApply(event) => (event, false),
+            Event::Apply(event) => (event, true),
+            Event::Init | Event::InitDone | Event::Delete(_) => return,
         };
         let name = event.involved_object.name.clone().unwrap_or_default();
         let Some(trial) = self.scene.trial_named(&name).cloned() else {
             return;
         };
+        let at = last_told(&event);
         let event = HeldUp {
             word: event.reason.unwrap_or_default(),
             message: event.message.unwrap_or_default(),
         };
-        self.scene.enter_event(&trial, event);
+        let told = Told {
+            event,
+            at,
+            seen: self.core.ctx.clock.monotonic(),
+            is_live,
+        };
+        self.scene.enter_event(&trial, told);
         self.look(&trial);
     }
 

@@ -45,6 +45,7 @@ impl Observer {
                 unseen.push(trial.clone());
             }
             self.look(&trial);
+            self.end_beside(&trial, elapsed);
             if !is_looked_on {
                 for pod in self.scene.left_running(&trial, elapsed) {
                     submit::remove_pod(&self.spawner, pod);

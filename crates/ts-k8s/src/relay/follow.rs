@@ -14,6 +14,10 @@ use ts_core::{Error, ErrorKind, Result, RetryPolicy, TrialId};
 /// Wait before a stream that ended while its pod runs is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a stream may be silent once its container has ended, which ends it on the node. After that something on the way has
+/// dropped the connection without a word.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// What a pod is at present, as far as its log matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -115,11 +119,13 @@ async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> 
     };
     let stream = opened.map_err(|e| error::of_api(&format!("read the log of pod `{}`", log.pod), e))?;
     let mut stream = std::pin::pin!(stream);
+    let mut ends = log.phase.clone();
     loop {
         let chunk = tokio::select! {
             chunk = stream.fill_buf() => chunk,
             _ = cuts.changed() => return Err(cut_off()),
             () = given_up(&mut phases) => return Err(cut_off()),
+            () = silence(core, &mut ends) => return Err(cut_off()),
         };
         let chunk = chunk.map_err(|e| cut_off().with_source(e))?;
         let n_bytes = chunk.len();
@@ -138,6 +144,13 @@ async fn read(core: &Core, log: &PodLog, is_live: bool, is_holed: &mut bool) -> 
 async fn given_up(phases: &mut watch::Receiver<Phase>) {
     // Nor does anybody without a sender.
     let _ = phases.wait_for(|phase| *phase == Phase::GivenUp).await;
+}
+
+/// Until the container has ended, and long enough for the stream to end, too.
+async fn silence(core: &Core, phases: &mut watch::Receiver<Phase>) {
+    // Nor does anybody without a sender.
+    let _ = phases.wait_for(|phase| *phase != Phase::Running).await;
+    core.ctx.clock.sleep(SILENCE).await;
 }
 
 /// The second that a time is in. The API counts in whole seconds, and kube would round half of them up, past lines not read yet.

@@ -9,7 +9,7 @@ use ts_k8s_testkit::{Rule, Setting, User};
 use ts_testkit::conformance::{Client, Fixture as _};
 
 /// All that the manager needs but these verbs and resources.
-fn may_all_but(world: &World, verb: &str, resources: &[&str]) {
+pub(crate) fn may_all_but(world: &World, verb: &str, resources: &[&str]) {
     let (all, rest): (Vec<&str>, Vec<&str>) = (
         vec![
             "jobs",

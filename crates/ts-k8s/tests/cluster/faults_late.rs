@@ -1,7 +1,7 @@
 //! What is only noticed after a while: objects that were never seen, trials that wait in vain. The service's time goes faster here.
 
 use crate::{
-    faults::{World, gated, until},
+    faults::{World, gated, metrics, until},
     world::MANAGER,
 };
 use async_trait::async_trait;
@@ -109,5 +109,42 @@ async fn a_trial_that_waits_in_vain_is_given_up() {
     let why = end.why.expect("a reason");
     assert_eq!(why.code, ReasonCode::StartRefused);
     assert!(why.message.contains("the image cannot be pulled"), "{why:?}");
+    client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_ends_though_a_container_that_others_put_beside_it_does_not() {
+    for (code, status) in [(0, TrialStatus::Succeeded), (3, TrialStatus::Failed)] {
+        let world = World::fresh().await;
+        let mut config = world.config();
+        config.start_timeout = Duration::from_secs(20);
+        config.pods.template = Some(serde_json::json!({"spec": {"containers": [
+            {"name": "proxy", "image": "local/busybox:1", "command": ["/bin/sh", "-c", "while :; do sleep 1; done"]},
+        ]}}));
+        let client = fast(&world, config).await;
+        let mut watch = client.watch();
+        let trial = client.submit(&gated(code)).await;
+        world.open_gate("go").await;
+        let end = watch.until_end(&trial.id).await;
+        assert_eq!(end.status(), Some(status), "{end:?}");
+        assert_eq!(end.bodies(), metrics(0..4));
+        until("the end of the pods", || world.server.objects("pods").is_empty()).await;
+        client.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_whose_connection_is_dropped_without_a_word_is_read_again_once_its_container_has_ended() {
+    let world = World::fresh().await;
+    let logs = Matcher::any().user(MANAGER).resource("pods/log");
+    world.server.fault(logs, Fault::StallAfter(200), 1);
+    let client = fast(&world, world.config()).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&gated(0)).await;
+    watch.until_status(&trial.id, TrialStatus::Running).await;
+    world.open_gate("go").await;
+    let end = watch.until_end(&trial.id).await;
+    assert_eq!(end.status(), Some(TrialStatus::Succeeded), "{end:?}");
+    assert_eq!(end.bodies(), metrics(0..4));
     client.finish().await;
 }

@@ -106,6 +106,35 @@ async fn what_no_log_has_told_comes_from_the_storage_when_the_pod_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pod_for_the_storage_that_cannot_run_yet_is_waited_for() {
+    let world = Stored::fresh().await;
+    let client = Client::start(&world).await;
+    let trial = client.submit(&gated()).await;
+    let seen = client.watch().until_metrics(&trial.id, 2).await;
+    let client = client.crash().await;
+    world.open_gate("g").await;
+    world.until_pods(1, &["Succeeded"]).await;
+    world.remove_trials().await;
+    let client = client.crash().await;
+    world.world.kubelet.missing_image("local/busybox:1");
+    let is_missing = |event: &serde_json::Value| {
+        let name = event["involvedObject"]["name"].as_str().unwrap_or_default();
+        event["reason"] == "Failed" && name.contains("stager")
+    };
+    let provided = async {
+        crate::stored::eventually("a pod without its image", async || {
+            world.world.server.objects("events").iter().any(is_missing)
+        })
+        .await;
+        world.world.kubelet.provide_image("local/busybox:1");
+    };
+    let (history, ()) = tokio::join!(back(&client, &trial, &seen), provided);
+    assert_eq!(history.bodies(), bodies(2..4));
+    assert_eq!(history.status(), Some(TrialStatus::Succeeded), "{:?}", history.why);
+    client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_pod_of_a_trial_has_a_journal_of_its_own() {
     let world = Stored {
         replicas: 2,

@@ -2,12 +2,16 @@
 
 use crate::{
     faults::{World, until},
+    faults_access::may_all_but,
     stored::{Stored, eventually},
-    world::MANAGER,
+    world::{MANAGER, write},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ts_core::{CleanupScope, Ctx, Secret, TrainingService as _, TrialStatus, config::SecretRef};
-use ts_k8s::{AzureKey, StorageKind};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams};
+use std::sync::Arc;
+use ts_core::{CleanupScope, Ctx, ReasonCode, Secret, TrainingService as _, TrialStatus, config::SecretRef};
+use ts_k8s::{AzureKey, KubernetesService, StorageKind};
 use ts_k8s_testkit::{Fault, Matcher};
 use ts_testkit::conformance::{Behavior, Client, Fixture as _};
 
@@ -84,6 +88,8 @@ async fn secrets_of_a_lost_experiment_go_too() {
     let client = Client::start(&world).await;
     assert_eq!(world.world.server.objects("secrets").len(), 1);
     drop(client.crash().await);
+    // As `rbac.yaml` has it, Secrets are made and removed, and never read.
+    may_all_but(&world.world, "get", &["secrets"]);
     clean(&world).await;
 }
 
@@ -144,5 +150,47 @@ async fn the_job_of_a_trial_that_ended_goes_with_the_next_manager_if_the_one_bef
     assert!(found.strays.is_empty() && found.lost.is_empty(), "{found:?}");
     // That of the trial that failed is left for people to look at.
     until("one job is left", || world.server.objects("jobs").len() == 1).await;
+    client.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trials_go_on_after_somebody_has_removed_what_all_belongs_to() {
+    let world = World::fresh().await;
+    let credentials = world.path("config.json");
+    write(&credentials, r#"{"auths": {"registry.example": {"auth": "dTpw"}}}"#);
+    let mut config = world.config();
+    config.roles[0].private_registry_auth = Some(credentials);
+    let ctx = world.ctx();
+    let service = KubernetesService::new(ctx.clone(), config, world.spec.id.clone());
+    let client = Client::with(&world, ctx, Arc::new(service)).await;
+    let mut watch = client.watch();
+    let trial = client.submit(&Behavior::RunUntilCanceled { metrics: vec![] }).await;
+    watch.until_status(&trial.id, TrialStatus::Running).await;
+    let owners: Api<ConfigMap> = Api::namespaced(world.server.client("admin"), "default");
+    let owner = world.names("configmaps").remove(0);
+    owners
+        .delete(&owner, &DeleteParams::background())
+        .await
+        .expect("deleted");
+    // The garbage collector removes all that belongs to it. Another pod may be made before the job is seen to be gone.
+    let end = watch.until_end(&trial.id).await;
+    let code = end.why.map(|why| why.code);
+    assert!(
+        matches!(code, Some(ReasonCode::Lost | ReasonCode::Preempted)),
+        "{code:?}"
+    );
+    until("the end of the secret", || world.names("secrets").is_empty()).await;
+    let trial = client
+        .submit(&Behavior::Exit {
+            metrics: vec![],
+            code: 0,
+        })
+        .await;
+    let end = watch.until_end(&trial.id).await;
+    assert_eq!(end.status(), Some(TrialStatus::Succeeded), "{end:?}");
+    assert_eq!(
+        (world.names("configmaps"), world.names("secrets").len()),
+        (vec![owner], 1)
+    );
     client.finish().await;
 }
