@@ -68,7 +68,13 @@ async fn a_reset_comes_before_or_after_the_deed() {
 async fn a_request_that_hangs_gets_no_answer() {
     let server = server().await;
     server.fault(Matcher::any().verb("create"), Fault::Hang, 1);
-    let answer = tokio::time::timeout(Duration::from_millis(200), create(&server, "a")).await;
+    let mut creation = std::pin::pin!(create(&server, "a"));
+    let is_there = until("the request", async || !server.requests().is_empty());
+    tokio::select! {
+        answer = &mut creation => panic!("{answer:?}"),
+        () = is_there => {}
+    }
+    let answer = tokio::time::timeout(Duration::from_millis(200), creation).await;
     assert!(answer.is_err(), "{answer:?}");
     assert_eq!(server.objects("configmaps"), Vec::<Value>::new());
     assert_eq!(server.requests()[0].status, 0);
