@@ -82,12 +82,19 @@ pub(crate) fn trial_selector(experiment: &ExperimentId, trial: &TrialId) -> Stri
 
 /// An id as the value of a label, which must begin and end with a letter or digit.
 pub(crate) fn label(id: &str) -> String {
-    let legal = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    if legal(id.chars().next()) && legal(id.chars().next_back()) {
-        id.to_owned()
-    } else {
-        format!("x{id}x")
-    }
+    if is_plain(id) { id.to_owned() } else { format!("x{id}x") }
+}
+
+/// Whether an id is the value of its label as it stands: it is legal there, and is not what another id becomes.
+fn is_plain(id: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric();
+    // An id is not empty, so nothing becomes `xx`.
+    id.starts_with(legal) && id.ends_with(legal) && wrapped(id).is_none_or(|inner| inner.is_empty() || is_plain(inner))
+}
+
+/// What stands between the first and the last letter, if both are `x`.
+fn wrapped(text: &str) -> Option<&str> {
+    text.strip_prefix('x')?.strip_suffix('x')
 }
 
 /// The trial whose stamp an object bears.
@@ -97,8 +104,7 @@ pub(crate) fn trial_of(object: &ObjectMeta) -> Option<TrialId> {
 
 /// The id that [`label`] made this of.
 pub(crate) fn of_label(value: &str) -> Option<TrialId> {
-    let inner = value.strip_prefix('x').and_then(|v| v.strip_suffix('x'));
-    let id = inner.filter(|inner| label(inner) == value).unwrap_or(value);
+    let id = if is_plain(value) { value } else { wrapped(value)? };
     TrialId::new(id).ok()
 }
 
@@ -137,6 +143,18 @@ mod tests {
                 job(kind, &experiment, &trial("aBc"))
             );
         }
+    }
+
+    #[test]
+    fn ids_that_look_like_what_others_become_have_labels_of_their_own() {
+        let ids = ["-", "x-x", "xx-xx", "_a", "x_ax", "x", "xx", "xxx", "xxxx", "xax"];
+        let mut values = std::collections::HashSet::new();
+        for id in ids {
+            let value = label(id);
+            assert_eq!(of_label(&value), Some(trial(id)), "{value}");
+            assert!(values.insert(value), "{id}");
+        }
+        assert_eq!(of_label("-"), None, "nobody's label");
     }
 
     proptest! {

@@ -108,6 +108,18 @@ pub(crate) fn inspect(pid: i32, buffer: &mut Vec<u8>) -> Option<Process> {
     })
 }
 
+/// Whether a process is just becoming another program, which shows in that its environment is empty; for one whose environment never
+/// is.
+///
+/// Source: Linux, `environ_read` in `fs/proc/base.c`, which finds nothing before `mm->env_end` is set, and `load_elf_binary` in
+/// `fs/binfmt_elf.c`, which sets it after `begin_new_exec` has let go whoever waits for a `vfork`.
+pub(crate) fn is_becoming(pid: Pid) -> bool {
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}"));
+    let is_live = |stat: &[u8]| parse_stat(stat).is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'));
+    // In this order: one that ended in between had an environment, or is seen to have ended the next time.
+    read("environ").is_ok_and(|environment| environment.is_empty()) && read("stat").is_ok_and(|stat| is_live(&stat))
+}
+
 /// For each wanted trial the live processes that belong to it.
 pub(crate) fn members(processes: &[Process], wanted: &[Wanted]) -> Vec<Vec<ProcessId>> {
     let by_dir: HashMap<&Path, usize> = wanted.iter().enumerate().map(|(i, w)| (w.dir.as_path(), i)).collect();

@@ -3,6 +3,7 @@
 //! The standard library cannot ask for a session without `unsafe` code between fork and exec; `posix_spawn` can, and it
 //! copies no page tables (`docs/decisions/0004`). What is started, and when, is `submit`'s business.
 
+use crate::process_tree;
 use nix::{
     spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn},
     sys::signal::{SigSet, Signal},
@@ -14,6 +15,7 @@ use std::{
     io,
     os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
     path::Path,
+    thread,
 };
 
 /// `POSIX_SPAWN_SETSID` of glibc 2.26 and musl, which nix does not name.
@@ -22,7 +24,7 @@ const OWN_SESSION: i32 = 0x80;
 /// Runs `script` with `/bin/sh` in a new session, with this process's environment and `variables` instead of or beside it.
 ///
 /// Standard input and output are `/dev/null`, standard error is `errors`; signals have their defaults. The process is a
-/// child of ours that somebody has to reap.
+/// child of ours that somebody has to reap, and it is found by its environment from now on.
 pub(crate) fn shell(script: &Path, variables: &[(&str, &OsStr)], errors: &File) -> io::Result<Pid> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let mut files = PosixSpawnFileActions::init()?;
@@ -50,13 +52,18 @@ pub(crate) fn shell(script: &Path, variables: &[(&str, &OsStr)], errors: &File) 
         .map(|(name, value)| CString::new([name.as_bytes(), value.as_bytes()].join(&b'=')))
         .collect::<Result<Vec<_>, _>>()?;
     let pid = posix_spawn(c"/bin/sh", &files, &attributes, &arguments, &environment)?;
-    Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("the new process has no pid"))
+    let pid = Pid::from_raw(pid.as_raw()).ok_or_else(|| io::Error::other("the new process has no pid"))?;
+    // It cannot fail any more, only end; for some microseconds it has no environment.
+    while process_tree::is_becoming(pid) {
+        thread::yield_now();
+    }
+    Ok(pid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{WaitOptions, waitpid};
+    use rustix::process::{Signal as Kill, WaitOptions, kill_process_group, waitpid};
 
     #[test]
     fn a_shell_leads_its_session_and_sees_the_environment_as_it_was_told() {
@@ -84,6 +91,25 @@ mod tests {
             (status.exit_status(), told),
             (Some(0), format!("0 0 a=b c {home}\n141\n"))
         );
+    }
+
+    #[test]
+    fn a_shell_is_known_by_its_environment_at_once() {
+        let dir = tempfile::tempdir().expect("room");
+        let errors = tempfile::tempfile().expect("room");
+        let script = dir.path().join("script");
+        std::fs::write(&script, "kill -STOP $$\n").expect("room");
+        for n in 0..200 {
+            let stamp = [
+                (process_tree::STAMP_TRIAL, OsStr::new("a")),
+                (process_tree::STAMP_DIRECTORY, dir.path().as_os_str()),
+            ];
+            let pid = shell(&script, &stamp, &errors).expect("sh is there");
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).expect("ours");
+            kill_process_group(pid, Kill::KILL).expect("ours");
+            waitpid(Some(pid), WaitOptions::empty()).expect("a child of ours");
+            assert!(!environment.is_empty(), "start {n}");
+        }
     }
 
     #[test]

@@ -8,8 +8,12 @@ pub mod faults;
 pub mod http_server;
 mod ids;
 pub mod memory;
+mod port;
+mod program;
 pub mod simulated;
 
 pub use clock::TestClock;
 pub use environment::Environment;
 pub use ids::SeededIds;
+pub use port::ReservedPort;
+pub use program::write_program;

@@ -108,7 +108,8 @@ async fn a_trial_that_is_canceled_leaves_its_worker_to_the_next() {
 async fn a_worker_leaves_when_nothing_comes_and_another_is_started() {
     let world = Reusing::fresh().await;
     let mut config = world.config();
-    config.idle_timeout = Duration::from_secs(3);
+    // Time enough for the manager to see it come.
+    config.idle_timeout = Duration::from_secs(8);
     let ctx = world.ctx();
     let service = world.0.service_of(&ctx, config);
     let client = Client::with(&world, ctx, service).await;

@@ -1,7 +1,8 @@
 //! What the scripts in the containers do, step by step: tools that wait stand for a node that is slow.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs, path::PathBuf};
 use tokio::process::Command;
+use ts_testkit::write_program;
 
 const START: &str = include_str!("../../src/worker/start.sh");
 const LOOP: &str = include_str!("../../src/worker/loop.sh");
@@ -34,8 +35,7 @@ impl Container {
     fn tool(&self, name: &str, before: &str) {
         let path = self.path("bin").join(name);
         let text = format!("#!/bin/sh\n{before}\nPATH=${{PATH#*:}}\nexec {name} \"$@\"\n");
-        fs::write(&path, text).expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        write_program(&path, &text);
     }
 
     /// Runs a script on the mount to its end; its exit code.

@@ -1,13 +1,16 @@
 //! Several trials on one node at a time: no GPU is used twice, sharing goes as far as it is allowed, and a lost worker loses them all.
 
 use crate::world::World;
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, time::Duration};
 use ts_aml::AmlConfig;
 use ts_aml_testkit::Setting;
 use ts_core::{
     CancelReason, GpuCount, JournalCursor, ReasonCode, TrialId, TrialRecord, TrialSpec, TrialStatus, Verdict,
 };
-use ts_testkit::conformance::{Behavior, Client, Fixture as _, Observer};
+use ts_testkit::{
+    conformance::{Behavior, Client, Fixture as _, Observer},
+    write_program,
+};
 
 /// Answers as the driver of a machine whose GPUs stand in `gpus`, a row each, and whose processes stand in `processes`.
 const NVIDIA_SMI: &str = r#"#!/bin/sh
@@ -29,8 +32,7 @@ async fn world(n_gpus: Option<u32>, max_nodes: usize) -> World {
         fs::write(bin.join("gpus"), (0..n).map(row).collect::<String>()).expect("a file");
         fs::write(bin.join("processes"), "").expect("a file");
         let program = bin.join("nvidia-smi");
-        fs::write(&program, NVIDIA_SMI).expect("a file");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        write_program(&program, NVIDIA_SMI);
     }
     let mut world = World::at(directory, |setting: &mut Setting| {
         setting.computes[0].max_nodes = max_nodes;

@@ -166,7 +166,7 @@ async fn deletion() {
     let follow = query(&[("container", "main"), ("follow", "true")]);
     let mut log = world.kubelet.log(&reference, &follow).expect("a log");
     assert_eq!(log.next().await.as_deref(), Some(b"up\n".as_slice()));
-    world.delete("polite", None).await;
+    world.delete("polite", Some(60)).await;
     assert_eq!(log.next().await.as_deref(), Some(b"bye\n".as_slice()));
     assert_eq!(log.next().await, None);
     world.gone("polite").await;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use ts_k8s_testkit::{ApiServer, Kubelet, PodRef, Setting};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct World {
     pub(crate) client: Client,

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use ts_k8s_testkit::{ApiServer, Setting};
 
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// A server as it is by default.
 async fn server() -> ApiServer {
     ApiServer::start(Setting::default()).await.expect("a port")
@@ -70,7 +73,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
             tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait)
+    tokio::time::timeout(PATIENCE, wait)
         .await
         .unwrap_or_else(|_| panic!("it never came true: {what}"));
 }

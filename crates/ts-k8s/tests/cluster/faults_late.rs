@@ -100,7 +100,7 @@ async fn a_trial_that_waits_in_vain_is_given_up() {
     let world = World::fresh().await;
     world.kubelet.missing_image("local/busybox:1");
     let mut config = world.config();
-    config.start_timeout = Duration::from_secs(30);
+    config.start_timeout = Duration::from_mins(1);
     let client = fast(&world, config).await;
     let mut watch = client.watch();
     let trial = client.submit(&gated(0)).await;

@@ -16,7 +16,7 @@ use ts_core::{
 };
 use ts_k8s::{KubernetesConfig, KubernetesService};
 use ts_k8s_testkit::{ApiServer, Kubelet, Operators, Options, Setting, SharedVolume, User, install_crds};
-use ts_testkit::conformance::{Behavior, Fixture, stamped_processes};
+use ts_testkit::conformance::{Behavior, DEADLINE, Fixture, stamped_processes};
 
 /// The user of the API server that the service is.
 pub(crate) const MANAGER: &str = "manager";
@@ -25,6 +25,19 @@ const BARRIER: &str = "frameworkcontroller/frameworkbarrier";
 /// What trials of the suite wait for.
 const GPU: &str = "nvidia.com/gpu";
 const PLENTY: &str = "1000";
+/// Everything that a trial or its operators may make.
+const PLURALS: [&str; 10] = [
+    "jobs",
+    "tfjobs",
+    "pytorchjobs",
+    "trainjobs",
+    "trainingruntimes",
+    "frameworks",
+    "pods",
+    "services",
+    "configmaps",
+    "secrets",
+];
 
 /// What a trial becomes in the cluster, and where its files are.
 pub(crate) trait Variant: Send + Sync + 'static {
@@ -97,18 +110,7 @@ impl<V: Variant> World<V> {
     /// What is there at this moment.
     fn left_now(&self) -> Vec<String> {
         let mut left = stamped_processes(&self.spec.id, None);
-        for plural in [
-            "jobs",
-            "tfjobs",
-            "pytorchjobs",
-            "trainjobs",
-            "trainingruntimes",
-            "frameworks",
-            "pods",
-            "services",
-            "configmaps",
-            "secrets",
-        ] {
+        for plural in PLURALS {
             left.extend(self.names(plural).iter().map(|name| format!("{plural} {name}")));
         }
         left.extend(entries(&self.path("work/trials")));
@@ -117,6 +119,16 @@ impl<V: Variant> World<V> {
             left.extend(entries(&folder.join("nni")));
         }
         left
+    }
+
+    /// Whether the cluster is at removing something: what was deleted, or what has lost its owner.
+    fn is_removing(&self) -> bool {
+        let objects: Vec<_> = PLURALS.iter().flat_map(|plural| self.server.objects(plural)).collect();
+        let is_there = |uid: &serde_json::Value| objects.iter().any(|object| object["metadata"]["uid"] == *uid);
+        objects.iter().map(|object| &object["metadata"]).any(|metadata| {
+            let mut owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+            metadata["deletionTimestamp"].is_string() || owners.any(|owner| !is_there(&owner["uid"]))
+        })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -208,12 +220,16 @@ impl<V: Variant> Fixture for World<V> {
     }
     /// An operator may make a pod for a job that is just gone; the cluster's garbage collector removes it then.
     async fn leftovers(&self) -> Vec<String> {
-        for _ in 0..40 {
-            if self.left_now().is_empty() {
-                break;
+        let ctx = self.ctx();
+        let gone = async {
+            let mut n_quiet = 0;
+            while n_quiet < 40 && !self.left_now().is_empty() {
+                ctx.clock.sleep(Duration::from_millis(250)).await;
+                n_quiet = if self.is_removing() { 0 } else { n_quiet + 1 };
             }
-            self.ctx().clock.sleep(std::time::Duration::from_millis(250)).await;
-        }
+        };
+        // What is there at the end is told.
+        let _ = tokio::time::timeout(DEADLINE, gone).await;
         self.left_now()
     }
     fn secrets(&self) -> Vec<Secret> {

@@ -1,7 +1,6 @@
 //! What goes wrong around a trial, and what is told of it: bad commands, killed shells, vanished directories, dead managers.
 
 use crate::lab::{Lab, gone, is_alive, line_of, record, report};
-use std::os::unix::fs::PermissionsExt as _;
 use ts_core::{CancelReason, ErrorKind, Event, ReasonCode, TrainingService as _, TrialStatus as S};
 
 #[tokio::test]
@@ -158,8 +157,7 @@ async fn gpu_trials_wait_with_a_reason_share_nothing_and_follow_each_other() {
     let tools = tempfile::tempdir().expect("room");
     config.nvidia_smi = tools.path().join("nvidia-smi");
     let script = "#!/bin/sh\ncase $1 in --query-gpu*) echo '0, GPU-0, T4, 16000, 0, 0, [N/A]';; esac\n";
-    std::fs::write(&config.nvidia_smi, script).expect("room");
-    std::fs::set_permissions(&config.nvidia_smi, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    ts_testkit::write_program(&config.nvidia_smi, script);
     let lab = Lab::with(config).await;
     let mut watcher = lab.watch();
     let first = lab

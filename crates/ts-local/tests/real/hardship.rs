@@ -1,9 +1,10 @@
 //! Trials that make trouble by themselves, and a machine that does: floods of output, stopped processes, a broken driver.
 
 use crate::lab::{Lab, is_alive, line_of};
-use std::{os::unix::fs::PermissionsExt as _, time::Duration};
+use std::time::Duration;
 use ts_core::{CancelReason, Ctx, Event, FindingState, ReasonCode, TrainingService as _, TrialStatus as S};
 use ts_local::{LocalConfig, PLATFORM};
+use ts_testkit::write_program;
 
 /// Resident memory of this process in KiB.
 fn resident() -> u64 {
@@ -20,8 +21,7 @@ async fn lab_with_driver(script: &str) -> (Lab, tempfile::TempDir) {
     let tools = tempfile::tempdir().expect("room");
     let mut config = LocalConfig::default();
     config.nvidia_smi = tools.path().join("nvidia-smi");
-    std::fs::write(&config.nvidia_smi, format!("#!/bin/sh\n{script}\n")).expect("room");
-    std::fs::set_permissions(&config.nvidia_smi, std::fs::Permissions::from_mode(0o755)).expect("ours");
+    write_program(&config.nvidia_smi, &format!("#!/bin/sh\n{script}\n"));
     (Lab::with(config).await, tools)
 }
 

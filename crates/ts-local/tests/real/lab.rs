@@ -13,7 +13,7 @@ use ts_core::{
 use ts_local::{LocalConfig, LocalService};
 
 /// No wait of a test is longer.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 
 pub(crate) struct Lab {
     dir: tempfile::TempDir,

@@ -308,7 +308,7 @@ mod tests {
     /// The text of the stall, once there is one.
     async fn wait_for_stall(store: &Store) -> String {
         let mut health = store.health();
-        let limit = Duration::from_secs(20);
+        let limit = Duration::from_mins(2);
         let stalled = tokio::time::timeout(limit, health.wait_for(|h| *h != StoreHealth::Healthy)).await;
         match &*stalled.expect("in time").expect("the store lives") {
             StoreHealth::Stalled { error, .. } => error.clone(),

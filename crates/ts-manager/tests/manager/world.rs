@@ -16,7 +16,7 @@ use ts_testkit::{
 };
 
 /// Longest time that a test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) struct World {
     pub(crate) cluster: MemoryCluster,

@@ -150,13 +150,33 @@ fn fitting(document: &Value, schema: &Value) -> BoxedStrategy<Value> {
     }
 }
 
+/// The same value with its whole numbers in digits alone, for the server takes `3.0` and `-0.0` for whole numbers, too.
+fn in_digits(value: &Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap();
+            // Adding nothing takes the sign off a zero.
+            let whole: Value = serde_json::from_str(&format!("{:.0}", number + 0.0)).unwrap();
+            let is_whole = number.fract() == 0.0 && !whole.is_f64();
+            if is_whole { whole } else { value.clone() }
+        }
+        Value::Array(items) => items.iter().map(in_digits).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| (name.clone(), in_digits(member)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
 /// Values that a schema does not allow, in a body or as text; none where it allows everything. What a narrowed description leaves
 /// out is no flaw for the server.
 fn flawed(document: &Value, narrowed: &Value, part: &Part) -> Option<BoxedStrategy<Value>> {
     if part.place == "body" {
         let (document, schema) = (document.clone(), part.schema.clone());
-        let misfits = prop_oneof![any_json(), spoiled(narrowed, &part.schema)]
-            .prop_filter("it fits", move |value| !wrong(&document, &schema, value, "").is_empty());
+        let misfits = prop_oneof![any_json(), spoiled(narrowed, &part.schema)].prop_filter("it fits", move |value| {
+            !wrong(&document, &schema, &in_digits(value), "").is_empty()
+        });
         return Some(misfits.boxed());
     }
     let schema = resolved(document, &part.schema);

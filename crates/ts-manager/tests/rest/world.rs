@@ -16,7 +16,7 @@ use ts_manager::{
 use ts_testkit::memory::{MemoryCluster, MemoryService};
 
 /// Longest time that a test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it takes too long")

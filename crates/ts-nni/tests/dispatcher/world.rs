@@ -39,9 +39,9 @@ impl World {
     }
 
     pub(crate) async fn next(&mut self) -> Result<SourceEvent, Error> {
-        tokio::time::timeout(Duration::from_mins(1), self.source.next())
+        tokio::time::timeout(Duration::from_mins(2), self.source.next())
             .await
-            .expect("an event within a minute")
+            .expect("an event in time")
     }
 
     pub(crate) async fn proposal(&mut self) -> String {
@@ -77,7 +77,7 @@ impl World {
                 self.ctx.clock.sleep(Duration::from_millis(10)).await;
             }
         };
-        let found = tokio::time::timeout(Duration::from_mins(1), look).await;
+        let found = tokio::time::timeout(Duration::from_mins(2), look).await;
         found.unwrap_or_else(|_| panic!("no `{last}` in\n{}", self.log()))
     }
 
@@ -99,7 +99,7 @@ impl World {
                 self.ctx.clock.sleep(Duration::from_millis(10)).await;
             }
         };
-        let ended = tokio::time::timeout(Duration::from_mins(1), look).await;
+        let ended = tokio::time::timeout(Duration::from_mins(2), look).await;
         assert!(ended.is_ok(), "process {process} is left");
     }
 }

@@ -93,9 +93,3 @@ fn is_whole(request: &[u8]) -> bool {
     let length: usize = length.and_then(|n| n.trim().parse().ok()).unwrap_or(0);
     request.len() >= end + 4 + length
 }
-
-/// A port that nobody has now.
-pub(crate) fn free_port() -> SocketAddr {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("bound")
-}

@@ -1,18 +1,22 @@
 //! Trials that push what they write, where no storage is mounted here: the whole suite again, every client, and what goes wrong.
 
-use crate::{proxy::free_port, world::World};
+use crate::world::World;
 use async_trait::async_trait;
 use std::{os::unix::fs::symlink, path::Path, sync::Arc, time::Duration};
 use ts_core::{
     CleanupScope, Ctx, ExperimentSpec, ReasonCode, Secret, Support, TrainingService, TrialId, TrialStatus, http::Url,
 };
 use ts_pai::{PaiConfig, Push};
-use ts_testkit::conformance::{Behavior, Client, Fixture};
+use ts_testkit::{
+    ReservedPort,
+    conformance::{Behavior, Client, Fixture},
+};
 
 /// A cluster whose storage is not mounted here.
 pub(crate) struct Pushing {
     pub(crate) world: World,
     pub(crate) push: Push,
+    port: Option<ReservedPort>,
 }
 
 impl Pushing {
@@ -22,7 +26,18 @@ impl Pushing {
             address: Url::parse("http://127.0.0.1").expect("an address"),
             patience: Duration::from_mins(1),
         };
-        Self { world, push }
+        Self {
+            world,
+            push,
+            port: None,
+        }
+    }
+
+    /// Names the port, which nobody else is given while no manager listens there.
+    pub(crate) fn reserve(&mut self) {
+        let port = ReservedPort::new().expect("a port");
+        self.push.listen = port.address();
+        self.port = Some(port);
     }
 
     pub(crate) fn config(&self) -> PaiConfig {
@@ -149,7 +164,7 @@ async fn an_image_without_a_client_is_told() {
 #[tokio::test]
 async fn what_is_cleaned_up_takes_its_token_and_port_along() {
     let mut world = Pushing::fresh().await;
-    world.push.listen = free_port();
+    world.reserve();
     let is_free = || ts_core::push::is_free(world.push.listen);
     let client = Client::start(&world).await;
     let mut tokens = Vec::new();

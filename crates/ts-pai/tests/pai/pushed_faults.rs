@@ -1,7 +1,7 @@
 //! Whatever goes wrong between containers and the manager: each metric once, each byte once, one end.
 
 use crate::{
-    proxy::{Fate, Proxy, free_port},
+    proxy::{Fate, Proxy},
     pushed::Pushing,
 };
 use std::{path::PathBuf, sync::atomic::Ordering};
@@ -17,7 +17,7 @@ fn chatty() -> Behavior {
 
 /// Sends what containers push through a network with these fates.
 async fn through(world: &mut Pushing, fates: &'static [Fate]) -> Proxy {
-    world.push.listen = free_port();
+    world.reserve();
     let proxy = Proxy::start(world.push.listen, fates).await;
     world.push.address = Url::parse(&format!("http://{}", proxy.address)).expect("an address");
     proxy
@@ -69,7 +69,8 @@ async fn a_network_that_loses_much_loses_and_doubles_nothing() {
 
 #[tokio::test]
 async fn a_trial_that_ends_while_the_manager_is_away_waits_for_it() {
-    let world = Pushing::fresh().await;
+    let mut world = Pushing::fresh().await;
+    world.reserve();
     let manager = Client::start(&world).await;
     let mut watch = manager.watch();
     let trial = manager.submit(&Behavior::gated("go")).await;

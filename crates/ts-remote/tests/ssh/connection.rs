@@ -8,7 +8,10 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, ssh_key::LineEndin
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 use ts_core::{ErrorKind, Result, Secret, TrialStatus, Warnings, config::SecretRef};
 use ts_remote::{HostKeyPolicy, MachineConfig};
-use ts_testkit::conformance::{Behavior, Client, Fixture as _};
+use ts_testkit::{
+    ReservedPort,
+    conformance::{Behavior, Client, Fixture as _},
+};
 
 async fn validate(machine: &Machine, config: MachineConfig) -> Result<Warnings> {
     let ctx = machine.ctx();
@@ -216,7 +219,8 @@ async fn one_of_two_machines_is_enough_and_the_other_is_named() {
     let machine = Machine::with(|_, _| {}).await;
     let mut absent = machine.config();
     absent.host_key_policy = Some(HostKeyPolicy::Off);
-    absent.port = Some(closed_port());
+    let closed = ReservedPort::new().expect("a free port");
+    absent.port = Some(closed.address().port());
     let ctx = machine.ctx();
     let service = machine.service_of(&ctx, vec![absent.clone(), machine.config()]);
     let warnings = service.validate(&machine.spec).await.expect("one can be used");
@@ -226,10 +230,4 @@ async fn one_of_two_machines_is_enough_and_the_other_is_named() {
     ctx.tasks.close().await;
     let error = validate(&machine, absent).await.expect_err("nobody is there");
     assert_eq!(error.kind(), ErrorKind::Unreachable);
-}
-
-/// A port at which nobody listens.
-fn closed_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
 }

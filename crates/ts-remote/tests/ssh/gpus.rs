@@ -1,15 +1,17 @@
 //! GPUs of a machine whose `nvidia-smi` is a script: who gets which, and what a driver that hangs holds up.
 
 use crate::machine::Machine;
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::path::PathBuf;
 use ts_core::{CancelReason, GpuCount, ReasonCode, TrialStatus};
-use ts_testkit::conformance::{Behavior, Client, Fixture as _};
+use ts_testkit::{
+    conformance::{Behavior, Client, Fixture as _},
+    write_program,
+};
 
 /// A program in the place of `nvidia-smi`.
 fn program(machine: &Machine, text: &str) -> PathBuf {
     let path = machine.path("smi");
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our file");
+    write_program(&path, &format!("#!/bin/sh\n{text}\n"));
     path
 }
 

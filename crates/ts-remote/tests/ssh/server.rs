@@ -25,6 +25,7 @@ use tokio::{
     process::{Child, Command},
     task::JoinHandle,
 };
+use ts_testkit::ReservedPort;
 
 /// The only user.
 pub(crate) const USER: &str = "worker";
@@ -61,6 +62,8 @@ impl Setting {
 /// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Nobody else is given the port while the server is gone.
+    _port: ReservedPort,
     host_key: PrivateKey,
     shared: Arc<Shared>,
     accepting: Mutex<Option<JoinHandle<()>>>,
@@ -90,9 +93,11 @@ impl Server {
     /// Starts a server on a free port of the loopback interface.
     pub(crate) async fn start(setting: Setting) -> Self {
         let host_key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).expect("randomness");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = ReservedPort::new().expect("a free port");
+        let listener = TcpListener::bind(port.address()).await.expect("our own port");
         let server = Self {
-            address: listener.local_addr().expect("bound"),
+            address: port.address(),
+            _port: port,
             host_key,
             shared: Arc::new(Shared {
                 setting,

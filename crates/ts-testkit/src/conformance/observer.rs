@@ -6,7 +6,7 @@ use tokio::time::error::Elapsed;
 use ts_core::{Event, JournalCursor, LogKind, Reason, Result, TrialId, TrialStatus};
 
 /// Longest time that the suite waits for anything, in real time.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(3);
 
 /// Reads a stream and remembers. Each event must keep the promises: statuses go forward only, nothing of a trial comes after
 /// its end, cursors grow strictly and lie behind the one where the watch was resumed.

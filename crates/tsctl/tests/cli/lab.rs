@@ -12,7 +12,7 @@ use std::{
 };
 
 /// No wait of a test is longer.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 /// Between two looks at a condition.
 const PACE: Duration = Duration::from_millis(10);
 

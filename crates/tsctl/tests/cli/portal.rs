@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     process::{Child, Command, Stdio},
 };
+use ts_testkit::write_program;
 
 /// `tsctl` with the programs of the lab before those of the machine.
 fn command(lab: &Lab, arguments: &[&str]) -> Command {
@@ -20,8 +21,8 @@ fn command(lab: &Lab, arguments: &[&str]) -> Command {
 
 /// Puts a program into the lab.
 fn program(lab: &Lab, name: &str, script: &str) {
-    let path = lab.write(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a script");
+    fs::create_dir_all(lab.path("bin")).expect("made");
+    write_program(&lab.path("bin").join(name), &format!("#!/bin/sh\n{script}\n"));
 }
 
 /// A browser that keeps the address that it is to open.

@@ -163,7 +163,8 @@ fn traces_reach_the_collector_and_go_on_after_a_kill() {
     let run = lab.start_with(&["run", "config.yml"], &collector.variables());
     lab.wait_for_trials("two running trials", |trials| in_status(trials, "RUNNING") == 2);
     wait("the spans of two trials that wait no more", || {
-        (collector.named("waiting").len() == 2).then_some(())
+        let is_there = |name| collector.named(name).len() == 2;
+        (is_there("waiting") && is_there("submit")).then_some(())
     });
     run.signal(Signal::KILL);
     assert_eq!(run.end().code, None, "killed by a signal");
