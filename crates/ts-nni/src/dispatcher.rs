@@ -27,13 +27,15 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long a wish may be open while no trial runs before it is asked for once more; twice as long each time. Hyperband of
-/// nni v3.0 now and then gives no answer between two brackets. What comes twice is kept for later.
+/// nni v3.0 now and then gives no answer between two brackets, and "no more" of some is never the last word. What comes twice is
+/// kept for later.
 const UNHEARD: Duration = Duration::from_secs(10);
 
 /// What the trial loop tells.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Request(u32),
+    /// So many more, of a loop that was told so often that there is nothing.
+    Request(u32, u64),
     Next(TrialId, u32),
     NextEnded(TrialId, TrialStatus, Vec<Arc<str>>),
     Assigned(TrialId, Arc<str>),
@@ -49,13 +51,21 @@ pub(crate) enum Order {
     SearchSpace(serde_json::Value),
 }
 
+/// What the trial loop is told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) event: Result<SourceEvent>,
+    /// How many requests of the loop had come by then: that there is nothing is not true any more for a later one.
+    pub(crate) n_requests: u64,
+}
+
 /// The task.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     pub(crate) nni: Nni,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
-    pub(crate) events: mpsc::UnboundedSender<Result<SourceEvent>>,
+    pub(crate) events: mpsc::UnboundedSender<Told>,
     /// Resolves when the source is closed or gone.
     pub(crate) closing: oneshot::Receiver<()>,
     pub(crate) state: State,
@@ -69,6 +79,10 @@ pub(crate) struct State {
     pub(crate) endings: Endings<Message>,
     /// Running trials that a dispatcher with phases makes further parameters for, of this index.
     pub(crate) relayed: Vec<(TrialId, u32)>,
+    /// Requests of the loop.
+    n_requests: u64,
+    /// How often the loop was told that there is nothing more for now.
+    n_exhausted: u64,
     /// When the dispatcher was last told of an end.
     told_end: Option<Duration>,
     /// Whether "no more" is to be heard again before it is passed on.
@@ -84,6 +98,8 @@ impl State {
             requests: Requests::default(),
             endings: Endings::new(),
             relayed: Vec::new(),
+            n_requests: 0,
+            n_exhausted: 0,
             told_end: None,
             doubts: false,
             unheard: None,
@@ -140,7 +156,8 @@ impl Dispatcher {
 
     pub(crate) fn tell(&self, event: Result<SourceEvent>) {
         // Nobody listens any more only when the source is gone, which ends this task too.
-        let _ = self.events.send(event);
+        let n_requests = self.state.n_requests;
+        let _ = self.events.send(Told { event, n_requests });
     }
 
     async fn relay(&mut self, life: &mut Life) -> Result<Over> {
@@ -200,7 +217,13 @@ impl Dispatcher {
 
     async fn order(&mut self, life: &mut Life, order: Order) -> Result<()> {
         match order {
-            Order::Request(n) => {
+            Order::Request(n, n_exhausted) => {
+                self.state.n_requests += 1;
+                if n_exhausted < self.state.n_exhausted {
+                    // It asked before it heard the last one, which it passes over now.
+                    self.state.n_exhausted = n_exhausted;
+                    self.state.requests.not_dry();
+                }
                 let (kept, missing) = self.state.requests.want(n);
                 for text in kept {
                     self.tell(Ok(SourceEvent::Proposal(Proposal { text })));
@@ -290,8 +313,12 @@ impl Dispatcher {
                         self.tell(Ok(SourceEvent::Next { trial, index, text }));
                     }
                     NoMore::Final if self.is_unsettled() => self.state.doubts = true,
+                    // The wish stays open: what comes later serves it, and `repeat` asks for it. The loop is not told, for it may
+                    // have seen the end of the last trial before this is heard, and would end the experiment.
+                    NoMore::Dry | NoMore::Final if self.nni.spec.tuner.is_endless() => {}
                     NoMore::Dry | NoMore::Final => {
                         self.state.requests.dry();
+                        self.state.n_exhausted += 1;
                         self.tell(Ok(SourceEvent::Exhausted));
                     }
                 }
@@ -311,9 +338,12 @@ impl Dispatcher {
         self.state.endings.is_holding() || self.state.told_end.is_some_and(|at| now < at + SETTLED)
     }
 
-    /// Asks once more for what nobody answers.
+    /// Asks once more for what nobody answers. A tuner that gives no answer works on it (nni v3.0, `msg_dispatcher.py`: each
+    /// request has one), and would have to work on the repetition too.
     async fn repeat(&mut self, life: &mut Life, now: Duration) -> Result<()> {
-        if !self.state.requests.is_open() || self.state.history.any_runs() {
+        let tuner = &self.nni.spec.tuner;
+        let may_forget = tuner.is_advisor() || tuner.is_endless();
+        if !may_forget || !self.state.requests.is_open() || self.state.history.any_runs() {
             self.state.unheard = None;
             return Ok(());
         }

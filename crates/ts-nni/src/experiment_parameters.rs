@@ -83,7 +83,7 @@ fn arguments(section: &mut Map<String, Value>, algorithm: &Algorithm) {
 /// The name as nni v1.9 has it: later releases shortened some and keep the long one as an alias.
 ///
 /// Source: nni v3.0, `nni/runtime/default_config/builtin_algorithms.yml`, `alias`.
-fn first_name(name: &str) -> String {
+pub(crate) fn first_name(name: &str) -> String {
     match name {
         "Batch" | "Metis" | "GP" | "PBT" | "PPO" => format!("{name}Tuner"),
         _ => name.into(),

@@ -13,7 +13,7 @@ MARK = '\n--ts-nni--'
 
 
 def class_of(algorithm, kind):
-    """The class, its default arguments, and its validator's class or None."""
+    """The class, its description by NNI, and its validator's class or None."""
     name = algorithm.get('name')
     if name is None:
         sys.path.insert(0, algorithm['codeDirectory'])
@@ -29,8 +29,6 @@ def class_of(algorithm, kind):
         meta = older(name, kind)
     if meta is None:
         raise LookupError('NNI knows no %s of this name' % kind)
-    if meta.get('acceptClassArgs') is False and algorithm['classArgs']:
-        raise TypeError('it takes no arguments')
 
     def load(path):
         module, _, cls = path.rpartition('.')
@@ -40,8 +38,8 @@ def class_of(algorithm, kind):
     try:
         found = load(meta['className'])
     except ImportError as error:
-        raise ImportError('a package that it needs is missing: %s' % error)
-    return found, meta.get('classArgs') or {}, load(validator) if validator else None
+        raise ImportError('a package that it needs is missing: %s' % error, name=error.name)
+    return found, meta, load(validator) if validator else None
 
 
 def older(name, kind):
@@ -62,17 +60,56 @@ def older(name, kind):
 def check(algorithm):
     kind = algorithm['kind']
     try:
-        cls, defaults, validator = class_of(algorithm, kind)
+        cls, meta, validator = class_of(algorithm, kind)
     except Exception as error:
-        return {'at': 'class', 'message': '%s: %s' % (type(error).__name__, error)}
-    given = dict(defaults, **algorithm['classArgs'])
+        return {'at': 'class', 'message': '%s: %s' % (type(error).__name__, error), 'missing': missing(error)}
+    arguments = algorithm['classArgs']
+    given = dict(meta.get('classArgs') or {}, **arguments)
     try:
         inspect.signature(cls).bind(**given)
-        if validator is not None:
-            validator().validate_class_args(**algorithm['classArgs'])
+        if arguments:
+            validate(meta, validator and validator(), arguments)
     except Exception as error:
         return {'at': 'classArgs', 'message': str(error) or type(error).__name__}
     return None
+
+
+def missing(error):
+    """The package whose module could not be imported, if that is what happened."""
+    name = getattr(error, 'name', None) if isinstance(error, ImportError) else None
+    return name and name.partition('.')[0]
+
+
+def validate(meta, validator, arguments):
+    """Refuses what NNI refuses.
+
+    nnictl v1.9 asks the description and the validator (`nni_cmd/config_schema.py`). Later releases do not, for files of the second
+    schema: some validators lack arguments that the constructor has (PBT's `factor`), or take no whole number for a fraction. There
+    only words that are none of a fixed choice count, which the constructors refuse too.
+    """
+    import nni
+    is_first = nni.__version__.startswith('1.')
+    if is_first and meta.get('acceptClassArgs') is False:
+        raise TypeError('it takes no arguments')
+    if validator is None:
+        return
+    if is_first:
+        validator.validate_class_args(**arguments)
+        return
+    wrong = []
+
+    def choices(key, *allowed):
+        if key in arguments and arguments[key] not in allowed:
+            wrong.append('`%s` is %r and should be one of %s' % (key, arguments[key], ', '.join(map(str, allowed))))
+        return object
+
+    validator.choices = choices
+    try:
+        validator.validate_class_args(**arguments)
+    except Exception:
+        pass
+    if wrong:
+        raise ValueError(wrong[0])
 
 
 def main():

@@ -1,6 +1,7 @@
 //! Finds the Python that has NNI's package and asks it, before anything starts, whether it can do what the experiment wants.
 
 use crate::{
+    experiment_parameters,
     release::Release,
     spec::{Algorithm, Class, NniSpec},
 };
@@ -41,6 +42,8 @@ struct Answer {
 struct Problem {
     at: String,
     message: String,
+    /// Module that could not be imported.
+    missing: Option<String>,
 }
 
 impl Nni {
@@ -158,7 +161,7 @@ fn judge(python: &str, spec: &NniSpec, answer: Answer) -> Result<Installation> {
         .with_key(format!("{}.{key}", algorithm.key))
         .with_help(match key {
             "classArgs" => "give the arguments that its constructor takes".to_owned(),
-            "name" => format!("correct the name, or install what it needs for `{python}`: `pip install 'nni[{name}]'`"),
+            "name" => help_with_name(python, release, algorithm.name(), problem.missing.as_deref()),
             _ => "correct `className` or `codeDirectory`, or install what it imports".to_owned(),
         }));
     }
@@ -166,6 +169,32 @@ fn judge(python: &str, spec: &NniSpec, answer: Answer) -> Result<Installation> {
         python: python.to_owned(),
         release,
     })
+}
+
+/// What to do about an algorithm that NNI does not have, or whose package lacks `missing`.
+///
+/// NNI's own extras do not serve: not every algorithm has one, and that of BOHB brings a ConfigSpace that it cannot import.
+fn help_with_name(python: &str, release: Release, name: &str, missing: Option<&str>) -> String {
+    let packages = match missing {
+        Some("sklearn") => "scikit-learn",
+        Some("ConfigSpace" | "statsmodels") => "'ConfigSpace<1' statsmodels",
+        Some("smac") => "smac4nni ConfigSpaceNNI",
+        Some("yaml") => "PyYAML",
+        Some(module) => module,
+        None if release.major == 1 && is_apart(name) => {
+            let name = experiment_parameters::first_name(name);
+            return format!("`nnictl package install --name={name}`, with the `nnictl` beside `{python}`");
+        }
+        None => return "correct the name, or register the algorithm: `nnictl algo register`".to_owned(),
+    };
+    format!("install what it needs: `{python} -m pip install {packages}`")
+}
+
+/// Whether nni v1.9 has it as a package to be installed.
+///
+/// Source: nni v1.9, `nni_cmd/constants.py`, `INSTALLABLE_PACKAGE_META`.
+fn is_apart(name: &str) -> bool {
+    matches!(name, "BOHB" | "SMAC" | "PPO" | "PPOTuner")
 }
 
 fn algorithms(spec: &NniSpec) -> impl Iterator<Item = &Algorithm> {

@@ -135,6 +135,11 @@ impl Requests {
         self.is_dry = true;
     }
 
+    /// The loop asks for more before it hears that there is nothing, and still waits for what it asked for.
+    pub(crate) fn not_dry(&mut self) {
+        self.is_dry = false;
+    }
+
     /// Whether the loop waits for something and was not told that there is nothing.
     pub(crate) fn is_open(&self) -> bool {
         self.wanted > 0 && !self.is_dry

@@ -1,7 +1,7 @@
 //! NNI's algorithms as a parameter source: what the trial loop says goes to the dispatcher's task, what that says comes back.
 
 use crate::{
-    dispatcher::{Dispatcher, Order, State, gone},
+    dispatcher::{Dispatcher, Order, State, Told, gone},
     history::History,
     python::Nni,
 };
@@ -25,7 +25,11 @@ pub struct NniSource {
 #[derive(Debug)]
 struct Task {
     orders: mpsc::UnboundedSender<Order>,
-    events: mpsc::UnboundedReceiver<Result<SourceEvent>>,
+    events: mpsc::UnboundedReceiver<Told>,
+    /// Requests of the loop.
+    n_requests: u64,
+    /// How often the loop heard that there is nothing more for now.
+    n_exhausted: u64,
     close: Option<oneshot::Sender<()>>,
     closed: oneshot::Receiver<()>,
 }
@@ -71,6 +75,8 @@ impl ParameterSource for NniSource {
         self.task = Some(Task {
             orders,
             events,
+            n_requests: 0,
+            n_exhausted: 0,
             close: Some(close),
             closed,
         });
@@ -78,7 +84,10 @@ impl ParameterSource for NniSource {
     }
 
     async fn request(&mut self, n: u32) -> Result<()> {
-        self.order(Order::Request(n));
+        let Some(task) = &mut self.task else { return Ok(()) };
+        task.n_requests += 1;
+        let order = Order::Request(n, task.n_exhausted);
+        self.order(order);
         Ok(())
     }
 
@@ -128,9 +137,19 @@ impl ParameterSource for NniSource {
     }
 
     async fn next(&mut self) -> Result<SourceEvent> {
-        match &mut self.task {
-            Some(task) => task.events.recv().await.unwrap_or_else(|| Err(gone())),
-            None => Err(gone()),
+        let Some(task) = &mut self.task else { return Err(gone()) };
+        loop {
+            let Some(Told { event, n_requests }) = task.events.recv().await else {
+                return Err(gone());
+            };
+            if matches!(event, Ok(SourceEvent::Exhausted)) {
+                // The last trials may have ended since, and a new request is on its way: there may be more after all.
+                if n_requests < task.n_requests {
+                    continue;
+                }
+                task.n_exhausted += 1;
+            }
+            return event;
         }
     }
 

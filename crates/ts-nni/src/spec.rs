@@ -40,7 +40,28 @@ impl Algorithm {
     /// Whether it is tuner and assessor in one. Configurations since NNI 2.6 name advisors as tuners, which older releases are
     /// not to be told.
     pub(crate) fn is_advisor(&self) -> bool {
-        self.key == "advisor" || matches!(&self.class, Class::Named(name) if name == "Hyperband" || name == "BOHB")
+        self.key == "advisor" || self.is_one_of(&["Hyperband", "BOHB"])
+    }
+
+    /// Whether it always has more, so that its "no more" means "not yet".
+    ///
+    /// Source: nni v1.9, v2.10 and v3.0, `NoMoreTrialError` and `NoMoreTrialJobs` below `nni/algorithms/hpo`.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.is_one_of(&[
+            "Hyperband",
+            "BOHB",
+            "Evolution",
+            "PBT",
+            "PBTTuner",
+            "PPO",
+            "PPOTuner",
+            "RegularizedEvolutionTuner",
+        ])
+    }
+
+    /// Later releases take a name in any case.
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        matches!(&self.class, Class::Named(own) if names.iter().any(|name| own.eq_ignore_ascii_case(name)))
     }
 }
 

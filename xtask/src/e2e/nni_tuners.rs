@@ -1,11 +1,15 @@
 //! NNI's real tuners, assessors and advisors under `tsctl run`: every trial gets what the tuner sent, every tuner gets what the
-//! trial reported, and a crash of either side is mended.
+//! trial reported, and a crash of either side is mended. `crates/ts-nni/README.md` has the table of all of them.
 
 use super::{Place, experiment::Experiment, nni::Step, processes::nothing_runs, python::Release};
 use crate::report::Outcome;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+};
 
 /// Configurations below `e2e/nni/tuners`, and how many trials each must have.
 const SCENARIOS: &[(&str, usize)] = &[
@@ -19,14 +23,30 @@ const SCENARIOS: &[(&str, usize)] = &[
     ("evolution", 8),
     ("custom", 7),
     ("crash", 9),
+    ("pbt", 10),
+    ("curvefitting", 6),
+    ("anneal", 6),
+    ("gp", 7),
+    ("metis", 4),
+    ("bohb", 10),
 ];
+
+/// What a release does not have, or not without packages that are installed for another one.
+fn is_left_out(version: &str, name: &str) -> bool {
+    match name {
+        // Hyperband of 1.9 has no such mode.
+        "hyperband-serial" => version == "1.9",
+        "anneal" => version == "2.10",
+        "gp" | "metis" | "bohb" => version != "3.0",
+        _ => false,
+    }
+}
 
 /// Runs all of them with one release.
 pub(super) fn run(place: &Place, release: &Release, bin: &Path, step: &mut Step<'_>) {
     let version = release.version;
     for (name, n_trials) in SCENARIOS {
-        // Its Hyperband has no such mode.
-        if version == "1.9" && *name == "hyperband-serial" {
+        if is_left_out(version, name) {
             continue;
         }
         step(&format!("NNI {version}: tuner {name}"), &|| {
@@ -38,7 +58,8 @@ pub(super) fn run(place: &Place, release: &Release, bin: &Path, step: &mut Step<
                 has_crashed == (*name == "crash"),
                 "it crashed against all expectation, or not at all:\n{said}"
             );
-            compare(&experiment, *n_trials)
+            compare(&experiment, *n_trials)?;
+            has_done_its_part(&experiment, name)
         });
     }
     step(
@@ -46,8 +67,34 @@ pub(super) fn run(place: &Place, release: &Release, bin: &Path, step: &mut Step<
         &|| told_before(place, version, bin),
     );
     step(&format!("NNI {version}: tuner under a manager that is killed"), &|| {
-        killed(place, version, bin)
+        killed(place, version, bin, "killed")
     });
+    if version != "1.9" {
+        step(
+            &format!("NNI {version}: tuner pbt under a manager that is killed"),
+            &|| killed(place, version, bin, "pbt-killed"),
+        );
+    }
+}
+
+/// What the trials of some do not show.
+fn has_done_its_part(experiment: &Experiment, name: &str) -> Result<Outcome> {
+    match name {
+        "curvefitting" => {
+            let log = fs::read_to_string(experiment.directory()?.join("log/dispatcher.log"))?;
+            ensure!(log.contains("Prediction done"), "it has judged nothing:\n{log}");
+        }
+        "bohb" => {
+            let trials = experiment.trials()?;
+            let budgets: HashSet<_> = trials
+                .iter()
+                .filter_map(|trial| trial["parameters"]["parameters"]["TRIAL_BUDGET"].as_u64())
+                .collect();
+            ensure!(budgets.len() > 1, "no trial was promoted: {budgets:?}");
+        }
+        _ => {}
+    }
+    Ok(Outcome::Passed)
 }
 
 pub(super) fn configuration(place: &Place, name: &str) -> String {
@@ -61,6 +108,11 @@ fn told_before(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
         let said = experiment.refused(&["validate", &configuration(place, name)])?;
         ensure!(said.contains(&format!("key: {key}")), "the key is not told:\n{said}");
     }
+    if is_left_out(version, "gp") && version != "1.9" {
+        let said = experiment.refused(&["validate", &configuration(place, "gp")])?;
+        let is_told = said.contains("pip install scikit-learn") && said.contains("key: tuner.name");
+        ensure!(is_told, "what GP needs is not told:\n{said}");
+    }
     let plan = experiment.output(&["plan", &configuration(place, "custom")])?;
     ensure!(plan.contains("0.5"), "the plan has not the first parameters:\n{plan}");
     let left = experiment.home().join("nni-experiments");
@@ -69,9 +121,9 @@ fn told_before(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn killed(place: &Place, version: &str, bin: &Path) -> Result<Outcome> {
-    let experiment = Experiment::new(place, &format!("nni-{version}-killed"), Some(bin))?;
-    let mut manager = experiment.start(&["run", &configuration(place, "killed")])?;
+fn killed(place: &Place, version: &str, bin: &Path, name: &str) -> Result<Outcome> {
+    let experiment = Experiment::new(place, &format!("nni-{version}-{name}"), Some(bin))?;
+    let mut manager = experiment.start(&["run", &configuration(place, name)])?;
     let waited = experiment.in_the_middle();
     manager.kill()?;
     waited?;
@@ -98,7 +150,7 @@ fn compare(experiment: &Experiment, n_trials: usize) -> Result<Outcome> {
                 "trial {id} has the result {} of the parameters {packed}",
                 trial["finalValue"]
             ),
-            // Medianstop may do that.
+            // Medianstop and Curvefitting may do that.
             Some("EARLY_STOPPED") => {}
             other => anyhow::bail!("trial {id} ended as {other:?}"),
         }

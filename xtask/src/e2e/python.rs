@@ -55,7 +55,14 @@ pub(super) const RELEASES: &[Release] = &[
         version: "3.0",
         pythons: &["3.8", "3.11", "3.10", "3.9", "3.12"],
         requirements: LATER,
-        own: &["typeguard<4.1.3"],
+        // What Anneal, GP, Metis and BOHB need, besides; one release is enough. BOHB imports what ConfigSpace 1 does not have.
+        own: &[
+            "typeguard<4.1.3",
+            "hyperopt==0.2.7",
+            "scikit-learn",
+            "ConfigSpace<1",
+            "statsmodels",
+        ],
     },
     Release {
         version: "2.10",

@@ -4,6 +4,7 @@ mod phases;
 mod world;
 
 use serde_json::json;
+use std::time::Duration;
 use ts_core::ErrorKind;
 use ts_manager::source::{ImportedResult, Observation, ParameterSource, SourceEvent};
 use world::{RELEASES, World, id, nni, packed, past, spec};
@@ -204,11 +205,38 @@ async fn more_than_was_asked_for_serves_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_answers_is_sent_again() {
-    let mut world = World::new("3.0", json!({ "say": [packed(0)], "deaf_to": 1 }));
+async fn a_request_that_an_advisor_forgets_is_sent_again() {
+    let mut world = World::of("hyperband", json!({ "say": [packed(0)], "deaf_to": 1 }));
     world.source.start(&[]).await.unwrap();
     world.source.request(1).await.unwrap();
     assert_eq!(world.proposal().await, packed(0));
+}
+
+#[tokio::test]
+async fn a_tuner_that_thinks_is_not_asked_twice() {
+    let mut world = World::of("Metis", json!({ "say": [packed(0)], "deaf_to": 1 }));
+    world.source.start(&[]).await.unwrap();
+    world.source.request(1).await.unwrap();
+    world.told("GE").await;
+    world.ctx.clock.sleep(Duration::from_secs(30)).await;
+    let asked = world.log().lines().filter(|line| *line == "GE 1").count();
+    assert_eq!(asked, 1, "{}", world.log());
+}
+
+#[tokio::test]
+async fn no_more_of_one_that_always_has_more_means_not_yet() {
+    for name in ["BOHB", "PBT"] {
+        let mut world = World::of(name, json!({ "say": [packed(0), null, null, null, packed(1)] }));
+        world.source.start(&[]).await.unwrap();
+        world.source.request(1).await.unwrap();
+        let text = world.proposal().await;
+        world.source.assigned(&id("a"), &text).await.unwrap();
+        world.source.request(1).await.unwrap();
+        world.told("GE").await;
+        world.finish("a", &text, "1").await;
+        world.source.request(1).await.unwrap();
+        assert_eq!(world.proposal().await, packed(1), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -226,6 +254,21 @@ async fn no_more_is_told_and_told_again() {
         let asked = world.log().lines().filter(|line| *line == "GE 1").count();
         assert!(asked >= 4, "it is asked again after the last end: {asked} times");
     }
+}
+
+#[tokio::test]
+async fn no_more_that_is_heard_behind_a_new_request_is_passed_over() {
+    let mut world = World::of("Mine", json!({ "say": [packed(0), null, packed(1)] }));
+    world.source.start(&[]).await.unwrap();
+    world.source.request(1).await.unwrap();
+    let text = world.proposal().await;
+    world.source.assigned(&id("a"), &text).await.unwrap();
+    world.source.request(1).await.unwrap();
+    // Time for the answer to come while the trial runs; without it this shows less.
+    world.ctx.clock.sleep(Duration::from_secs(5)).await;
+    world.finish("a", &text, "1").await;
+    world.source.request(1).await.unwrap();
+    assert_eq!(world.proposal().await, packed(1));
 }
 
 #[tokio::test]
@@ -294,4 +337,23 @@ async fn what_is_missing_is_told_before_anything_starts() {
         assert!(error.help().is_some());
     }
     nni(at, "3.0", json!({})).check().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_to_install_is_told_by_the_name_that_pip_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        (json!("sklearn"), "-m pip install scikit-learn`"),
+        (json!("statsmodels"), "-m pip install 'ConfigSpace<1' statsmodels`"),
+        (json!("torch"), "-m pip install torch`"),
+        (json!(null), "correct the name"),
+    ];
+    for (missing, words) in cases {
+        let problem = json!({ "at": "class", "message": "no such module", "missing": missing });
+        let nni = nni(folder.path(), "3.0", json!({ "problem": problem }));
+        let error = nni.check().await.unwrap_err();
+        assert_eq!(error.key(), Some("tuner.name"));
+        let help = error.help().unwrap_or_default();
+        assert!(help.contains(words), "{help}");
+    }
 }

@@ -1,13 +1,15 @@
 //! A source before a scripted dispatcher, and the log of what that was told.
 
+use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
-use ts_core::{Ctx, Error, TrialId, TrialStatus};
+use ts_core::{Clock, Ctx, Error, SystemClock, Timestamp, TrialId, TrialStatus};
 use ts_manager::source::{Observation, ParameterSource, PastTrial, SourceEvent};
 use ts_nni::{Algorithm, Class, Nni, NniSource, NniSpec};
 
@@ -35,6 +37,17 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let ctx = Ctx::new(folder.path());
         let source = NniSource::new(nni(folder.path(), version, script), ctx.clone());
+        Self { folder, ctx, source }
+    }
+
+    /// One whose tuner has this name, and whose time goes faster.
+    pub(crate) fn of(name: &str, script: Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ctx = Ctx::new(folder.path());
+        ctx.clock = Arc::new(Fast(SystemClock::new()));
+        let mut spec = scripted(folder.path(), "3.0", script);
+        spec.tuner.class = Class::Named(name.into());
+        let source = NniSource::new(Nni::new(spec), ctx.clone());
         Self { folder, ctx, source }
     }
 
@@ -109,7 +122,33 @@ fn is_running(process: &str) -> bool {
     !status.is_empty() && !status.contains("State:\tZ")
 }
 
-pub(crate) fn nni(folder: &Path, version: &str, mut script: Value) -> Nni {
+/// How many times faster.
+const PACE: u32 = 10;
+
+/// A clock that goes faster than the machine's.
+#[derive(Debug)]
+struct Fast(SystemClock);
+
+#[async_trait]
+impl Clock for Fast {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic() * PACE
+    }
+
+    async fn sleep(&self, d: Duration) {
+        self.0.sleep(d / PACE).await;
+    }
+}
+
+pub(crate) fn nni(folder: &Path, version: &str, script: Value) -> Nni {
+    Nni::new(scripted(folder, version, script))
+}
+
+fn scripted(folder: &Path, version: &str, mut script: Value) -> NniSpec {
     if !version.is_empty() {
         script["version"] = json!(version);
     }
@@ -118,11 +157,8 @@ pub(crate) fn nni(folder: &Path, version: &str, mut script: Value) -> Nni {
     let Value::Object(class_args) = script else {
         panic!("no map")
     };
-    Nni::new(spec(
-        folder,
-        Some(env!("CARGO_BIN_EXE_ts-nni-scripted-dispatcher")),
-        class_args,
-    ))
+    let python = Some(env!("CARGO_BIN_EXE_ts-nni-scripted-dispatcher"));
+    spec(folder, python, class_args)
 }
 
 pub(crate) fn spec(folder: &Path, python: Option<&str>, class_args: Map<String, Value>) -> NniSpec {

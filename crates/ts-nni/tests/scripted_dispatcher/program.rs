@@ -1,7 +1,8 @@
 //! Stands in for Python with NNI: answers the probe, and is a dispatcher of the release and the manners that the arguments of its
 //! "tuner" describe. For tests only.
 //!
-//! Arguments: `version`; `log`, a file that gets every message; `say`, the texts of proposals in their order; `unasked`, one more
+//! Arguments: `version`; `log`, a file that gets every message; `say`, the texts of proposals in their order, `null` for "no more";
+//! `unasked`, one more
 //! that follows the first; `kill`, to ask for the end of the trial of each intermediate result, twice; `crash_at`, the request at
 //! which it crashes, unless the file `crash_once` is there, which it makes; `fail`, not to begin; `linger`, to ignore the end.
 
@@ -152,7 +153,7 @@ async fn dispatch(script: &Value, version: &str, has_phases: bool) {
         let (socket, _) = client_async(&url, stream).await.expect("a handshake");
         Wire::Socket(Box::new(socket), version.starts_with('3'))
     };
-    let mut say = script["say"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut say = script["say"].as_array().into_iter().flatten().map(Value::as_str);
     let mut requests = 0;
     while let Some((code, content)) = wire.receive().await {
         if code != "PI" {
@@ -169,7 +170,7 @@ async fn dispatch(script: &Value, version: &str, has_phases: bool) {
                 if script["deaf_to"] == requests {
                     continue;
                 }
-                match say.next() {
+                match say.next().flatten() {
                     Some(text) => wire.send(*b"TR", text).await,
                     None => wire.send(*b"NO", "").await,
                 }
@@ -189,7 +190,7 @@ async fn dispatch(script: &Value, version: &str, has_phases: bool) {
                 let (trial, index) = (&metric["trial_job_id"], &metric["parameter_index"]);
                 assert!(trial.is_string() && index.is_u64(), "{content}");
                 let no_more = r#"{"parameter_id": 99, "parameters": null, "parameter_index": 0}"#;
-                let answer = say.next().unwrap_or(no_more);
+                let answer = say.next().flatten().unwrap_or(no_more);
                 let end = format!(r#""trial_job_id": {trial}, "parameter_index": {index}}}"#);
                 let answer = answer.replace(r#""parameter_index": 0}"#, &end);
                 wire.send(*b"SP", &answer).await;

@@ -171,7 +171,7 @@ impl Command {
             ),
             Self::Package(_) => Meaning::Instead(
                 "there are no packages to install",
-                "install what a tuner needs with `pip install nni[NAME]`; `tsctl plan FILE` says what is missing",
+                "`tsctl validate FILE` says what a tuner lacks and how `pip` installs it",
             ),
             Self::Tensorboard(_) => Meaning::Instead(
                 "TensorBoard is not started from here",
