@@ -448,8 +448,8 @@ pub(crate) struct Load {
     /// Directory that gets a directory for it. Default: `~/nni-experiments`
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
-    /// Where the code goes, if the file has it; no other file is overwritten. Default: where it was, if nothing is there. Of an
-    /// archive of NNI: where the experiment looks for its code from now on
+    /// Where the code goes, if the file has it; no other file is overwritten. Default: the experiment's directory, unless there
+    /// is something where it was. Of an archive of NNI: where the experiment looks for its code from now on
     #[arg(long, value_name = "DIR")]
     pub(crate) code: Option<PathBuf>,
     /// Of an archive of NNI: the file that gets the search space. Default: one beside the experiment's store

@@ -34,6 +34,8 @@ const LABEL: &str = "archive.json";
 const EXPERIMENT: &str = "experiment";
 const CODE: &str = "code.tar";
 const FORMAT: u32 = 1;
+/// Where saved code goes in the experiment's directory, unless another place is named.
+pub(super) const CODE_DIRECTORY: &str = "code";
 /// Files of a manager that runs.
 const OF_MANAGER: [&str; 4] = ["manager.lock", "control.sock", "rest.json", "rest.token"];
 
@@ -180,7 +182,7 @@ pub(crate) fn load(environment: &Environment, output: &Output, args: &Load) -> R
     output.say(format_args!("the experiment is in `{}`", directory.path().display()));
     match (&loading.code, &label.code_directory) {
         (Some(code), Some(original)) if code != original => output.say(format_args!(
-            "its code is in `{}`; `tsctl resume` looks for it in `{}`",
+            "its code is in `{}`; `tsctl resume` looks for it in `{}`: move it there, or make a link",
             code.display(),
             original.display()
         )),
@@ -280,11 +282,18 @@ impl Loading<'_> {
     }
 
     fn unpack_code(&mut self, label: &Label, entry: &mut impl Read) -> Result<()> {
-        let target = match (&self.args.code, &label.code_directory) {
-            (Some(path), _) => self.environment.absolute(path),
-            (None, Some(original)) if !original.exists() => original.clone(),
-            _ => return Ok(()),
+        let target = match (&self.args.code, &label.code_directory, &self.directory) {
+            (Some(path), ..) => self.environment.absolute(path),
+            (None, Some(original), _) if original.exists() => return Ok(()),
+            // Only whoever loads it says what else of this machine is written to, never the file.
+            (None, _, Some(directory)) => directory.path().join(CODE_DIRECTORY),
+            (None, _, None) => return Ok(()),
         };
+        if self.args.code.is_none() && target.exists() {
+            // It was there already when the experiment was saved.
+            self.code = Some(target);
+            return Ok(());
+        }
         ts_codedir::unpack(entry, &target, UnpackLimits::new(u64::MAX, u64::MAX))?;
         self.code = Some(target);
         Ok(())

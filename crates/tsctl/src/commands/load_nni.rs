@@ -4,7 +4,7 @@
 //! Until the end of it everything that was made is removed again by a failure. Source of what NNI's options mean: nni v2.10
 //! `nni/tools/nnictl/nnictl_utils.py`, `load_experiment`, and nni v1.9 `docs/en_US/Tutorial/Nnictl.md`.
 
-use super::import;
+use super::{archive::CODE_DIRECTORY, import};
 use crate::{
     cli::Load,
     environment::Environment,
@@ -47,7 +47,7 @@ pub(super) fn load(environment: &Environment, output: &Output, args: &Load, pare
         code: args.code.as_deref().map(|path| environment.absolute(path)),
         search_space: None,
     };
-    let code = code(&archive, &experiment, &mut moves, &mut undo)?;
+    let code = code(&archive, &experiment, &directory, &mut moves, &mut undo)?;
     if let Some(file) = space_file {
         moves.search_space = search_space(&archive, &experiment, &file, &mut undo, &mut warnings)?.then_some(file);
     }
@@ -126,21 +126,26 @@ fn unpack(
     Ok((experiment, unpacked))
 }
 
-/// Takes the code out: where it was said, or where it was if nothing is there now.
+/// Takes the code out: where it was said, or into the experiment's directory if nothing is where it was. Only whoever loads the
+/// archive says what else of this machine is written to, never the archive.
 fn code(
     archive: &NniArchive,
     experiment: &NniExperiment,
+    directory: &ExperimentDirectory,
     moves: &mut Moves,
     undo: &mut Undo,
 ) -> Result<Option<PathBuf>> {
     if !archive.holds(CODE) {
         return Ok(None);
     }
-    let original =
-        || nni_params::code_directory(&experiment.params).filter(|path| path.is_absolute() && !path.exists());
-    let Some(target) = moves.code.clone().or_else(original) else {
+    let original = nni_params::code_directory(&experiment.params);
+    if moves.code.is_none() && original.is_some_and(|path| path.is_absolute() && path.exists()) {
         return Ok(None);
-    };
+    }
+    let target = moves
+        .code
+        .get_or_insert_with(|| directory.path().join(CODE_DIRECTORY))
+        .clone();
     let in_the_way = archive.in_the_way(CODE, &target)?;
     if let Some(first) = in_the_way.first() {
         let others = match in_the_way.len() - 1 {

@@ -179,7 +179,7 @@ fn code_and_search_space_go_where_nnictl_was_told() {
 }
 
 #[test]
-fn code_goes_back_to_where_it_was_unless_something_is_there() {
+fn code_goes_into_the_experiments_directory_unless_something_is_where_it_was() {
     let lab = Lab::new();
     let mut archive = Archive::new(&lab, "ab12cd34", V2_10, "trials");
     archive.add("code/run.sh", b"true\n").write(&lab, "a.zip");
@@ -189,8 +189,15 @@ fn code_goes_back_to_where_it_was_unless_something_is_there() {
     lab.run(&["gc", "ab12cd34", "--yes"]).exits(0);
     fs::remove_dir_all(lab.path("code")).expect("removed");
     let loaded = lab.json(&["load", "a.zip"]);
-    assert_eq!(loaded["code"], lab.path("code").display().to_string(), "{loaded}");
-    assert!(lab.path("code/run.sh").is_file());
+    let code = lab.path("nni-experiments/ab12cd34/code");
+    assert_eq!(loaded["code"], code.display().to_string(), "{loaded}");
+    assert!(code.join("run.sh").is_file());
+    assert!(
+        !lab.path("code").exists(),
+        "the archive does not say where else it goes"
+    );
+    let config = fs::read_to_string(lab.path("nni-experiments/ab12cd34/config.yml")).expect("there");
+    assert!(config.contains(&code.display().to_string()), "{config}");
 }
 
 #[test]

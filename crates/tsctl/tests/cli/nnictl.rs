@@ -93,7 +93,19 @@ fn an_experiment_goes_into_a_file_and_comes_back() {
     assert!(there.stderr.contains("is there already"), "{there:#?}");
     lab.run(&["gc", &id, "--yes"]).exits(0);
     fs::remove_dir_all(lab.path("code")).expect("removed");
-    let loaded = lab.run(&["load", "saved.tar.gz", "--to", "elsewhere"]).exits(0);
+    let loaded = lab.run(&["load", "saved.tar.gz"]).exits(0);
+    assert!(!lab.path("code").exists(), "the file does not say where else it goes");
+    assert!(lab.path(&format!("nni-experiments/{id}/code/trial.sh")).is_file());
+    assert!(loaded.stderr.contains("make a link"), "{loaded:#?}");
+    let code = lab.path("code");
+    std::os::unix::fs::symlink(lab.path(&format!("nni-experiments/{id}/code")), &code).expect("a link");
+    lab.run(&["resume", &id, "--max-trials", "3"]).exits(0);
+    assert_eq!(in_status(&lab.trials(), "SUCCEEDED"), 3);
+    lab.run(&["gc", &id, "--yes"]).exits(0);
+    fs::remove_file(&code).expect("removed");
+    let loaded = lab
+        .run(&["load", "saved.tar.gz", "--to", "elsewhere", "--code", "code"])
+        .exits(0);
     assert_eq!(loaded.stdout.trim(), id);
     assert!(lab.path("code/trial.sh").is_file(), "{loaded:#?}");
     assert_eq!(in_status(&lab.trials(), "SUCCEEDED"), 2);
