@@ -10,9 +10,10 @@ use crate::{
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
 use ts_core::{
-    Ctx, Error, ErrorKind, ExperimentId, ExperimentSpec, Result, TrainingService, Warning, Warnings,
+    Ctx, Error, ErrorKind, ExperimentId, ExperimentSpec, Platform, Result, TrainingService, Warning, Warnings,
     config::{
-        ConfigSource, ExperimentConfig, LiteralSecret, PlatformSection, Problem, Resolved, parse, without_secrets,
+        ConfigSource, ExperimentConfig, LiteralSecret, Parsed, PlatformSection, Problem, Resolved, parse, parse_past,
+        without_secrets,
     },
 };
 use ts_manager::control::Request;
@@ -42,6 +43,8 @@ impl From<Error> for Failure {
     }
 }
 
+type Parse = fn(&str, &ConfigSource, &[Platform]) -> Parsed;
+
 /// A configuration that was read without a problem.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -66,8 +69,17 @@ impl Loaded {
         Self::from_text(text, source)
     }
 
-    /// Reads the configuration of an experiment that exists already, from anywhere.
+    /// Reads the configuration of an experiment that exists already, from anywhere, to go on with it.
     pub(crate) fn from_store(row: &ExperimentRow) -> Result<Self, Failure> {
+        Self::stored_by(row, parse)
+    }
+
+    /// The same, to look at the experiment or to remove it: its code may be gone.
+    pub(crate) fn of_past(row: &ExperimentRow) -> Result<Self, Failure> {
+        Self::stored_by(row, parse_past)
+    }
+
+    fn stored_by(row: &ExperimentRow, parse: Parse) -> Result<Self, Failure> {
         let path = |name: &str| row.config[name].as_str().map(std::path::PathBuf::from);
         let (Some(file), Some(base_dir)) = (path("file"), path("baseDir")) else {
             return Err(Error::new(
@@ -82,7 +94,7 @@ impl Loaded {
             base_dir,
             home: path("home"),
         };
-        let mut loaded = Self::from_text(row.config_text.clone(), source)?;
+        let mut loaded = Self::parsed_by(parse, row.config_text.clone(), source)?;
         // The search space of the first run stands, also where its file was changed since.
         if let Some(space) = row.config.get("searchSpace").filter(|space| !space.is_null()) {
             loaded.config.search_space = Some(space.clone());
@@ -92,6 +104,10 @@ impl Loaded {
 
     /// Reads a text as if it were the file of `source`.
     pub(crate) fn from_text(text: String, source: ConfigSource) -> Result<Self, Failure> {
+        Self::parsed_by(parse, text, source)
+    }
+
+    fn parsed_by(parse: Parse, text: String, source: ConfigSource) -> Result<Self, Failure> {
         let parsed = parse(&text, &source, PLATFORMS);
         let Some(config) = parsed.config else {
             return Err(Failure::Configuration(

@@ -52,7 +52,7 @@ pub(super) fn refuse_annotation(s: &mut Section<'_>) {
 
 /// Reports a code directory that is none.
 pub(super) fn check_code_directory(s: &mut Section<'_>, key: Key, path: &Path) {
-    if !path.as_os_str().is_empty() && !files::is_directory(path) {
+    if s.problems().needs_code() && !path.as_os_str().is_empty() && !files::is_directory(path) {
         s.problem(
             key,
             format!("the code directory `{}` is no directory", path.display()),

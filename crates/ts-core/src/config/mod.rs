@@ -32,7 +32,7 @@ pub use model::{
     Algorithm, AlgorithmKind, ExperimentConfig, LocalMounted, LogLevel, RetryLimits, SharedStorage, SharedStorageKind,
 };
 pub use node::{Entry, Node, Value};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, parse, parse_past};
 pub use platform_section::{PlatformSection, Share, Shortcuts};
 pub use problems::{Problem, Problems, nearest};
 pub use resolved::{Origin, Resolved, ResolvedValue};

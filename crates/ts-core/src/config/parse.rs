@@ -48,7 +48,16 @@ pub struct Parsed {
 /// assert!(error.message().contains("says neither `trainingService`"));
 /// ```
 pub fn parse(text: &str, source: &ConfigSource, platforms: &[Platform]) -> Parsed {
-    let mut problems = Problems::new();
+    parse_with(text, source, platforms, Problems::new())
+}
+
+/// Reads what an experiment of the past was configured by, to look at it or to remove it: as [`parse`], but its code directory, the
+/// file of its search space, and that of its tuner may be gone.
+pub fn parse_past(text: &str, source: &ConfigSource, platforms: &[Platform]) -> Parsed {
+    parse_with(text, source, platforms, Problems::of_past())
+}
+
+fn parse_with(text: &str, source: &ConfigSource, platforms: &[Platform], mut problems: Problems) -> Parsed {
     let source = Arc::new(source.clone());
     let config =
         yaml::load(text, &source.file, &mut problems).and_then(|root| read(&root, &source, platforms, &mut problems));

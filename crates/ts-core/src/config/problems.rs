@@ -78,12 +78,25 @@ pub struct Problems {
     values: Vec<ResolvedValue>,
     secrets: Vec<LiteralSecret>,
     reads: Reads,
+    /// Whether it is no problem that files of the code are gone.
+    is_of_past: bool,
 }
 
 impl Problems {
     /// Nothing found yet.
     pub fn new() -> Self {
         Self::default()
+    }
+    /// Nothing found yet in what an experiment of the past was configured by.
+    pub(super) fn of_past() -> Self {
+        Self {
+            is_of_past: true,
+            ..Self::default()
+        }
+    }
+    /// Whether files of the code must be there.
+    pub(super) fn needs_code(&self) -> bool {
+        !self.is_of_past
     }
     /// Adds a problem; the configuration will be refused.
     pub fn push(&mut self, problem: Problem) {

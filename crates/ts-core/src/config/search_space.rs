@@ -31,6 +31,7 @@ pub(super) fn from_file(path: &Path, key: String, problems: &mut Problems) -> Op
     let fail = |message: String| Problem::new(path, 0, 0, message).with_key(&key);
     let text = match files::read(path) {
         Ok(text) => text,
+        Err(_) if !problems.needs_code() => return None,
         Err(message) => {
             problems.push(fail(message).with_help("paths start at the directory of the configuration file"));
             return None;

@@ -338,7 +338,7 @@ fn custom(s: &mut Section<'_>, code_directory: PathBuf, file: &str, class: &str)
         );
         return None;
     };
-    if !files::is_file(&path) {
+    if s.problems().needs_code() && !files::is_file(&path) {
         let message = format!("the file `{}` does not exist", path.display());
         s.problem("classFileName", message, "correct `codeDir` or `classFileName`");
         return None;

@@ -158,7 +158,7 @@ fn remove_experiment(environment: &Environment, place: &Place) -> Vec<Error> {
 
 fn cleanup(place: &Place) -> Result<Vec<Error>, Failure> {
     let row = place.reader()?.experiment()?;
-    let mut loaded = Loaded::from_store(&row)?;
+    let mut loaded = Loaded::of_past(&row)?;
     let assembly = Assembly::build(&mut loaded, &place.id, &place.directory)?;
     let report = session::runtime()?.block_on(async {
         let report = assembly.service.cleanup(&CleanupScope::Experiment).await;

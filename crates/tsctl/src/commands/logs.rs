@@ -80,7 +80,7 @@ fn copy(output: &Output, path: &Path, offset: u64) -> Result<u64> {
 
 /// Asks the platform, which sends what it has; ends with the trial, or without `follow` when nothing more comes for now.
 fn from_platform(output: &Output, found: &FoundTrial, kind: LogKind, follow: bool) -> Result<(), Failure> {
-    let mut loaded = Loaded::from_store(&found.experiment)?;
+    let mut loaded = Loaded::of_past(&found.experiment)?;
     let assembly = Assembly::build(&mut loaded, &found.experiment.id, &found.place.directory)?;
     assembly.service.capabilities().logs.require()?;
     let id = found.row.spec.id.clone();

@@ -1,12 +1,15 @@
 //! Configuration files as users have them, good and bad: what they read as, and where their problems are.
 
-use proptest::prelude::*;
+mod past;
+mod yaml;
+
 use std::{fmt::Write as _, path::Path, time::Duration};
 use tempfile::TempDir;
 use ts_core::{
     Ctx, Error, ErrorKind, ExperimentSpec, Finding, GpuCount, Platform, Result, TrainingService,
     config::{
-        AlgorithmKind, ConfigSource, LogLevel, Parsed, PlatformSection, Problems, Schema, Section, parse, reference,
+        AlgorithmKind, ConfigSource, LogLevel, Parsed, PlatformSection, Problems, Schema, Section, parse, parse_past,
+        reference,
     },
 };
 
@@ -82,13 +85,18 @@ impl Folder {
         .unwrap();
         Self { dir }
     }
-    fn parse(&self, text: &str) -> Parsed {
-        let source = ConfigSource {
+    fn source(&self) -> ConfigSource {
+        ConfigSource {
             file: "config.yml".into(),
             base_dir: self.dir.path().to_owned(),
             home: Some("/home/u".into()),
-        };
-        parse(text, &source, &[LOCAL, REMOTE])
+        }
+    }
+    fn parse(&self, text: &str) -> Parsed {
+        parse(text, &self.source(), &[LOCAL, REMOTE])
+    }
+    fn parse_past(&self, text: &str) -> Parsed {
+        parse_past(text, &self.source(), &[LOCAL, REMOTE])
     }
     fn path(&self) -> &Path {
         self.dir.path()
@@ -545,54 +553,4 @@ fn every_key_that_is_read_is_in_the_reference() {
         schema["anyOf"][1]["properties"]["trial"]["properties"]["gpuNum"]["minimum"],
         0
     );
-}
-
-#[test]
-fn yaml_of_python_is_read() {
-    let folder = Folder::new();
-    let merged = V2.replace("tuner:\n  name: TPE\n", "tuner:\n  <<: {name: Random}\n  name: TPE\n");
-    for text in [
-        V2.replace('\n', "\r\n"),
-        format!("\u{feff}{V2}"),
-        format!("---\n{V2}...\n"),
-        merged,
-    ] {
-        assert_eq!(
-            good(folder.parse(&text)).tuner.unwrap().kind,
-            AlgorithmKind::Named("TPE".into())
-        );
-    }
-    let two = folder.parse(&format!("{V2}---\n{V2}"));
-    assert_eq!(problems(&two), ["14:1 : a second document starts here"]);
-}
-
-#[test]
-fn alias_bombs_are_refused() {
-    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-    for n in 1..10 {
-        let alias = format!("*a{}", n - 1);
-        writeln!(text, "a{n}: &a{n} [{}]", vec![alias; 10].join(", ")).unwrap();
-    }
-    let found = problems(&Folder::new().parse(&text));
-    assert!(found.iter().any(|p| p.contains("more than 100000 values")), "{found:?}");
-}
-
-proptest! {
-    #[test]
-    fn arbitrary_text_never_panics(text in "\\PC*|([-:{}\\[\\]&*<a-c \n'\"|>~0-9.]){0,80}") {
-        let parsed = Folder::new().parse(&text);
-        prop_assert!(parsed.config.is_none());
-        prop_assert!(!parsed.problems.is_empty());
-    }
-
-    #[test]
-    fn arbitrary_values_never_panic(key in 0..reference::KEYS.len(), value in "[-:{}\\[\\]a-c0-9.eE+~ ]{0,20}") {
-        let row = reference::KEYS[key];
-        let v2 = format!("{}: {value}\n{V2}", row.v2);
-        let v1 = format!("{}: {value}\n{V1}", row.v1);
-        for text in [v2, v1] {
-            let parsed = Folder::new().parse(&text);
-            prop_assert_eq!(parsed.config.is_some(), parsed.problems.is_empty());
-        }
-    }
 }
