@@ -73,7 +73,7 @@ pub(crate) async fn restore_secrets(core: &Core, cluster: &Cluster) -> Result<()
             Ok(_) => return ensure_secrets(core, cluster).await,
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
             // The quota is asked first: another one would not be admitted either.
-            Err(kube::Error::Api(status)) if status.message.contains("exceeded quota") => {}
+            Err(kube::Error::Api(status)) if error::is_quota(&status.message) => {}
             Err(e) => return Err(error::of_api(&format!("look whether Secret `{name}` is there"), e)),
         }
     }

@@ -73,13 +73,11 @@ pub(crate) fn of_status(what: &str, status: &Status) -> Error {
             format!("the cluster refused the credentials to {what}: {said}"),
         )
         .with_help("tokens and client certificates expire: renew those of your kubeconfig"),
-        403 if said.contains("exceeded quota") || said.contains("status unknown for quota") => {
-            error(ErrorKind::NoCapacity, said)
-                .with_help("wait, or raise the quota of the namespace (`kubectl describe quota`)")
-                .with_retry(Retry::NotApplied {
-                    after: after.or(Some(Duration::from_secs(5))),
-                })
-        }
+        403 if is_quota(&said) => error(ErrorKind::NoCapacity, said)
+            .with_help("wait, or raise the quota of the namespace (`kubectl describe quota`)")
+            .with_retry(Retry::NotApplied {
+                after: after.or(Some(Duration::from_secs(5))),
+            }),
         400 | 403 if said.contains("admission webhook") => error(
             ErrorKind::Rejected,
             format!("an admission webhook of the cluster refused to {what}: {said}"),
@@ -124,6 +122,13 @@ pub(crate) fn of_status(what: &str, status: &Status) -> Error {
             format!("the API server answered with HTTP {code} to the request to {what}: {said}"),
         ),
     }
+}
+
+/// Whether it is a quota that refuses: it is used up, or was not counted yet.
+///
+/// Source: kubernetes v1.20, `plugin/pkg/admission/resourcequota/controller.go`, `CheckRequest`.
+pub(crate) fn is_quota(said: &str) -> bool {
+    said.contains("exceeded quota") || said.contains("status unknown for quota")
 }
 
 /// Whether it is admission that refuses, and not an authorizer: that says who cannot do what.

@@ -1,7 +1,7 @@
 //! What a pod shows: where it is on its way, what holds it up, and how its trial's container ended.
 
 use crate::{
-    names,
+    error, names,
     object::{CODE_CONTAINER, POD_NAME},
     status::of_time,
 };
@@ -343,7 +343,7 @@ pub(crate) fn reason_of(held_up: &HeldUp, now: Timestamp) -> Wait {
             "look at the storage's server, path and claim, and whether nodes can mount it",
             true,
         ),
-        "FailedCreate" if said.contains("exceeded quota") => (
+        "FailedCreate" if error::is_quota(said) => (
             ReasonCode::Quota,
             text("the quota of the namespace is used up"),
             "other pods of the namespace end, or its quota is raised",

@@ -111,7 +111,7 @@ pub(crate) async fn validate(config: &KubernetesConfig, spec: &ExperimentSpec) -
         // Webhooks of the first version of their interface may refuse to look at what is only tried.
         Err(kube::Error::Api(status)) if status.message.contains("does not support dry run") => {}
         // Full now does not mean full when trials start.
-        Err(kube::Error::Api(status)) if status.message.contains("exceeded quota") => {
+        Err(kube::Error::Api(status)) if error::is_quota(&status.message) => {
             warnings.push(Warning::new(format!("no trial could start now: {}", status.message)));
         }
         Err(e) => return Err(error::of_api("create a trial's object", e)),

@@ -4,43 +4,26 @@ use crate::{
     faults::{World, gated, metrics, until},
     world::MANAGER,
 };
-use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api,
     api::{DeleteParams, ListParams},
 };
 use std::{sync::Arc, time::Duration};
-use ts_core::{Clock, Ctx, ReasonCode, SystemClock, Timestamp, TrialStatus};
+use ts_core::{Ctx, ReasonCode, TrialStatus};
 use ts_k8s::{KubernetesConfig, KubernetesService};
 use ts_k8s_testkit::{Fault, Matcher, Request};
-use ts_testkit::conformance::{Client, Fixture as _};
+use ts_testkit::{
+    FastClock,
+    conformance::{Client, Fixture as _},
+};
 
 /// How many times faster.
 const PACE: u32 = 5;
 
-/// A clock that goes faster than the machine's.
-#[derive(Debug)]
-struct Fast(SystemClock);
-
-#[async_trait]
-impl Clock for Fast {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.monotonic() * PACE
-    }
-
-    async fn sleep(&self, d: Duration) {
-        self.0.sleep(d / PACE).await;
-    }
-}
-
 async fn fast(world: &World, config: KubernetesConfig) -> Client<'_> {
     let mut ctx: Ctx = world.ctx();
-    ctx.clock = Arc::new(Fast(SystemClock::new()));
+    ctx.clock = Arc::new(FastClock::new(PACE));
     let service = KubernetesService::new(ctx.clone(), config, world.spec.id.clone());
     Client::with(world, ctx, Arc::new(service)).await
 }

@@ -4,9 +4,11 @@ use crate::{
     stored::{Stored, eventually},
     world::write,
 };
-use std::os::unix::fs::PermissionsExt as _;
 use ts_core::TrialStatus;
-use ts_testkit::conformance::{Behavior, Client, Fixture as _};
+use ts_testkit::{
+    conformance::{Behavior, Client, Fixture as _},
+    write_program,
+};
 
 /// Unpacking begins, and goes on once the gate `tar` is open.
 fn unpack_slowly(world: &Stored) {
@@ -18,8 +20,7 @@ fn unpack_slowly(world: &Stored) {
         begun.display(),
         gate.display()
     );
-    write(&bin.join("tar"), &script);
-    std::fs::set_permissions(bin.join("tar"), std::fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    write_program(&bin.join("tar"), &script);
     let path = format!("{}:/usr/bin:/bin", bin.display());
     world.world.kubelet.image_env("PATH", &path);
 }

@@ -1,6 +1,5 @@
 //! A source before a scripted dispatcher, and the log of what that was told.
 
-use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use std::{
     fs,
@@ -9,9 +8,10 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use ts_core::{Clock, Ctx, Error, SystemClock, Timestamp, TrialId, TrialStatus};
+use ts_core::{Ctx, Error, TrialId, TrialStatus};
 use ts_manager::source::{Observation, ParameterSource, PastTrial, SourceEvent};
 use ts_nni::{Algorithm, Class, Nni, NniSource, NniSpec};
+use ts_testkit::FastClock;
 
 /// One release of each protocol.
 pub(crate) const RELEASES: [&str; 3] = ["1.9", "2.10", "3.0"];
@@ -44,7 +44,7 @@ impl World {
     pub(crate) fn of(name: &str, script: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut ctx = Ctx::new(folder.path());
-        ctx.clock = Arc::new(Fast(SystemClock::new()));
+        ctx.clock = Arc::new(FastClock::new(PACE));
         let mut spec = scripted(folder.path(), "3.0", script);
         spec.tuner.class = Class::Named(name.into());
         let source = NniSource::new(Nni::new(spec), ctx.clone());
@@ -124,25 +124,6 @@ fn is_running(process: &str) -> bool {
 
 /// How many times faster.
 const PACE: u32 = 10;
-
-/// A clock that goes faster than the machine's.
-#[derive(Debug)]
-struct Fast(SystemClock);
-
-#[async_trait]
-impl Clock for Fast {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.monotonic() * PACE
-    }
-
-    async fn sleep(&self, d: Duration) {
-        self.0.sleep(d / PACE).await;
-    }
-}
 
 pub(crate) fn nni(folder: &Path, version: &str, script: Value) -> Nni {
     Nni::new(scripted(folder, version, script))

@@ -2,8 +2,7 @@
 //! "tuner" describe. For tests only.
 //!
 //! Arguments: `version`; `log`, a file that gets every message; `say`, the texts of proposals in their order, `null` for "no more";
-//! `unasked`, one more
-//! that follows the first; `kill`, to ask for the end of the trial of each intermediate result, twice; `crash_at`, the request at
+//! `unasked`, one more that follows the first; `kill`, to ask for the end of the trial of each intermediate result, twice; `crash_at`, the request at
 //! which it crashes, unless the file `crash_once` is there, which it makes; `fail`, not to begin; `linger`, to ignore the end.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
